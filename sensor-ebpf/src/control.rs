@@ -1,0 +1,27 @@
+//! What user space tells the program, at any time, through the control map.
+
+/// What becomes of a packet after it was counted. 0 until user space is ready: everything passes.
+pub mod mode {
+    /// Count and pass; no samples.
+    pub const PASS: u32 = 0;
+    /// Samples are redirected to AF_XDP, the rest is dropped: for a port that receives copies only.
+    pub const MIRROR: u32 = 1;
+    /// Everything passes; samples are copied to a ring buffer.
+    pub const HOST: u32 = 2;
+}
+
+/// The one entry of the control map. All zero is safe: nothing is sampled, everything passes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Control {
+    /// One of [`mode`].
+    pub mode: u32,
+    /// The first packets of each flow are samples.
+    pub first_packets: u32,
+    /// After those, one packet in so many, at random; 0 is none.
+    pub one_in: u32,
+    /// SYN, FIN and RST packets sampled per CPU and second beyond the first packets.
+    pub flagged_per_second: u32,
+}
+
+const _: () = assert!(size_of::<Control>() == 16);

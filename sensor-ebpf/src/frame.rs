@@ -1,0 +1,14 @@
+//! Bounds-checked reads at an offset: all that the parser asks of a packet.
+
+/// A received frame, as bytes that may end anywhere.
+pub trait Frame {
+    /// The `N` bytes at offset `at`, or `None` where the frame ends before.
+    fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]>;
+}
+
+impl Frame for [u8] {
+    #[inline(always)]
+    fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+        self.get(at..)?.first_chunk().copied()
+    }
+}

@@ -1,0 +1,27 @@
+//! The one read of packet memory.
+#![expect(unsafe_code, reason = "packet memory is raw; the bounds check is what the verifier asks for")]
+
+use aya_ebpf::programs::XdpContext;
+use sensor_ebpf::frame::Frame;
+
+/// Offsets above this are refused, so that the verifier knows their range: longer than any header chain.
+const MAX_OFFSET: usize = 0x3fff;
+
+
+impl Frame for Context<'_> {
+    #[inline(always)]
+    fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+        if at > MAX_OFFSET {
+            return None;
+        }
+        let start = self.0.data() + at;
+        if start + N > self.0.data_end() {
+            return None;
+        }
+        // SAFETY: `start..start + N` lies inside the packet by the check above; the array has alignment 1.
+        Some(unsafe { *(start as *const [u8; N]) })
+    }
+}
+
+/// The packet of an XDP program, as the parser reads it.
+pub(super) struct Context<'a>(pub(super) &'a XdpContext);

@@ -1,0 +1,127 @@
+//! Scores to alerts: what is raised, of which type, how severe, and why.
+
+use serde::{Deserialize, Serialize};
+
+/// What kind of threat the traffic shows. The names are those the users' backends read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ThreatType {
+    /// Denial of service from one source.
+    DoS,
+    /// Denial of service from many sources.
+    DDoS,
+    /// One source tries many ports or many hosts.
+    PortScan,
+    /// Requests that attack a web application.
+    WebAttack,
+    /// Movement from host to host inside the network.
+    Infiltration,
+    /// A host that reports to a command-and-control server.
+    Bot,
+    /// Many logins tried.
+    BruteForce,
+    /// Far more data leaves than is usual.
+    Exfiltration,
+    /// Unusual, and none of the above.
+    Anomaly,
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth a look.
+    Low,
+    /// Look today.
+    Medium,
+    /// Look now.
+    High,
+    /// Act now.
+    Critical,
+}
+
+/// An alert, as it leaves the sensor. The fields and their names are the webhook format of the users' backends.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Alert {
+    /// `THREAT_` date `_` number, unique on this sensor: `THREAT_20251023_001`.
+    pub threat_id: String,
+    /// What it is.
+    pub threat_type: ThreatType,
+    /// How bad it is.
+    pub severity: Severity,
+    /// Who does it.
+    pub source_ip: String,
+    /// To whom; empty when there are many.
+    pub destination_ip: String,
+    /// Port of the source, 0 when there are many or none.
+    pub source_port: u16,
+    /// Port of the destination, 0 when there are many or none.
+    pub destination_port: u16,
+    /// `TCP`, `UDP`, `ICMP`, `ICMPv6`, `SCTP` or the IP protocol number.
+    pub protocol: String,
+    /// 0 to 1.
+    pub confidence: f64,
+    /// RFC 3339, UTC: when the window that raised it ended.
+    pub timestamp: String,
+    /// What was seen.
+    pub details: Details,
+    /// What worked last time; absent while there is no such incident.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub recommendation: Option<Recommendation>,
+}
+
+/// What was seen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Details {
+    /// Packets, both directions.
+    pub packet_count: u64,
+    /// Bytes, both directions.
+    pub total_bytes: u64,
+    /// Seconds from the first to the last packet.
+    pub duration: f64,
+    /// TCP flags seen.
+    pub flags: Vec<String>,
+    /// The model that scored it, with its generation.
+    pub model_used: String,
+    /// The score.
+    pub score: f64,
+    /// The score above which the sensor alerts.
+    pub threshold: f64,
+    /// What made the score, largest share first.
+    pub explanation: Vec<Share>,
+    /// One or two sentences for a person.
+    pub narrative: String,
+    /// Community ID v1 of the flow; empty for an alert about a host.
+    pub community_id: String,
+    /// RFC 3339: first packet.
+    pub first_seen: String,
+    /// RFC 3339: latest packet.
+    pub last_seen: String,
+    /// Windows folded into this alert, from 1.
+    pub count: u64,
+}
+
+/// A feature's part in a score.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Share {
+    /// The feature.
+    pub feature: String,
+    /// What was seen, in the feature's unit.
+    pub value: f64,
+    /// What the model expected, same unit.
+    pub expected: f64,
+    /// Part of the score, 0 to 1.
+    pub share: f64,
+}
+
+/// What worked in a past incident that looked alike.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recommendation {
+    /// The incident.
+    pub incident_id: String,
+    /// 0 to 1.
+    pub similarity: f64,
+    /// What to do.
+    pub action: String,
+    /// 0 to 1.
+    pub confidence: f64,
+}

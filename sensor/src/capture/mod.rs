@@ -1,0 +1,67 @@
+//! Packets to counts and samples: from an interface (live) or from a capture file (replay).
+//!
+//! Both sources hand on the same two things: samples, as they come, and every drain interval (100 ms by default)
+//! a [`Tick`] with what every flow grew by. Later stages cannot tell the sources apart, and never read a clock:
+//! times are nanoseconds since the Unix epoch on the source's clock.
+
+use bytes::Bytes;
+use sensor_ebpf::counter::Totals;
+use sensor_ebpf::flow::{FlowKey, FlowStats};
+
+/// A packet that was chosen for a closer look.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// When the packet was seen, nanoseconds since the Unix epoch.
+    pub time: u64,
+    /// Length on the wire, bytes; `frame` may be shorter.
+    pub wire_len: u32,
+    /// How `frame` begins.
+    pub link: Link,
+    /// The frame, from its link-layer header on.
+    pub frame: Bytes,
+}
+
+/// The link layer a frame begins with. An interface gives Ethernet; capture files know others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// Ethernet II or IEEE 802.3.
+    Ethernet,
+    /// Not Ethernet: the network layer starts at `at` and has EtherType `ethertype`.
+    Network {
+        /// EtherType of the network layer.
+        ethertype: u16,
+        /// Offset of the network layer, bytes.
+        at: u16,
+    },
+    /// A link layer that is not understood: the frame is counted, not looked into.
+    Unknown,
+}
+
+/// What one flow grew by since the last tick.
+#[derive(Clone, Copy, Debug)]
+pub struct FlowDelta {
+    /// The flow.
+    pub key: FlowKey,
+    /// Counters are increments; `first`, `last` and `initiator` are those of the map entry.
+    pub grown: FlowStats,
+}
+
+/// One drain of the flow map.
+#[derive(Clone, Debug, Default)]
+pub struct Tick {
+    /// When the drain happened, nanoseconds since the Unix epoch. Never goes back.
+    pub time: u64,
+    /// Flows that grew, each once, in no particular order.
+    pub deltas: Vec<FlowDelta>,
+    /// Where every packet went so far.
+    pub totals: Totals,
+}
+
+/// What a source hands on.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Samples, in the order in which one receive queue delivered them.
+    Samples(Vec<Sample>),
+    /// A drain of the flow map.
+    Tick(Tick),
+}

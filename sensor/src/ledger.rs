@@ -1,0 +1,103 @@
+//! Conservation: every packet, sample, row and alert is in exactly one bin, and the bins add up.
+//!
+//! Each equation compares counters that were kept independently of each other. While packets fly, one side is
+//! read a moment before the other, so a residue is the distance to the interval that the readings allow; at rest
+//! the interval is a point, and the residue is exact.
+
+use sensor_ebpf::counter::Totals;
+use serde::Serialize;
+
+/// All bins, as far as the packets have come.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    /// Kernel side, latest reading.
+    pub totals: Totals,
+    /// Kernel side, the reading before the latest drain: what was counted then must have been drained.
+    pub totals_before: Totals,
+    /// Packets drained from the flow map into user space.
+    pub drained_packets: u64,
+    /// Bytes drained from the flow map into user space.
+    pub drained_bytes: u64,
+    /// Samples.
+    pub samples: SampleBins,
+    /// Rows and scores.
+    pub scoring: ScoringBins,
+    /// Alerts.
+    pub alerts: AlertBins,
+}
+
+/// Samples after the kernel chose them.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct SampleBins {
+    /// Read from the rings.
+    pub delivered: u64,
+    /// Lost: the RX ring was full.
+    pub lost_rx_ring_full: u64,
+    /// Lost: the fill ring was empty.
+    pub lost_fill_ring_empty: u64,
+    /// Lost: dropped by the socket for another reason (longer than a UMEM frame).
+    pub lost_rx_dropped: u64,
+    /// Lost: invalid descriptors.
+    pub lost_invalid_descs: u64,
+    /// Delivered and parsed into a flow.
+    pub parsed: u64,
+    /// Delivered, then shed: the queue to the analysis was full.
+    pub shed_queue_full: u64,
+    /// Delivered, then shed: the packet belongs to no flow.
+    pub shed_not_in_flow: u64,
+}
+
+/// Rows: windows of flows and hosts.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct ScoringBins {
+    /// Rows made.
+    pub made: u64,
+    /// Rows scored.
+    pub scored: u64,
+    /// Rows shed: more in one window than the limit.
+    pub shed_limit: u64,
+    /// Scored rows the model was trained on.
+    pub trained: u64,
+    /// Scored rows withheld from training: they looked like an attack.
+    pub withheld_anomalous: u64,
+    /// Scored rows withheld: the training budget was spent.
+    pub withheld_budget: u64,
+    /// Scored rows withheld: calibrating, the model stands still.
+    pub withheld_calibrating: u64,
+}
+
+/// Alerts.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct AlertBins {
+    /// Windows that called for an alert.
+    pub raised: u64,
+    /// New alerts handed to the sinks.
+    pub stored: u64,
+    /// Folded into an alert that stands already.
+    pub suppressed_duplicate: u64,
+    /// Suppressed: too many alerts at once.
+    pub suppressed_limit: u64,
+}
+
+/// What is left over in each equation; 0 everywhere is the promise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Residue {
+    /// seen - counted in a flow - not counted, packets.
+    pub wire: i64,
+    /// The same in bytes.
+    pub wire_bytes: i64,
+    /// counted - drained - overflow, packets.
+    pub flows: i64,
+    /// The same in bytes.
+    pub flows_bytes: i64,
+    /// sampled - delivered - lost.
+    pub samples: i64,
+    /// delivered - parsed - shed.
+    pub parsing: i64,
+    /// made - scored - shed.
+    pub scoring: i64,
+    /// scored - trained - withheld.
+    pub training: i64,
+    /// raised - stored - suppressed.
+    pub alerts: i64,
+}

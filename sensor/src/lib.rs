@@ -1,0 +1,24 @@
+//! Vesper, a network sensor. The modules stand in the order in which a packet meets them; below the blank
+//! line is the control plane, which stands beside the path and never in it.
+
+pub mod capture;
+
+pub mod flow;
+
+pub mod features;
+
+pub mod score;
+
+pub mod alert;
+
+pub mod sinks;
+
+pub mod analysis;
+
+pub mod ledger;
+
+pub mod status;
+
+pub mod config;
+
+pub mod api;
