@@ -66,7 +66,7 @@ pub struct SampleMeta {
 
 const _: () = assert!(size_of::<SampleMeta>() == 16, "metadata must be a multiple of 4 and at most 32 bytes");
 
-/// Bytes of a frame that `host` mode copies.
+/// Bytes of a frame that `host` mode copies, a power of two.
 pub const HOST_SNAP: usize = 512;
 
 /// A record of the sample ring buffer of `host` mode.

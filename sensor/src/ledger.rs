@@ -7,6 +7,8 @@
 use sensor_ebpf::counter::Totals;
 use serde::Serialize;
 
+use crate::capture::Tick;
+
 /// All bins, as far as the packets have come.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
@@ -100,4 +102,110 @@ pub struct Residue {
     pub training: i64,
     /// raised - stored - suppressed.
     pub alerts: i64,
+}
+
+impl Ledger {
+    /// Counts what a drain brought, and moves the kernel's totals on.
+    pub fn drained(&mut self, tick: &Tick) {
+        self.totals_before = std::mem::replace(&mut self.totals, tick.totals);
+        for delta in &tick.deltas {
+            self.drained_packets += delta.grown.packets.iter().sum::<u64>();
+            self.drained_bytes += delta.grown.bytes.iter().sum::<u64>();
+        }
+    }
+
+    /// What is left over while packets fly.
+    pub fn residue(&self) -> Residue {
+        self.residue_between(&self.totals_before)
+    }
+
+    /// What is left over when no packet can be in flight: the program detached, the rings empty.
+    pub fn residue_at_rest(&self) -> Residue {
+        self.residue_between(&self.totals)
+    }
+
+    fn residue_between(&self, before: &Totals) -> Residue {
+        let now = &self.totals;
+        let (not_counted, overflow) = (now.not_counted_total(), now.overflow_total());
+        let overflow_before = before.overflow_total();
+        // A packet is added to `seen` before any bin, to `counted` before its flow.
+        let wire = |bins: u64, seen_before: u64, seen: u64| outside(bins, seen_before, seen);
+        let samples = &self.samples;
+        let lost = now.lost_no_socket
+            + now.lost_ringbuf_full
+            + now.lost_no_headroom
+            + samples.lost_rx_ring_full
+            + samples.lost_fill_ring_empty
+            + samples.lost_rx_dropped
+            + samples.lost_invalid_descs;
+        let (scoring, alerts) = (&self.scoring, &self.alerts);
+        Residue {
+            wire: wire(now.counted.packets + not_counted.packets, before.seen.packets, now.seen.packets),
+            wire_bytes: wire(now.counted.bytes + not_counted.bytes, before.seen.bytes, now.seen.bytes),
+            flows: outside(
+                self.drained_packets,
+                before.counted.packets.saturating_sub(overflow.packets),
+                now.counted.packets.saturating_sub(overflow_before.packets),
+            ),
+            flows_bytes: outside(
+                self.drained_bytes,
+                before.counted.bytes.saturating_sub(overflow.bytes),
+                now.counted.bytes.saturating_sub(overflow_before.bytes),
+            ),
+            samples: outside(samples.delivered + lost, before.sampled, now.sampled),
+            parsing: difference(
+                samples.delivered,
+                samples.parsed + samples.shed_queue_full + samples.shed_not_in_flow,
+            ),
+            scoring: difference(scoring.made, scoring.scored + scoring.shed_limit),
+            training: difference(
+                scoring.scored,
+                scoring.trained
+                    + scoring.withheld_anomalous
+                    + scoring.withheld_budget
+                    + scoring.withheld_calibrating,
+            ),
+            alerts: difference(
+                alerts.raised,
+                alerts.stored + alerts.suppressed_duplicate + alerts.suppressed_limit,
+            ),
+        }
+    }
+}
+
+impl Residue {
+    /// Each equation with its metric label.
+    pub fn equations(&self) -> [(&'static str, i64); 9] {
+        [
+            ("wire", self.wire),
+            ("wire_bytes", self.wire_bytes),
+            ("flows", self.flows),
+            ("flows_bytes", self.flows_bytes),
+            ("samples", self.samples),
+            ("parsing", self.parsing),
+            ("scoring", self.scoring),
+            ("training", self.training),
+            ("alerts", self.alerts),
+        ]
+    }
+
+    /// Whether nothing is left over.
+    pub fn is_zero(&self) -> bool {
+        *self == Residue::default()
+    }
+}
+
+/// How far `value` lies above `low..=high` (positive: it was not counted there) or below it (negative).
+fn outside(value: u64, low: u64, high: u64) -> i64 {
+    if value < low {
+        difference(low, value)
+    } else if value > high {
+        -difference(value, high)
+    } else {
+        0
+    }
+}
+
+fn difference(left: u64, right: u64) -> i64 {
+    left.wrapping_sub(right) as i64
 }

@@ -82,7 +82,9 @@ fn copy(ctx: &XdpContext, totals: &mut Totals) {
         return;
     };
     let sample = record.as_mut_ptr();
-    let captured_len = if wire_len as usize > HOST_SNAP { HOST_SNAP as u32 } else { wire_len };
+    let snap = HOST_SNAP as u32;
+    // The mask tells the verifier what is so anyway: at least one byte, and no more than the record has room for.
+    let captured_len = if wire_len > snap { snap } else { (wire_len.wrapping_sub(1) & (snap - 1)) + 1 };
     // SAFETY: `sample` is a reserved record of this size; `captured_len` is at most the size of `data` and at
     // most the packet. The rest of `data` holds what an earlier record left there, and is not meant.
     let copied = unsafe {

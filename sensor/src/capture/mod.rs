@@ -4,6 +4,34 @@
 //! a [`Tick`] with what every flow grew by. Later stages cannot tell the sources apart, and never read a clock:
 //! times are nanoseconds since the Unix epoch on the source's clock.
 
+mod clock;
+
+pub mod config;
+
+mod counters;
+
+mod drain;
+
+mod error;
+
+mod live;
+
+pub mod nic;
+
+mod program;
+
+mod receive;
+
+mod xsk;
+
+pub use clock::Clock;
+pub use config::CaptureConfig;
+pub use counters::CaptureCounters;
+pub use error::CaptureError;
+pub use live::{Live, TICK_ROOM};
+pub use program::{Program, XdpAttached};
+pub use receive::Queued;
+
 use bytes::Bytes;
 use sensor_ebpf::counter::Totals;
 use sensor_ebpf::flow::{FlowKey, FlowStats};
