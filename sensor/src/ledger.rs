@@ -16,6 +16,10 @@ pub struct Ledger {
     pub totals: Totals,
     /// Kernel side, the reading before the latest drain: what was counted then must have been drained.
     pub totals_before: Totals,
+    /// Packets sampled by the reading a second or more before the latest: each is lost or delivered by now.
+    pub sampled_before: u64,
+    /// When `sampled_before` was read, and what was read then for the next second.
+    sampled_next: (u64, u64),
     /// Packets drained from the flow map into user space.
     pub drained_packets: u64,
     /// Bytes drained from the flow map into user space.
@@ -105,8 +109,14 @@ pub struct Residue {
 }
 
 impl Ledger {
-    /// Counts what a drain brought, and moves the kernel's totals on.
+    /// Counts what a drain brought, and moves the source's totals on.
     pub fn drained(&mut self, tick: &Tick) {
+        if tick.time >= self.sampled_next.0 + SECOND {
+            self.sampled_before = self.sampled_next.1;
+            self.sampled_next = (tick.time, tick.totals.sampled);
+        }
+        let (parsed, not_in_flow) = (self.samples.parsed, self.samples.shed_not_in_flow);
+        self.samples = SampleBins { parsed, shed_not_in_flow: not_in_flow, ..tick.samples };
         self.totals_before = std::mem::replace(&mut self.totals, tick.totals);
         for delta in &tick.deltas {
             self.drained_packets += delta.grown.packets.iter().sum::<u64>();
@@ -116,20 +126,19 @@ impl Ledger {
 
     /// What is left over while packets fly.
     pub fn residue(&self) -> Residue {
-        self.residue_between(&self.totals_before)
+        self.residue_between(&self.totals_before, self.sampled_before)
     }
 
     /// What is left over when no packet can be in flight: the program detached, the rings empty.
     pub fn residue_at_rest(&self) -> Residue {
-        self.residue_between(&self.totals)
+        self.residue_between(&self.totals, self.totals.sampled)
     }
 
-    fn residue_between(&self, before: &Totals) -> Residue {
+    fn residue_between(&self, before: &Totals, sampled_before: u64) -> Residue {
         let now = &self.totals;
         let (not_counted, overflow) = (now.not_counted_total(), now.overflow_total());
         let overflow_before = before.overflow_total();
         // A packet is added to `seen` before any bin, to `counted` before its flow.
-        let wire = |bins: u64, seen_before: u64, seen: u64| outside(bins, seen_before, seen);
         let samples = &self.samples;
         let lost = now.lost_no_socket
             + now.lost_ringbuf_full
@@ -140,8 +149,8 @@ impl Ledger {
             + samples.lost_invalid_descs;
         let (scoring, alerts) = (&self.scoring, &self.alerts);
         Residue {
-            wire: wire(now.counted.packets + not_counted.packets, before.seen.packets, now.seen.packets),
-            wire_bytes: wire(now.counted.bytes + not_counted.bytes, before.seen.bytes, now.seen.bytes),
+            wire: outside(now.counted.packets + not_counted.packets, before.seen.packets, now.seen.packets),
+            wire_bytes: outside(now.counted.bytes + not_counted.bytes, before.seen.bytes, now.seen.bytes),
             flows: outside(
                 self.drained_packets,
                 before.counted.packets.saturating_sub(overflow.packets),
@@ -152,7 +161,7 @@ impl Ledger {
                 before.counted.bytes.saturating_sub(overflow.bytes),
                 now.counted.bytes.saturating_sub(overflow_before.bytes),
             ),
-            samples: outside(samples.delivered + lost, before.sampled, now.sampled),
+            samples: outside(samples.delivered + lost, sampled_before, now.sampled),
             parsing: difference(
                 samples.delivered,
                 samples.parsed + samples.shed_queue_full + samples.shed_not_in_flow,
@@ -195,7 +204,10 @@ impl Residue {
     }
 }
 
-/// How far `value` lies above `low..=high` (positive: it was not counted there) or below it (negative).
+/// Nanoseconds.
+const SECOND: u64 = 1_000_000_000;
+
+/// How far `value` lies below `low..=high` (positive: something is missing from it) or above it (negative).
 fn outside(value: u64, low: u64, high: u64) -> i64 {
     if value < low {
         difference(low, value)

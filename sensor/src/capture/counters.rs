@@ -13,7 +13,7 @@ pub struct QueueCounters {
     pub delivered: AtomicU64,
     /// Samples read, then dropped because the analysis was behind.
     pub shed: AtomicU64,
-    /// Kernel's counters of the AF_XDP socket, latest reading.
+    /// Kernel's counters of the AF_XDP socket, read at every drain.
     pub statistics: Mutex<Statistics>,
 }
 

@@ -7,7 +7,6 @@ use std::io;
 use std::os::fd::AsFd;
 
 use hashbrown::HashMap;
-use sensor_ebpf::counter::Totals;
 use sensor_ebpf::flow::{FlagWords, FlowKey, FlowStats};
 
 use super::program::Program;
@@ -79,7 +78,7 @@ impl Drain {
                 deltas.push(delta(key, &before, &last, offset));
             }
         }
-        Ok(Tick { time: monotonic + offset, deltas, totals: Totals::default() })
+        Ok(Tick { time: monotonic + offset, deltas, ..Tick::default() })
     }
 
     /// Entries in the map at the latest drain.

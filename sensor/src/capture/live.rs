@@ -5,8 +5,9 @@
 //! counted. The drain may: the counters in the map are cumulative, so a late drain loses nothing.
 
 use std::fs;
+use std::io;
 use std::os::fd::AsRawFd;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::thread::{self, JoinHandle};
@@ -22,7 +23,7 @@ use super::error::CaptureError;
 use super::nic::Nic;
 use super::program::{Program, XdpAttached};
 use super::receive::{self, Outlet, Queued};
-use super::xsk::XskQueue;
+use super::xsk::{StatisticsReader, XskQueue};
 
 /// Room in the event queue beyond the sample batches, so that a drain finds some however many samples come.
 pub const TICK_ROOM: usize = 16;
@@ -53,6 +54,7 @@ pub struct Live {
 struct Drainer {
     program: Program,
     drain: Drain,
+    statistics: Vec<StatisticsReader>,
     clock: Clock,
     counters: Arc<CaptureCounters>,
 }
@@ -87,10 +89,12 @@ impl Live {
             clock,
         };
         let mut receivers = Vec::new();
+        let mut statistics = Vec::new();
         match config.mode {
             Mode::Mirror => {
                 for queue in 0..queues {
                     let socket = bind(nic, queue, config.ring_entries)?;
+                    statistics.push(socket.statistics().map_err(|source| socket_error(nic, queue, source))?);
                     program
                         .sockets
                         .set(queue as u32, socket.as_raw_fd(), 0)
@@ -114,7 +118,7 @@ impl Live {
 
         let stop_drain = Arc::new(AtomicBool::new(false));
         let drainer =
-            Drainer { program, drain: Drain::new(config.map_idle_timeout), clock, counters: counters.clone() };
+            Drainer { program, drain: Drain::new(config.map_idle_timeout), statistics, clock, counters: counters.clone() };
         let drain = {
             let (stop, events, name) = (stop_drain.clone(), events.clone(), nic.name.clone());
             let interval = config.drain_interval;
@@ -201,7 +205,14 @@ impl Drainer {
             .drain
             .tick(&self.program, monotonic(), self.clock.offset)
             .map_err(|source| CaptureError::Drain { source })?;
-        // After the map: what the map gave was counted before.
+        // The order makes every reading an upper bound of the one before: what the map and the sockets gave was
+        // counted in the totals first.
+        for (reader, queue) in self.statistics.iter().zip(&self.counters.queues) {
+            if let Ok(statistics) = reader.read() {
+                *queue.statistics.lock().unwrap_or_else(PoisonError::into_inner) = statistics;
+            }
+        }
+        tick.samples = self.counters.sample_bins();
         tick.totals = self.program.totals()?;
         self.counters.flow_map_entries.store(self.drain.entries() as u64, Relaxed);
         Ok(tick)
@@ -236,18 +247,21 @@ fn bind(nic: &Nic, queue: usize, entries: u32) -> Result<XskQueue, CaptureError>
                 attempt += 1;
                 thread::sleep(Duration::from_millis(100));
             }
-            Err(source) => {
-                let hint = match source.raw_os_error() {
-                    Some(libc::EPERM) => super::error::PERMISSION_HINT,
-                    Some(libc::EBUSY) => "; another AF_XDP socket has this queue: is another sensor running?",
-                    Some(libc::ENOBUFS | libc::ENOMEM) => "; not enough memory may be locked: raise LimitMEMLOCK, or \
-                        lower capture.ring_entries",
-                    _ => "",
-                };
-                return Err(CaptureError::Socket { interface: nic.name.clone(), queue: queue as u32, source, hint });
-            }
+            Err(source) => return Err(socket_error(nic, queue, source)),
         }
     }
+}
+
+fn socket_error(nic: &Nic, queue: usize, source: io::Error) -> CaptureError {
+    let hint = match source.raw_os_error() {
+        Some(libc::EPERM) => super::error::PERMISSION_HINT,
+        Some(libc::EBUSY) => "; another AF_XDP socket has this queue: is another sensor running?",
+        Some(libc::ENOBUFS | libc::ENOMEM) => {
+            "; not enough memory may be locked: raise LimitMEMLOCK, or lower capture.ring_entries"
+        }
+        _ => "",
+    };
+    CaptureError::Socket { interface: nic.name.clone(), queue: queue as u32, source, hint }
 }
 
 fn spawn<T: Send + 'static>(

@@ -36,6 +36,8 @@ use bytes::Bytes;
 use sensor_ebpf::counter::Totals;
 use sensor_ebpf::flow::{FlowKey, FlowStats};
 
+use crate::ledger::SampleBins;
+
 /// A packet that was chosen for a closer look.
 #[derive(Clone, Debug)]
 pub struct Sample {
@@ -83,6 +85,8 @@ pub struct Tick {
     pub deltas: Vec<FlowDelta>,
     /// Where every packet went so far.
     pub totals: Totals,
+    /// Where every sample went so far, as far as the source knows; the rest of the bins is 0.
+    pub samples: SampleBins,
 }
 
 /// What a source hands on.

@@ -2,7 +2,6 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::SyncSender;
 
@@ -12,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use sensor_ebpf::sample::{HOST_SNAP, SampleMeta};
 
-use super::clock::{Clock, monotonic};
+use super::clock::Clock;
 use super::counters::CaptureCounters;
 use super::xsk::XskQueue;
 use super::{Event, Link, Sample, Tick};
@@ -20,8 +19,8 @@ use super::{Event, Link, Sample, Tick};
 /// Samples in a batch.
 const BATCH: u32 = 256;
 
-/// How often an idle thread looks whether it should stop, and reads the socket's counters, nanoseconds.
-const WAKE: u64 = 100_000_000;
+/// How often an idle thread looks whether it should stop, nanoseconds.
+const WAKE: i64 = 100_000_000;
 
 /// Where a receive thread puts samples.
 pub(super) struct Outlet {
@@ -90,21 +89,12 @@ pub(super) fn from_socket(mut socket: XskQueue, outlet: Outlet, pin: bool) {
     if pin {
         pin_to_cpu(outlet.queue);
     }
-    let mut read_statistics_at = 0;
     loop {
         let stopping = outlet.stop.load(Relaxed);
         let mut samples = Vec::with_capacity(BATCH as usize);
         let offset = outlet.clock.offset;
         let received = socket.receive(BATCH, |meta, frame| samples.push(sample(meta, frame, offset)));
         outlet.hand_on(samples);
-        let now = monotonic();
-        if now >= read_statistics_at || (stopping && received == 0) {
-            read_statistics_at = now + WAKE;
-            if let Ok(statistics) = socket.statistics() {
-                let counters = &outlet.counters.queues[outlet.queue];
-                *counters.statistics.lock().unwrap_or_else(PoisonError::into_inner) = statistics;
-            }
-        }
         if received == 0 {
             if stopping {
                 return;
@@ -148,7 +138,7 @@ fn sample(meta: SampleMeta, frame: Bytes, offset: u64) -> Sample {
 /// Waits for packets, a tenth of a second at most. Only for input: waiting for output too would spin, as an
 /// AF_XDP socket that never sends is always ready for it.
 fn wait(fd: BorrowedFd<'_>) {
-    let timeout = Timespec { tv_sec: 0, tv_nsec: WAKE as i64 };
+    let timeout = Timespec { tv_sec: 0, tv_nsec: WAKE };
     let mut fds = [PollFd::new(&fd, PollFlags::IN)];
     // An interrupted wait is as good as a short one.
     let _ = poll(&mut fds, Some(&timeout));

@@ -14,5 +14,5 @@ mod queue;
 mod socket;
 
 pub use batch::{lookup_and_delete, lookup_batch};
-pub use queue::XskQueue;
+pub use queue::{StatisticsReader, XskQueue};
 pub use socket::Statistics;

@@ -109,9 +109,19 @@ impl XskQueue {
         }
     }
 
-    /// What the kernel counted for this socket.
-    pub fn statistics(&self) -> io::Result<Statistics> {
-        socket::statistics(&self.socket)
+    /// A handle that reads the kernel's counters of this socket, for another thread. It keeps the socket open.
+    pub fn statistics(&self) -> io::Result<StatisticsReader> {
+        Ok(StatisticsReader(self.socket.try_clone()?))
+    }
+}
+
+/// Reads the kernel's counters of one AF_XDP socket.
+pub struct StatisticsReader(OwnedFd);
+
+impl StatisticsReader {
+    /// What the kernel counted so far.
+    pub fn read(&self) -> io::Result<Statistics> {
+        socket::statistics(&self.0)
     }
 }
 
