@@ -4,9 +4,12 @@
 //! a [`Tick`] with what every flow grew by. Later stages cannot tell the sources apart, and never read a clock:
 //! times are nanoseconds since the Unix epoch on the source's clock.
 
+pub mod replay;
+
 use bytes::Bytes;
-use sensor_ebpf::counter::Totals;
+use sensor_ebpf::counter::{Reason, Totals};
 use sensor_ebpf::flow::{FlowKey, FlowStats};
+use sensor_ebpf::parse::{Packet, parse_ethernet, parse_network};
 
 /// A packet that was chosen for a closer look.
 #[derive(Clone, Debug)]
@@ -35,6 +38,18 @@ pub enum Link {
     },
     /// A link layer that is not understood: the frame is counted, not looked into.
     Unknown,
+}
+
+impl Link {
+    /// Parses a frame that begins like this.
+    #[inline]
+    pub fn parse(self, frame: &[u8]) -> Result<Packet, Reason> {
+        match self {
+            Link::Ethernet => parse_ethernet(frame),
+            Link::Network { ethertype, at } => parse_network(frame, ethertype, usize::from(at), [0; 3]),
+            Link::Unknown => Err(Reason::UnknownLink),
+        }
+    }
 }
 
 /// What one flow grew by since the last tick.
