@@ -1,1 +1,8 @@
-//! Harness.
+//! What the tests are made of: frames, captures and traffic, built from nothing, so that no capture is kept in
+//! the repository and every packet that must be counted is known.
+
+pub mod frames;
+
+pub mod capture;
+
+pub mod traffic;
