@@ -23,7 +23,9 @@ mod kernel {
     /// Sends the frame on as the next flow.
     #[xdp]
     pub fn generate(ctx: XdpContext) -> u32 {
-        let Some(state) = STATE.get_ptr_mut(0) else { return XDP_ABORTED };
+        let Some(state) = STATE.get_ptr_mut(0) else {
+            return XDP_ABORTED;
+        };
         let data = ctx.data();
         if data + PORT + 2 > ctx.data_end() {
             return XDP_ABORTED;

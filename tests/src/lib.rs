@@ -1,5 +1,13 @@
-//! The harness: network namespaces of the tests' own, and a packet generator.
+//! What the tests are made of: frames, captures and traffic, built from nothing, so that no capture is kept in
+//! the repository and every packet that must be counted is known; network namespaces of the tests' own, and a
+//! packet generator.
 
-pub mod generator;
+pub mod frames;
+
+pub mod capture;
+
+pub mod traffic;
 
 pub mod namespace;
+
+pub mod generator;

@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::AsFd;
 
 use hashbrown::HashMap;
-use sensor_ebpf::flow::{FlagWords, FlowKey, FlowStats};
+use sensor_ebpf::flow::{FlowKey, FlowStats};
 
 use super::program::Program;
 use super::xsk;
@@ -62,7 +62,8 @@ impl Drain {
                 if now.packets != before.packets {
                     deltas.push(delta(*key, before, now, offset));
                     *before = *now;
-                } else if monotonic.saturating_sub(now.last) > self.idle_after && self.idle.len() < DELETIONS {
+                } else if monotonic.saturating_sub(now.last) > self.idle_after && self.idle.len() < DELETIONS
+                {
                     self.idle.push(*key);
                 }
             }
@@ -78,7 +79,11 @@ impl Drain {
                 deltas.push(delta(key, &before, &last, offset));
             }
         }
-        Ok(Tick { time: monotonic + offset, deltas, ..Tick::default() })
+        Ok(Tick {
+            time: monotonic + offset,
+            deltas,
+            ..Tick::default()
+        })
     }
 
     /// Entries in the map at the latest drain.
@@ -87,26 +92,23 @@ impl Drain {
     }
 }
 
-const ZERO_KEY: FlowKey =
-    FlowKey { addr_a: [0; 16], addr_b: [0; 16], port_a: 0, port_b: 0, vlan: [0; 3], proto: 0 };
+const ZERO_KEY: FlowKey = FlowKey {
+    addr_a: [0; 16],
+    addr_b: [0; 16],
+    port_a: 0,
+    port_b: 0,
+    vlan: [0; 3],
+    proto: 0,
+};
 
 fn delta(key: FlowKey, before: &FlowStats, now: &FlowStats, offset: u64) -> FlowDelta {
-    let grew = |index: usize| {
-        let (from, to) = (&before.flags[index], &now.flags[index]);
-        FlagWords {
-            ack_psh: to.ack_psh.wrapping_sub(from.ack_psh),
-            syn_fin: to.syn_fin.wrapping_sub(from.syn_fin),
-            rst_urg: to.rst_urg.wrapping_sub(from.rst_urg),
-            ece_cwr: to.ece_cwr.wrapping_sub(from.ece_cwr),
-        }
-    };
-    let grown = FlowStats {
-        packets: [now.packets[0] - before.packets[0], now.packets[1] - before.packets[1]],
-        bytes: [now.bytes[0] - before.bytes[0], now.bytes[1] - before.bytes[1]],
-        flags: [grew(0), grew(1)],
-        first: now.first + offset,
-        last: now.last + offset,
-        initiator: now.initiator,
-    };
-    FlowDelta { key, grown }
+    let grown = now.since(before);
+    FlowDelta {
+        key,
+        grown: FlowStats {
+            first: grown.first + offset,
+            last: grown.last + offset,
+            ..grown
+        },
+    }
 }

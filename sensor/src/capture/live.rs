@@ -7,9 +7,9 @@
 use std::fs;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::sync::{Arc, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -62,14 +62,24 @@ struct Drainer {
 impl Live {
     /// Attaches to the interface and starts reading. `events` should have room for
     /// `capture.queue_batches` + [`TICK_ROOM`].
-    pub fn start(config: &CaptureConfig, nic: &Nic, events: SyncSender<Queued>) -> Result<Live, CaptureError> {
+    pub fn start(
+        config: &CaptureConfig,
+        nic: &Nic,
+        events: SyncSender<Queued>,
+    ) -> Result<Live, CaptureError> {
         if config.mode == Mode::Mirror && nic.default_route {
-            return Err(CaptureError::DefaultRoute { name: nic.name.clone() });
+            return Err(CaptureError::DefaultRoute {
+                name: nic.name.clone(),
+            });
         }
         let mut program = Program::load(config.flow_map_entries)?;
         // Attach before bind: some drivers only then have the queues that AF_XDP wants (gve).
         let attached = program.attach(&nic.name, nic.index, config.xdp)?;
-        let queues = if config.mode == Mode::Mirror { nic.queues } else { 1 };
+        let queues = if config.mode == Mode::Mirror {
+            nic.queues
+        } else {
+            1
+        };
         let clock = Clock::new();
         let counters = Arc::new(CaptureCounters {
             queues: (0..queues).map(|_| QueueCounters::default()).collect(),
@@ -94,35 +104,54 @@ impl Live {
             Mode::Mirror => {
                 for queue in 0..queues {
                     let socket = bind(nic, queue, config.ring_entries)?;
-                    statistics.push(socket.statistics().map_err(|source| socket_error(nic, queue, source))?);
+                    statistics.push(
+                        socket
+                            .statistics()
+                            .map_err(|source| socket_error(nic, queue, source))?,
+                    );
                     program
                         .sockets
                         .set(queue as u32, socket.as_raw_fd(), 0)
                         .map_err(|source| CaptureError::Map { map: "XSKS", source })?;
                     let (outlet, pin) = (outlet(queue), config.pin_cpus);
-                    receivers.push(spawn(format!("rx-{queue}"), move || receive::from_socket(socket, outlet, pin))?);
+                    receivers.push(spawn(format!("rx-{queue}"), move || {
+                        receive::from_socket(socket, outlet, pin)
+                    })?);
                 }
             }
             Mode::Host => {
                 let samples = program.take_samples()?;
                 let outlet = outlet(0);
-                receivers.push(spawn("rx-host".to_owned(), move || receive::from_ring_buffer(samples, outlet))?);
+                receivers.push(spawn("rx-host".to_owned(), move || {
+                    receive::from_ring_buffer(samples, outlet)
+                })?);
             }
         }
         program.set_control(Control {
-            mode: if config.mode == Mode::Mirror { mode::MIRROR } else { mode::HOST },
+            mode: if config.mode == Mode::Mirror {
+                mode::MIRROR
+            } else {
+                mode::HOST
+            },
             first_packets: config.sample.first_packets,
             one_in: config.sample.one_in,
             flagged_per_second: config.sample.flagged_per_second,
         })?;
 
         let stop_drain = Arc::new(AtomicBool::new(false));
-        let drainer =
-            Drainer { program, drain: Drain::new(config.map_idle_timeout), statistics, clock, counters: counters.clone() };
+        let drainer = Drainer {
+            program,
+            drain: Drain::new(config.map_idle_timeout),
+            statistics,
+            clock,
+            counters: counters.clone(),
+        };
         let drain = {
             let (stop, events, name) = (stop_drain.clone(), events.clone(), nic.name.clone());
             let interval = config.drain_interval;
-            spawn("drain".to_owned(), move || drainer.run(&stop, &events, interval, &name))?
+            spawn("drain".to_owned(), move || {
+                drainer.run(&stop, &events, interval, &name)
+            })?
         };
         Ok(Live {
             attached,
@@ -167,7 +196,13 @@ impl Live {
 
 impl Drainer {
     /// Drains at every multiple of `interval` until told to stop, then detaches the program.
-    fn run(mut self, stop: &AtomicBool, events: &SyncSender<Queued>, interval: Duration, interface: &str) -> Drainer {
+    fn run(
+        mut self,
+        stop: &AtomicBool,
+        events: &SyncSender<Queued>,
+        interval: Duration,
+        interface: &str,
+    ) -> Drainer {
         let interval = interval.as_nanos() as u64;
         let mut last_check = 0;
         while !stop.load(Relaxed) {
@@ -214,7 +249,9 @@ impl Drainer {
         }
         tick.samples = self.counters.sample_bins();
         tick.totals = self.program.totals()?;
-        self.counters.flow_map_entries.store(self.drain.entries() as u64, Relaxed);
+        self.counters
+            .flow_map_entries
+            .store(self.drain.entries() as u64, Relaxed);
         Ok(tick)
     }
 
@@ -226,13 +263,19 @@ impl Drainer {
             if up {
                 tracing::info!(interface, "link is up");
             } else {
-                tracing::error!(interface, "link is down: no packet can be seen until it is up again");
+                tracing::error!(
+                    interface,
+                    "link is down: no packet can be seen until it is up again"
+                );
             }
         }
         let attached = self.program.attached();
         if self.counters.attached.swap(attached, Relaxed) && !attached {
-            tracing::error!(interface, "the XDP program is no longer attached: the interface was removed or the \
-                program detached by hand; the sensor is blind, restart it");
+            tracing::error!(
+                interface,
+                "the XDP program is no longer attached: the interface was removed or the \
+                program detached by hand; the sensor is blind, restart it"
+            );
         }
     }
 }
@@ -261,12 +304,20 @@ fn socket_error(nic: &Nic, queue: usize, source: io::Error) -> CaptureError {
         }
         _ => "",
     };
-    CaptureError::Socket { interface: nic.name.clone(), queue: queue as u32, source, hint }
+    CaptureError::Socket {
+        interface: nic.name.clone(),
+        queue: queue as u32,
+        source,
+        hint,
+    }
 }
 
 fn spawn<T: Send + 'static>(
     name: String,
     body: impl FnOnce() -> T + Send + 'static,
 ) -> Result<JoinHandle<T>, CaptureError> {
-    thread::Builder::new().name(name.clone()).spawn(body).map_err(|source| CaptureError::Thread { name, source })
+    thread::Builder::new()
+        .name(name.clone())
+        .spawn(body)
+        .map_err(|source| CaptureError::Thread { name, source })
 }

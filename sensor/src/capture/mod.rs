@@ -22,6 +22,8 @@ mod program;
 
 mod receive;
 
+pub mod replay;
+
 mod xsk;
 
 pub use clock::Clock;
@@ -34,8 +36,9 @@ pub use program::{Program, XdpAttached};
 pub use receive::Queued;
 
 use bytes::Bytes;
-use sensor_ebpf::counter::Totals;
+use sensor_ebpf::counter::{Reason, Totals};
 use sensor_ebpf::flow::{FlowKey, FlowStats};
+use sensor_ebpf::parse::{Packet, parse_ethernet, parse_network};
 
 use crate::ledger::SampleBins;
 
@@ -66,6 +69,18 @@ pub enum Link {
     },
     /// A link layer that is not understood: the frame is counted, not looked into.
     Unknown,
+}
+
+impl Link {
+    /// Parses a frame that begins like this.
+    #[inline]
+    pub fn parse(self, frame: &[u8]) -> Result<Packet, Reason> {
+        match self {
+            Link::Ethernet => parse_ethernet(frame),
+            Link::Network { ethertype, at } => parse_network(frame, ethertype, usize::from(at), [0; 3]),
+            Link::Unknown => Err(Reason::UnknownLink),
+        }
+    }
 }
 
 /// What one flow grew by since the last tick.

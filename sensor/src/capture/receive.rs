@@ -70,7 +70,10 @@ pub struct Queued {
 impl Queued {
     /// A drain: never limited by the number of sample batches.
     pub(super) fn tick(tick: Tick) -> Queued {
-        Queued { event: Event::Tick(tick), _in_flight: None }
+        Queued {
+            event: Event::Tick(tick),
+            _in_flight: None,
+        }
     }
 }
 
@@ -113,12 +116,22 @@ pub(super) fn from_ring_buffer(mut ring: RingBuf<MapData>, outlet: Outlet) {
         while samples.len() < BATCH as usize
             && let Some(record) = ring.next()
         {
-            let Some((meta, data)) = record.split_first_chunk::<META>() else { continue };
+            let Some((meta, data)) = record.split_first_chunk::<META>() else {
+                continue;
+            };
             let word = |at: usize| u32::from_ne_bytes([meta[at], meta[at + 1], meta[at + 2], meta[at + 3]]);
             let time = u64::from(word(0)) | (u64::from(word(4)) << 32);
-            let meta = SampleMeta { time, wire_len: word(8), captured_len: word(12) };
+            let meta = SampleMeta {
+                time,
+                wire_len: word(8),
+                captured_len: word(12),
+            };
             let len = (meta.captured_len as usize).min(HOST_SNAP).min(data.len());
-            samples.push(sample(meta, Bytes::copy_from_slice(&data[..len]), outlet.clock.offset));
+            samples.push(sample(
+                meta,
+                Bytes::copy_from_slice(&data[..len]),
+                outlet.clock.offset,
+            ));
         }
         let received = samples.len();
         outlet.hand_on(samples);
@@ -132,13 +145,21 @@ pub(super) fn from_ring_buffer(mut ring: RingBuf<MapData>, outlet: Outlet) {
 }
 
 fn sample(meta: SampleMeta, frame: Bytes, offset: u64) -> Sample {
-    Sample { time: meta.time + offset, wire_len: meta.wire_len, link: Link::Ethernet, frame }
+    Sample {
+        time: meta.time + offset,
+        wire_len: meta.wire_len,
+        link: Link::Ethernet,
+        frame,
+    }
 }
 
 /// Waits for packets, a tenth of a second at most. Only for input: waiting for output too would spin, as an
 /// AF_XDP socket that never sends is always ready for it.
 fn wait(fd: BorrowedFd<'_>) {
-    let timeout = Timespec { tv_sec: 0, tv_nsec: WAKE };
+    let timeout = Timespec {
+        tv_sec: 0,
+        tv_nsec: WAKE,
+    };
     let mut fds = [PollFd::new(&fd, PollFlags::IN)];
     // An interrupted wait is as good as a short one.
     let _ = poll(&mut fds, Some(&timeout));
@@ -146,7 +167,9 @@ fn wait(fd: BorrowedFd<'_>) {
 
 /// Pins the thread to the `queue`-th of the CPUs this process may use.
 fn pin_to_cpu(queue: usize) {
-    let Ok(allowed) = sched_getaffinity(None) else { return };
+    let Ok(allowed) = sched_getaffinity(None) else {
+        return;
+    };
     let cpus: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|&cpu| allowed.is_set(cpu)).collect();
     if cpus.is_empty() {
         return;

@@ -1,0 +1,454 @@
+//! Capture files as a source: the offline twin of the interface.
+//!
+//! In: pcap and pcapng files, gzip of either, or standard input. Out: the same [`Event`]s as live capture, on the
+//! capture's own clock. A file of any size is read in constant memory. A broken file gives its good records and a
+//! warning; it never panics, never loops, and never stops the analysis of what came before.
+
+mod input;
+
+mod link;
+
+mod pcap;
+
+mod pcapng;
+
+mod plane;
+
+mod record;
+
+use std::collections::VecDeque;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sensor_ebpf::control::{Control, mode};
+
+use super::Event;
+use input::{Input, ReadError};
+use pcap::Pcap;
+use pcapng::Pcapng;
+use plane::Plane;
+use record::{Fault, Record};
+
+/// Times later than this (year 2262) are moved here, so that no sum of times overflows.
+const LATEST: u64 = i64::MAX as u64;
+/// Warnings that are kept; more are counted.
+const MAX_WARNINGS: usize = 64;
+/// Unknown link types that are told apart.
+const MAX_LINK_TYPES: usize = 16;
+
+/// How the data plane behaves: the settings that the XDP program and the drain have when live.
+#[derive(Clone, Copy, Debug)]
+pub struct ReplayConfig {
+    /// Which packets become samples.
+    pub control: Control,
+    /// Entries of the flow map.
+    pub max_flows: usize,
+    /// Time between ticks on the capture's clock, nanoseconds.
+    pub drain_interval: u64,
+    /// An entry of the flow map that saw no packet for so long is removed, nanoseconds.
+    pub flow_idle_timeout: u64,
+}
+
+impl Default for ReplayConfig {
+    fn default() -> ReplayConfig {
+        ReplayConfig {
+            control: Control {
+                mode: mode::MIRROR,
+                first_packets: 8,
+                one_in: 64,
+                flagged_per_second: 1_000,
+            },
+            max_flows: 262_144,
+            drain_interval: 100_000_000,
+            flow_idle_timeout: 120_000_000_000,
+        }
+    }
+}
+
+/// Why a replay ends early.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The file is not there, or may not be read.
+    #[error("cannot open capture {file}: {source}")]
+    Open {
+        /// The file.
+        file: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The operating system failed half-way.
+    #[error("cannot read capture {file}: {source}; what was read before is lost: analyse a copy of the file")]
+    Read {
+        /// The file.
+        file: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Neither pcap nor pcapng.
+    #[error("{file} is not a capture: it {begins}; {remedy}")]
+    NotCapture {
+        /// The file.
+        file: String,
+        /// How it begins.
+        begins: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// Settings that cannot work.
+    #[error("{name} = {value} cannot be used for a replay: it must be at least 1")]
+    Setting {
+        /// The setting.
+        name: &'static str,
+        /// Its value.
+        value: u64,
+    },
+}
+
+/// What a replay came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes on the wire.
+    pub bytes: u64,
+    /// Time of the first packet, nanoseconds since the Unix epoch; 0 without packets.
+    pub first: u64,
+    /// Time of the latest packet.
+    pub last: u64,
+    /// A file was cut off or broken; its good records were used.
+    pub truncated: bool,
+    /// For a person: what was odd, and what it means.
+    pub warnings: Vec<String>,
+}
+
+/// Capture files, one after the other, as one stream of events.
+pub struct Replay {
+    waiting: VecDeque<Source>,
+    current: Option<Reading>,
+    plane: Plane,
+    ready: VecDeque<Event>,
+    read: Arc<AtomicU64>,
+    total: Option<u64>,
+    clock: u64,
+    summary: Summary,
+    warnings_dropped: u64,
+    back_in_time: u64,
+    furthest_back: u64,
+    unknown_links: Vec<(u32, u64)>,
+    finished: bool,
+}
+
+/// A file that is still to come.
+enum Source {
+    Path(PathBuf),
+    Opened(String, Box<Input>),
+}
+
+/// The file that is being read.
+struct Reading {
+    name: String,
+    input: Box<Input>,
+    format: Format,
+}
+
+/// How it is read.
+enum Format {
+    Pcap(Pcap),
+    Pcapng(Pcapng),
+}
+
+impl Replay {
+    /// Opens capture files, which are read in this order; `-` is standard input. Files that are missing or no
+    /// captures are refused here, before anything is analysed.
+    pub fn open(files: &[PathBuf], config: ReplayConfig) -> Result<Replay, ReplayError> {
+        let mut total = Some(0);
+        for file in files {
+            match std::fs::metadata(file) {
+                Ok(meta) if meta.is_file() => {
+                    let mut input = Input::open(file, &Arc::default())?;
+                    format(&file.display().to_string(), &mut input)?;
+                    total = total.map(|sum: u64| sum + meta.len());
+                }
+                // A pipe can be opened once only.
+                Ok(_) => total = None,
+                Err(_) if file == Path::new("-") => total = None,
+                Err(source) => {
+                    return Err(ReplayError::Open {
+                        file: file.display().to_string(),
+                        source,
+                    });
+                }
+            }
+        }
+        let waiting = files.iter().cloned().map(Source::Path).collect();
+        Replay::new(waiting, Arc::default(), total, config)
+    }
+
+    /// Reads a capture from any reader, such as an upload; `name` stands in messages.
+    pub fn from_reader(
+        name: &str,
+        reader: impl Read + Send + 'static,
+        config: ReplayConfig,
+    ) -> Result<Replay, ReplayError> {
+        let read = Arc::default();
+        let input = Input::new(reader, &read).map_err(|source| ReplayError::Open {
+            file: name.to_owned(),
+            source,
+        })?;
+        let waiting = VecDeque::from([Source::Opened(name.to_owned(), Box::new(input))]);
+        let mut replay = Replay::new(waiting, read, None, config)?;
+        replay.open_next()?;
+        Ok(replay)
+    }
+
+    fn new(
+        waiting: VecDeque<Source>,
+        read: Arc<AtomicU64>,
+        total: Option<u64>,
+        config: ReplayConfig,
+    ) -> Result<Replay, ReplayError> {
+        for (name, value) in [
+            ("max_flows", config.max_flows as u64),
+            ("drain_interval", config.drain_interval),
+        ] {
+            if value == 0 {
+                return Err(ReplayError::Setting { name, value });
+            }
+        }
+        Ok(Replay {
+            waiting,
+            current: None,
+            plane: Plane::new(config),
+            ready: VecDeque::new(),
+            read,
+            total,
+            clock: 0,
+            summary: Summary::default(),
+            warnings_dropped: 0,
+            back_in_time: 0,
+            furthest_back: 0,
+            unknown_links: Vec::new(),
+            finished: false,
+        })
+    }
+
+    /// The next event; `None` once every file is read. After an error there are no more events.
+    pub fn next_event(&mut self) -> Result<Option<Event>, ReplayError> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Ok(Some(event));
+            }
+            if self.finished {
+                return Ok(None);
+            }
+            if let Err(error) = self.read_on() {
+                self.finished = true;
+                return Err(error);
+            }
+        }
+    }
+
+    /// Bytes read from the files so far (compressed where they are), and their sum where it is known.
+    pub fn progress(&self) -> (u64, Option<u64>) {
+        // Relaxed: as where it is counted.
+        (self.read.load(Ordering::Relaxed), self.total)
+    }
+
+    /// Packets so far.
+    pub fn packets(&self) -> u64 {
+        self.summary.packets
+    }
+
+    /// What the replay has come to so far.
+    pub fn summary(&self) -> Summary {
+        let mut summary = self.summary.clone();
+        if self.warnings_dropped > 0 {
+            summary.warnings.push(format!(
+                "{} more files are broken or cut off",
+                self.warnings_dropped
+            ));
+        }
+        if self.back_in_time > 0 {
+            summary.warnings.push(format!(
+                "{} packets are older than the packet before them, by up to {:.6} s; they count at the time of \
+                 that packet. Give several files in order of time; `reordercap` sorts one file",
+                self.back_in_time,
+                self.furthest_back as f64 / 1e9
+            ));
+        }
+        for (link_type, packets) in &self.unknown_links {
+            let which = if *link_type == u32::MAX {
+                "other types".to_owned()
+            } else {
+                link_type.to_string()
+            };
+            summary.warnings.push(format!(
+                "{packets} packets have link type {which}, which is not understood: they are counted, not analysed"
+            ));
+        }
+        summary
+    }
+
+    /// Reads until there is an event, or nothing more to read.
+    fn read_on(&mut self) -> Result<(), ReplayError> {
+        while self.ready.is_empty() && !self.finished {
+            let Some(reading) = &mut self.current else {
+                if !self.open_next()? {
+                    self.plane.finish(&mut self.ready);
+                    self.finished = true;
+                }
+                continue;
+            };
+            let record = match &mut reading.format {
+                Format::Pcap(pcap) => pcap.next(&mut reading.input),
+                Format::Pcapng(pcapng) => pcapng.next(&mut reading.input),
+            };
+            match record {
+                Ok(Some(record)) => {
+                    let time = record.time.unwrap_or(self.clock).min(LATEST);
+                    if time < self.clock {
+                        self.back_in_time += 1;
+                        self.furthest_back = self.furthest_back.max(self.clock - time);
+                    }
+                    self.clock = self.clock.max(time);
+                    count(&mut self.summary, &record, self.clock);
+                    if !link::supported(record.link_type) {
+                        note_link(&mut self.unknown_links, record.link_type);
+                    }
+                    self.plane.packet(&record, self.clock, &mut self.ready);
+                }
+                Ok(None) => self.current = None,
+                Err(fault) => self.stop_reading(fault)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens the next file; `false` when there is none.
+    fn open_next(&mut self) -> Result<bool, ReplayError> {
+        let (name, mut input) = match self.waiting.pop_front() {
+            None => return Ok(false),
+            Some(Source::Path(path)) => (
+                path.display().to_string(),
+                Box::new(Input::open(&path, &self.read)?),
+            ),
+            Some(Source::Opened(name, input)) => (name, input),
+        };
+        let known = format(&name, &mut input)?;
+        let format = match known {
+            Known::Pcapng => Format::Pcapng(Pcapng::new()),
+            Known::Pcap => match Pcap::open(&mut input) {
+                Ok(pcap) => Format::Pcap(pcap),
+                Err(fault) => return self.damaged(&name, fault).map(|()| true),
+            },
+        };
+        self.current = Some(Reading { name, input, format });
+        Ok(true)
+    }
+
+    fn stop_reading(&mut self, fault: Fault) -> Result<(), ReplayError> {
+        let name = self
+            .current
+            .take()
+            .map(|reading| reading.name)
+            .unwrap_or_default();
+        self.damaged(&name, fault)
+    }
+
+    /// Notes where a file broke off; an error only where the system failed.
+    fn damaged(&mut self, name: &str, fault: Fault) -> Result<(), ReplayError> {
+        let (at, what) = match fault {
+            Fault::Io(source) => {
+                return Err(ReplayError::Read {
+                    file: name.to_owned(),
+                    source,
+                });
+            }
+            Fault::Damaged { at, what } => (at, what),
+        };
+        self.summary.truncated = true;
+        if self.summary.warnings.len() < MAX_WARNINGS {
+            self.summary.warnings.push(format!(
+                "{name}: truncated/corrupt at byte {at}: {what}; the packets before it were used, the rest of \
+                 this file was not"
+            ));
+        } else {
+            self.warnings_dropped += 1;
+        }
+        Ok(())
+    }
+}
+
+fn count(summary: &mut Summary, record: &Record<'_>, time: u64) {
+    if summary.packets == 0 {
+        summary.first = time;
+    }
+    summary.last = time;
+    summary.packets += 1;
+    summary.bytes += u64::from(record.wire_len);
+}
+
+fn note_link(seen: &mut Vec<(u32, u64)>, link_type: u32) {
+    let room = seen.len() < MAX_LINK_TYPES;
+    match seen.iter_mut().find(|(known, _)| *known == link_type) {
+        Some((_, packets)) => *packets += 1,
+        None if room => seen.push((link_type, 1)),
+        None => match seen.last_mut() {
+            Some((other, packets)) => {
+                *other = u32::MAX;
+                *packets += 1;
+            }
+            None => {}
+        },
+    }
+}
+
+/// The formats that are read.
+enum Known {
+    Pcap,
+    Pcapng,
+}
+
+/// Tells the format by the first bytes of the (decompressed) file.
+fn format(name: &str, input: &mut Input) -> Result<Known, ReplayError> {
+    let refuse = |begins: String, remedy: &str| {
+        Err(ReplayError::NotCapture {
+            file: name.to_owned(),
+            begins,
+            remedy: remedy.to_owned(),
+        })
+    };
+    let head = match input.peek(4) {
+        Ok(head) => head,
+        Err(ReadError::Io(source)) => {
+            return Err(ReplayError::Read {
+                file: name.to_owned(),
+                source,
+            });
+        }
+        Err(ReadError::Damaged(what)) => {
+            return refuse(format!("cannot be unpacked, {what}"), "fetch it again");
+        }
+    };
+    let Some(&magic) = head.first_chunk::<4>() else {
+        return refuse(format!("has {} bytes", head.len()), "give a pcap or pcapng file");
+    };
+    if Pcap::recognises(magic) {
+        return Ok(Known::Pcap);
+    }
+    if magic == pcapng::MAGIC {
+        return Ok(Known::Pcapng);
+    }
+    let unpack = "unpack it: `zstdcat`, `xzcat`, `bzcat` or `unzip -p` FILE | vesper analyze -";
+    let remedy = match magic {
+        [0x28, 0xb5, 0x2f, 0xfd] | [0xfd, b'7', b'z', b'X'] | [b'B', b'Z', b'h', _] | [b'P', b'K', ..] => {
+            unpack
+        }
+        [0x1f, 0x8b, ..] => "it is packed twice: `zcat FILE | vesper analyze -`",
+        _ => "pcap, pcapng and gzip of either are read; `editcap -F pcap IN OUT` converts others",
+    };
+    let [a, b, c, d] = magic;
+    refuse(format!("begins with {a:02x} {b:02x} {c:02x} {d:02x}"), remedy)
+}
