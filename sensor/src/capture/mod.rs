@@ -4,6 +4,12 @@
 //! a [`Tick`] with what every flow grew by. Later stages cannot tell the sources apart, and never read a clock:
 //! times are nanoseconds since the Unix epoch on the source's clock.
 
+mod config;
+
+pub mod nic;
+
+pub use config::{CaptureConfig, Mode, SampleConfig, XdpMode};
+
 use bytes::Bytes;
 use sensor_ebpf::counter::Totals;
 use sensor_ebpf::flow::{FlowKey, FlowStats};
