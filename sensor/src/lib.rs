@@ -22,3 +22,9 @@ pub mod status;
 pub mod config;
 
 pub mod api;
+
+pub mod telemetry;
+
+pub mod check;
+
+pub mod cli;

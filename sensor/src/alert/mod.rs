@@ -1,5 +1,9 @@
 //! Scores to alerts: what is raised, of which type, how severe, and why.
 
+mod config;
+
+pub use config::AlertConfig;
+
 use serde::{Deserialize, Serialize};
 
 /// What kind of threat the traffic shows. The names are those the users' backends read.

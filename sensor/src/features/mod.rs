@@ -1,1 +1,5 @@
 //! Placeholder.
+
+mod config;
+
+pub use config::FeaturesConfig;
