@@ -37,7 +37,7 @@ pub struct Live {
     pub attached: XdpAttached,
     /// The interface.
     pub interface: String,
-    /// Receive queues read.
+    /// Receive queues read; 0 in `host` mode.
     pub queues: usize,
     /// The source's clock.
     pub clock: Clock,
