@@ -55,7 +55,10 @@ pub struct FlowKey {
     pub proto: u8,
 }
 
-const _: () = assert!(size_of::<FlowKey>() == 40, "a multiple of 4 without padding: the map hashes every byte");
+const _: () = assert!(
+    size_of::<FlowKey>() == 40,
+    "a multiple of 4 without padding: the map hashes every byte"
+);
 
 impl FlowKey {
     /// The key of a packet from `src` to `dst`, and whether the packet goes from `b` to `a`.
@@ -67,9 +70,22 @@ impl FlowKey {
         proto: u8,
     ) -> (FlowKey, bool) {
         let reverse = greater(&src, src_port, &dst, dst_port);
-        let (addr_a, port_a, addr_b, port_b) =
-            if reverse { (dst, dst_port, src, src_port) } else { (src, src_port, dst, dst_port) };
-        (FlowKey { addr_a, addr_b, port_a, port_b, vlan, proto }, reverse)
+        let (addr_a, port_a, addr_b, port_b) = if reverse {
+            (dst, dst_port, src, src_port)
+        } else {
+            (src, src_port, dst, dst_port)
+        };
+        (
+            FlowKey {
+                addr_a,
+                addr_b,
+                port_a,
+                port_b,
+                vlan,
+                proto,
+            },
+            reverse,
+        )
     }
 
     /// Outer VLAN id, 0 when untagged.
@@ -108,7 +124,10 @@ fn greater(src: &[u8; 16], src_port: u16, dst: &[u8; 16], dst_port: u16) -> bool
 #[inline(always)]
 fn halves(address: &[u8; 16]) -> (u64, u64) {
     let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *address;
-    (u64::from_be_bytes([a, b, c, d, e, f, g, h]), u64::from_be_bytes([i, j, k, l, m, n, o, p]))
+    (
+        u64::from_be_bytes([a, b, c, d, e, f, g, h]),
+        u64::from_be_bytes([i, j, k, l, m, n, o, p]),
+    )
 }
 
 /// TCP flag counts of one direction, two to a word so that a packet costs one atomic add, rarely two.
@@ -133,7 +152,12 @@ impl FlagWords {
     #[inline(always)]
     pub fn increments(flags: u8) -> [u64; 4] {
         let word = |low: u8, high: u8| u64::from(flags & low != 0) | (u64::from(flags & high != 0) << 32);
-        [word(tcp::ACK, tcp::PSH), word(tcp::SYN, tcp::FIN), word(tcp::RST, tcp::URG), word(tcp::ECE, tcp::CWR)]
+        [
+            word(tcp::ACK, tcp::PSH),
+            word(tcp::SYN, tcp::FIN),
+            word(tcp::RST, tcp::URG),
+            word(tcp::ECE, tcp::CWR),
+        ]
     }
 }
 
@@ -167,8 +191,18 @@ impl FlowStats {
         self.packets[side] = 1;
         self.bytes = [0; 2];
         self.bytes[side] = bytes;
-        self.flags[1 - side] = FlagWords { ack_psh: 0, syn_fin: 0, rst_urg: 0, ece_cwr: 0 };
-        self.flags[side] = FlagWords { ack_psh, syn_fin, rst_urg, ece_cwr };
+        self.flags[1 - side] = FlagWords {
+            ack_psh: 0,
+            syn_fin: 0,
+            rst_urg: 0,
+            ece_cwr: 0,
+        };
+        self.flags[side] = FlagWords {
+            ack_psh,
+            syn_fin,
+            rst_urg,
+            ece_cwr,
+        };
         self.first = now;
         self.last = now;
         self.initiator = side as u64;
@@ -187,5 +221,26 @@ impl FlowStats {
         words.rst_urg = words.rst_urg.wrapping_add(rst_urg);
         words.ece_cwr = words.ece_cwr.wrapping_add(ece_cwr);
         self.last = now;
+    }
+
+    /// What a cumulative value grew by since an earlier reading of it. The times are those of the later one.
+    pub fn since(&self, before: &FlowStats) -> FlowStats {
+        let packets = |side: usize| self.packets[side].wrapping_sub(before.packets[side]);
+        let bytes = |side: usize| self.bytes[side].wrapping_sub(before.bytes[side]);
+        let flags = |side: usize| {
+            let (now, before) = (&self.flags[side], &before.flags[side]);
+            FlagWords {
+                ack_psh: now.ack_psh.wrapping_sub(before.ack_psh),
+                syn_fin: now.syn_fin.wrapping_sub(before.syn_fin),
+                rst_urg: now.rst_urg.wrapping_sub(before.rst_urg),
+                ece_cwr: now.ece_cwr.wrapping_sub(before.ece_cwr),
+            }
+        };
+        FlowStats {
+            packets: [packets(0), packets(1)],
+            bytes: [bytes(0), bytes(1)],
+            flags: [flags(0), flags(1)],
+            ..*self
+        }
     }
 }

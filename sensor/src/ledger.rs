@@ -7,6 +7,8 @@
 use sensor_ebpf::counter::Totals;
 use serde::Serialize;
 
+use crate::capture::Tick;
+
 /// All bins, as far as the packets have come.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
@@ -14,6 +16,10 @@ pub struct Ledger {
     pub totals: Totals,
     /// Kernel side, the reading before the latest drain: what was counted then must have been drained.
     pub totals_before: Totals,
+    /// Packets sampled by the reading a second or more before the latest: each is lost or delivered by now.
+    pub sampled_before: u64,
+    /// When `sampled_before` was read, and what was read then for the next second.
+    sampled_next: (u64, u64),
     /// Packets drained from the flow map into user space.
     pub drained_packets: u64,
     /// Bytes drained from the flow map into user space.
@@ -100,4 +106,130 @@ pub struct Residue {
     pub training: i64,
     /// raised - stored - suppressed.
     pub alerts: i64,
+}
+
+impl Ledger {
+    /// Counts what a drain brought, and moves the source's totals on.
+    pub fn drained(&mut self, tick: &Tick) {
+        if tick.time >= self.sampled_next.0 + SECOND {
+            self.sampled_before = self.sampled_next.1;
+            self.sampled_next = (tick.time, tick.totals.sampled);
+        }
+        let (parsed, not_in_flow) = (self.samples.parsed, self.samples.shed_not_in_flow);
+        self.samples = SampleBins {
+            parsed,
+            shed_not_in_flow: not_in_flow,
+            ..tick.samples
+        };
+        self.totals_before = std::mem::replace(&mut self.totals, tick.totals);
+        for delta in &tick.deltas {
+            self.drained_packets += delta.grown.packets.iter().sum::<u64>();
+            self.drained_bytes += delta.grown.bytes.iter().sum::<u64>();
+        }
+    }
+
+    /// What is left over while packets fly.
+    pub fn residue(&self) -> Residue {
+        self.residue_between(&self.totals_before, self.sampled_before)
+    }
+
+    /// What is left over when no packet can be in flight: the program detached, the rings empty.
+    pub fn residue_at_rest(&self) -> Residue {
+        self.residue_between(&self.totals, self.totals.sampled)
+    }
+
+    fn residue_between(&self, before: &Totals, sampled_before: u64) -> Residue {
+        let now = &self.totals;
+        let (not_counted, overflow) = (now.not_counted_total(), now.overflow_total());
+        let overflow_before = before.overflow_total();
+        // A packet is added to `seen` before any bin, to `counted` before its flow.
+        let samples = &self.samples;
+        let lost = now.lost_no_socket
+            + now.lost_ringbuf_full
+            + now.lost_no_headroom
+            + samples.lost_rx_ring_full
+            + samples.lost_fill_ring_empty
+            + samples.lost_rx_dropped
+            + samples.lost_invalid_descs;
+        let (scoring, alerts) = (&self.scoring, &self.alerts);
+        Residue {
+            wire: outside(
+                now.counted.packets + not_counted.packets,
+                before.seen.packets,
+                now.seen.packets,
+            ),
+            wire_bytes: outside(
+                now.counted.bytes + not_counted.bytes,
+                before.seen.bytes,
+                now.seen.bytes,
+            ),
+            flows: outside(
+                self.drained_packets,
+                before.counted.packets.saturating_sub(overflow.packets),
+                now.counted.packets.saturating_sub(overflow_before.packets),
+            ),
+            flows_bytes: outside(
+                self.drained_bytes,
+                before.counted.bytes.saturating_sub(overflow.bytes),
+                now.counted.bytes.saturating_sub(overflow_before.bytes),
+            ),
+            samples: outside(samples.delivered + lost, sampled_before, now.sampled),
+            parsing: difference(
+                samples.delivered,
+                samples.parsed + samples.shed_queue_full + samples.shed_not_in_flow,
+            ),
+            scoring: difference(scoring.made, scoring.scored + scoring.shed_limit),
+            training: difference(
+                scoring.scored,
+                scoring.trained
+                    + scoring.withheld_anomalous
+                    + scoring.withheld_budget
+                    + scoring.withheld_calibrating,
+            ),
+            alerts: difference(
+                alerts.raised,
+                alerts.stored + alerts.suppressed_duplicate + alerts.suppressed_limit,
+            ),
+        }
+    }
+}
+
+impl Residue {
+    /// Each equation with its metric label.
+    pub fn equations(&self) -> [(&'static str, i64); 9] {
+        [
+            ("wire", self.wire),
+            ("wire_bytes", self.wire_bytes),
+            ("flows", self.flows),
+            ("flows_bytes", self.flows_bytes),
+            ("samples", self.samples),
+            ("parsing", self.parsing),
+            ("scoring", self.scoring),
+            ("training", self.training),
+            ("alerts", self.alerts),
+        ]
+    }
+
+    /// Whether nothing is left over.
+    pub fn is_zero(&self) -> bool {
+        *self == Residue::default()
+    }
+}
+
+/// Nanoseconds.
+const SECOND: u64 = 1_000_000_000;
+
+/// How far `value` lies below `low..=high` (positive: something is missing from it) or above it (negative).
+fn outside(value: u64, low: u64, high: u64) -> i64 {
+    if value < low {
+        difference(low, value)
+    } else if value > high {
+        -difference(value, high)
+    } else {
+        0
+    }
+}
+
+fn difference(left: u64, right: u64) -> i64 {
+    left.wrapping_sub(right) as i64
 }

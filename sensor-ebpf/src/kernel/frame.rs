@@ -1,12 +1,14 @@
 //! The one read of packet memory.
-#![expect(unsafe_code, reason = "packet memory is raw; the bounds check is what the verifier asks for")]
+#![expect(
+    unsafe_code,
+    reason = "packet memory is raw; the bounds check is what the verifier asks for"
+)]
 
 use aya_ebpf::programs::XdpContext;
 use sensor_ebpf::frame::Frame;
 
 /// Offsets above this are refused, so that the verifier knows their range: longer than any header chain.
 const MAX_OFFSET: usize = 0x3fff;
-
 
 impl Frame for Context<'_> {
     #[inline(always)]

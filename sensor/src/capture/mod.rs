@@ -4,12 +4,42 @@
 //! a [`Tick`] with what every flow grew by. Later stages cannot tell the sources apart, and never read a clock:
 //! times are nanoseconds since the Unix epoch on the source's clock.
 
+mod clock;
+
+pub mod config;
+
+mod counters;
+
+mod drain;
+
+mod error;
+
+mod live;
+
+pub mod nic;
+
+mod program;
+
+mod receive;
+
 pub mod replay;
+
+mod xsk;
+
+pub use clock::Clock;
+pub use config::CaptureConfig;
+pub use counters::CaptureCounters;
+pub use error::CaptureError;
+pub use live::{Live, TICK_ROOM};
+pub use program::{Program, XdpAttached};
+pub use receive::Queued;
 
 use bytes::Bytes;
 use sensor_ebpf::counter::{Reason, Totals};
 use sensor_ebpf::flow::{FlowKey, FlowStats};
 use sensor_ebpf::parse::{Packet, parse_ethernet, parse_network};
+
+use crate::ledger::SampleBins;
 
 /// A packet that was chosen for a closer look.
 #[derive(Clone, Debug)]
@@ -70,10 +100,16 @@ pub struct Tick {
     pub deltas: Vec<FlowDelta>,
     /// Where every packet went so far.
     pub totals: Totals,
+    /// Where every sample went so far, as far as the source knows; the rest of the bins is 0.
+    pub samples: SampleBins,
 }
 
 /// What a source hands on.
 #[derive(Clone, Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "ten ticks a second; a box each would buy nothing"
+)]
 pub enum Event {
     /// Samples, in the order in which one receive queue delivered them.
     Samples(Vec<Sample>),

@@ -1,1 +1,5 @@
-//! Placeholder.
+//! Settings.
+
+pub mod duration;
+
+pub mod size;

@@ -10,14 +10,16 @@ use bytes::Bytes;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use sensor_ebpf::control::mode;
 use sensor_ebpf::counter::Totals;
-use sensor_ebpf::flow::{FlagWords, FlowKey, FlowStats};
+use sensor_ebpf::flow::{FlowKey, FlowStats};
 use sensor_ebpf::parse::Packet;
 use sensor_ebpf::sample::Sampler;
 
 use super::ReplayConfig;
 use super::link;
 use super::record::Record;
-use crate::capture::{Event, FlowDelta, Link, Sample, Tick};
+use crate::capture::drain::delta;
+use crate::capture::{Event, Link, Sample, Tick};
+use crate::ledger::SampleBins;
 
 /// Bytes of a frame that a sample keeps.
 const SAMPLE_SNAP: usize = 2048;
@@ -227,25 +229,27 @@ impl Plane {
             self.move_to_newest(at);
             let slot = &mut self.slots[at as usize];
             slot.grown = false;
-            deltas.push(FlowDelta {
-                key: slot.key,
-                grown: difference(&slot.stats, &slot.drained),
-            });
+            deltas.push(delta(slot.key, &slot.drained, &slot.stats, 0));
             slot.drained = slot.stats;
         }
         self.grown = grown;
         self.remove_idle(time);
+        let samples = SampleBins {
+            delivered: self.totals.sampled,
+            ..SampleBins::default()
+        };
         events.push_back(Event::Tick(Tick {
             time,
             deltas,
             totals: self.totals,
+            samples,
         }));
     }
 
     /// Everything was drained just before, so nothing is lost with an entry.
     fn remove_idle(&mut self, time: u64) {
         while let Some(slot) = self.slots.get(self.oldest as usize) {
-            if time.saturating_sub(slot.stats.last) <= self.config.flow_idle_timeout {
+            if time.saturating_sub(slot.stats.last) <= self.config.map_idle_timeout {
                 break;
             }
             let at = self.oldest;
@@ -300,28 +304,4 @@ fn hash_key(state: &DefaultHashBuilder, key: &FlowKey) -> u64 {
     let vlan = u64::from(u32::from_le_bytes([low, middle, high, key.proto]));
     hasher.write_u64((u64::from(key.port_a) << 48) | (u64::from(key.port_b) << 32) | vlan);
     hasher.finish()
-}
-
-/// What an entry grew by. A word of flags holds two counts; their differences, modulo 2^64, split exactly.
-fn difference(now: &FlowStats, before: &FlowStats) -> FlowStats {
-    let flags = |side: usize| {
-        let (now, before) = (&now.flags[side], &before.flags[side]);
-        FlagWords {
-            ack_psh: now.ack_psh.wrapping_sub(before.ack_psh),
-            syn_fin: now.syn_fin.wrapping_sub(before.syn_fin),
-            rst_urg: now.rst_urg.wrapping_sub(before.rst_urg),
-            ece_cwr: now.ece_cwr.wrapping_sub(before.ece_cwr),
-        }
-    };
-    FlowStats {
-        packets: [
-            now.packets[0] - before.packets[0],
-            now.packets[1] - before.packets[1],
-        ],
-        bytes: [now.bytes[0] - before.bytes[0], now.bytes[1] - before.bytes[1]],
-        flags: [flags(0), flags(1)],
-        first: now.first,
-        last: now.last,
-        initiator: now.initiator,
-    }
 }

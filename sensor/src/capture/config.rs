@@ -1,0 +1,147 @@
+//! The section `capture` of the configuration.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Whether the interface receives copies only, or is a host's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// A mirror port (SPAN, TAP): samples are taken off the wire, every other packet is dropped after counting.
+    #[default]
+    Mirror,
+    /// A host's own interface: every packet passes, samples are copies.
+    Host,
+}
+
+/// Where in the network stack the XDP program runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum XdpMode {
+    /// In the driver, else in the network stack; which one it became is reported.
+    #[default]
+    Auto,
+    /// In the driver, or not at all.
+    Native,
+    /// In the network stack: any driver, slower.
+    Generic,
+}
+
+/// How packets are counted and which are looked at closely.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CaptureConfig {
+    /// The interface to watch. There is no default: the wrong one is worse than none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
+    /// What the interface is.
+    pub mode: Mode,
+    /// How often the flow map is drained into user space, 10ms to 10s.
+    #[serde(with = "crate::config::duration")]
+    pub drain_interval: Duration,
+    /// Flows the kernel's map holds between two drains; packets of further flows are counted as overflow.
+    pub flow_map_entries: u32,
+    /// How long a flow may be silent before its entry leaves the flow map; it ends later, see `flow.idle_timeout`.
+    #[serde(with = "crate::config::duration")]
+    pub map_idle_timeout: Duration,
+    /// Which packets are looked at closely.
+    pub sample: SampleConfig,
+    /// Where the XDP program runs.
+    pub xdp: XdpMode,
+    /// Entries of each AF_XDP ring, a power of two.
+    pub ring_entries: u32,
+    /// Frames of 4096 bytes that each queue's samples are received into.
+    pub umem_frames: u32,
+    /// One CPU for each capture thread, so that its caches stay warm.
+    pub pin_cpus: bool,
+    /// Batches of samples that wait for the analysis; when it is full, samples are shed and counted.
+    pub queue_batches: u32,
+}
+
+impl Default for CaptureConfig {
+    fn default() -> Self {
+        CaptureConfig {
+            interface: None,
+            mode: Mode::Mirror,
+            drain_interval: Duration::from_millis(100),
+            flow_map_entries: 262_144,
+            map_idle_timeout: Duration::from_secs(15),
+            sample: SampleConfig::default(),
+            xdp: XdpMode::Auto,
+            ring_entries: 2048,
+            umem_frames: 4096,
+            pin_cpus: true,
+            queue_batches: 256,
+        }
+    }
+}
+
+/// Which packets are samples: the first of each flow, then TCP connections opening and closing, then some at random.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SampleConfig {
+    /// The first packets of every flow are samples.
+    pub first_packets: u32,
+    /// After those, one packet in so many, at random; 0 is none.
+    pub one_in: u32,
+    /// Packets with SYN, FIN or RST that are samples beyond that, per CPU and second.
+    pub flagged_per_second: u32,
+}
+
+impl Default for SampleConfig {
+    fn default() -> Self {
+        SampleConfig {
+            first_packets: 8,
+            one_in: 64,
+            flagged_per_second: 1000,
+        }
+    }
+}
+
+impl CaptureConfig {
+    /// What is wrong with the values, each with a remedy. Each starts with the key.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut range = |key: &str, value: u32, least: u32, most: u32| {
+            if !(least..=most).contains(&value) {
+                problems.push(format!(
+                    "{key} = {value} is out of range: choose {least} to {most}"
+                ));
+            }
+        };
+        range("flow_map_entries", self.flow_map_entries, 1024, 16_777_216);
+        range("ring_entries", self.ring_entries, 64, 65_536);
+        range("umem_frames", self.umem_frames, 128, 1_048_576);
+        range("queue_batches", self.queue_batches, 1, 65_536);
+        if !self.ring_entries.is_power_of_two() {
+            problems.push(format!(
+                "ring_entries = {} is not a power of two: use {}",
+                self.ring_entries,
+                self.ring_entries.clamp(64, 65_536).next_power_of_two()
+            ));
+        }
+        if self.umem_frames < self.ring_entries {
+            problems.push(format!(
+                "umem_frames = {} cannot keep a fill ring of ring_entries = {} full: use at least {}",
+                self.umem_frames,
+                self.ring_entries,
+                self.ring_entries.saturating_mul(2)
+            ));
+        }
+        if !(Duration::from_millis(10)..=Duration::from_secs(10)).contains(&self.drain_interval) {
+            let value = crate::config::duration::format(self.drain_interval);
+            problems.push(format!(
+                "drain_interval = {value} is out of range: choose 10ms to 10s"
+            ));
+        }
+        if let Some(name) = &self.interface
+            && (name.is_empty() || name.len() > 15 || name.contains(|c: char| c == '/' || c.is_whitespace()))
+        {
+            problems.push(format!(
+                "interface = {name:?} cannot be an interface: names have 1 to 15 characters; `ip link` lists them"
+            ));
+        }
+        problems
+    }
+}

@@ -1,0 +1,115 @@
+//! Reads the flow map every interval and turns cumulative counters into what grew.
+//!
+//! The map is never emptied while its flows live: taking an entry out races with packets being added to it. Only
+//! entries idle for long are taken out, with the value the kernel returns for them counted first.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use hashbrown::HashMap;
+use sensor_ebpf::flow::{FlowKey, FlowStats};
+
+use super::program::Program;
+use super::xsk;
+use super::{FlowDelta, Tick};
+
+/// Entries read by one system call, at first; grows where one bucket holds more.
+const BATCH: usize = 4096;
+
+/// Idle entries taken out in one drain, so that the end of a flood does not stop the drain for a second.
+const DELETIONS: usize = 20_000;
+
+/// What was read from the flow map before.
+pub struct Drain {
+    seen: HashMap<FlowKey, FlowStats>,
+    keys: Vec<FlowKey>,
+    values: Vec<FlowStats>,
+    idle: Vec<FlowKey>,
+    /// Nanoseconds without a packet after which an entry leaves the map.
+    idle_after: u64,
+}
+
+impl Drain {
+    /// Nothing seen yet.
+    pub fn new(idle_after: std::time::Duration) -> Drain {
+        Drain {
+            seen: HashMap::new(),
+            keys: vec![ZERO_KEY; BATCH],
+            values: vec![FlowStats::default(); BATCH],
+            idle: Vec::new(),
+            idle_after: idle_after.as_nanos() as u64,
+        }
+    }
+
+    /// Reads the whole map. `monotonic` is now on the map's clock; `offset` makes it the time since the epoch.
+    pub fn tick(&mut self, program: &Program, monotonic: u64, offset: u64) -> io::Result<Tick> {
+        let map = program.flows.fd().as_fd();
+        let mut deltas = Vec::new();
+        let mut cursor = None;
+        loop {
+            let read = match xsk::lookup_batch(map, &mut cursor, &mut self.keys, &mut self.values) {
+                Ok(read) => read,
+                Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => {
+                    let more = self.keys.len() * 2;
+                    self.keys.resize(more, ZERO_KEY);
+                    self.values.resize(more, FlowStats::default());
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            for (key, now) in self.keys[..read].iter().zip(&self.values[..read]) {
+                let before = self.seen.entry(*key).or_default();
+                if now.packets != before.packets {
+                    deltas.push(delta(*key, before, now, offset));
+                    *before = *now;
+                } else if monotonic.saturating_sub(now.last) > self.idle_after && self.idle.len() < DELETIONS
+                {
+                    self.idle.push(*key);
+                }
+            }
+            if cursor.is_none() {
+                break;
+            }
+        }
+        for key in self.idle.drain(..) {
+            let before = self.seen.remove(&key).unwrap_or_default();
+            if let Some(last) = xsk::lookup_and_delete::<_, FlowStats>(map, &key)?
+                && last.packets != before.packets
+            {
+                deltas.push(delta(key, &before, &last, offset));
+            }
+        }
+        Ok(Tick {
+            time: monotonic + offset,
+            deltas,
+            ..Tick::default()
+        })
+    }
+
+    /// Entries in the map at the latest drain.
+    pub fn entries(&self) -> usize {
+        self.seen.len()
+    }
+}
+
+const ZERO_KEY: FlowKey = FlowKey {
+    addr_a: [0; 16],
+    addr_b: [0; 16],
+    port_a: 0,
+    port_b: 0,
+    vlan: [0; 3],
+    proto: 0,
+};
+
+/// What an entry grew by; `offset` makes its times the time since the epoch.
+pub(super) fn delta(key: FlowKey, before: &FlowStats, now: &FlowStats, offset: u64) -> FlowDelta {
+    let grown = now.since(before);
+    FlowDelta {
+        key,
+        grown: FlowStats {
+            first: grown.first + offset,
+            last: grown.last + offset,
+            ..grown
+        },
+    }
+}

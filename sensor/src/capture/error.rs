@@ -1,0 +1,66 @@
+//! Why capture could not start.
+
+use std::io;
+
+use aya::programs::ProgramError;
+
+/// Why capture could not start. The messages name the remedy.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's message is its description")]
+pub enum CaptureError {
+    #[error(
+        "no interface given: set capture.interface in the configuration, or pass --interface IF (there are: {present})"
+    )]
+    NoInterface { present: String },
+    #[error("interface {name} does not exist{nearest} (there are: {present})")]
+    UnknownInterface {
+        name: String,
+        nearest: String,
+        present: String,
+    },
+    #[error(
+        "refusing mirror mode on {name}: it holds this machine's default route, and mirror mode drops every packet \
+         it does not sample, so the machine would lose its network; use --mode host, or give the mirror port"
+    )]
+    DefaultRoute { name: String },
+    #[error(
+        "the XDP program object {path} cannot be read: {source}; unset VESPER_XDP_OBJECT to use the built-in one"
+    )]
+    ObjectFile { path: String, source: io::Error },
+    #[error("the XDP program could not be loaded: {source}{hint}")]
+    Load {
+        source: aya::EbpfError,
+        hint: &'static str,
+    },
+    #[error("the kernel refused the XDP program: {reason}{hint}")]
+    Program { reason: String, hint: &'static str },
+    #[error("the XDP object lacks {name}: it belongs to another version; rebuild it with `cargo xtask ebpf`")]
+    Object { name: &'static str },
+    #[error("attaching to {interface} ({tried}): {source}{hint}")]
+    Attach {
+        interface: String,
+        tried: &'static str,
+        source: ProgramError,
+        hint: String,
+    },
+    #[error("AF_XDP socket on {interface} queue {queue}: {source}{hint}")]
+    Socket {
+        interface: String,
+        queue: u32,
+        source: io::Error,
+        hint: &'static str,
+    },
+    #[error("map {map}: {source}")]
+    Map {
+        map: &'static str,
+        source: aya::maps::MapError,
+    },
+    #[error("reading the flow map: {source}")]
+    Drain { source: io::Error },
+    #[error("starting the thread {name}: {source}")]
+    Thread { name: String, source: io::Error },
+}
+
+/// What an EPERM while loading or binding means.
+pub(super) const PERMISSION_HINT: &str = "; the process lacks a capability: run as root, or grant \
+    cap_bpf,cap_net_admin,cap_net_raw,cap_perfmon (`vesper check` names the missing one and the command)";

@@ -1,0 +1,150 @@
+//! One receive queue: frame memory, fill ring, RX ring and the socket that ties them.
+//!
+//! A frame belongs to the kernel while its address is in the fill ring or in flight, and to us between reading
+//! its descriptor from the RX ring and writing its address back to the fill ring. There are as many frames as the
+//! fill ring has entries, so a frame always has room to go back to; and the fill ring is twice the RX ring, so
+//! it cannot run empty before the RX ring is full.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use bytes::{Bytes, BytesMut};
+use sensor_ebpf::sample::SampleMeta;
+use xdp_socket::create::ring_offsets;
+use xdp_socket::mmap::OwnedMmap;
+use xdp_socket::ring::{Ring, RingType, XdpDesc};
+
+use super::socket::{self, Statistics};
+
+/// Bytes of a UMEM frame: a page. The kernel keeps 256 of them in front of the packet.
+const FRAME_SIZE: u32 = 4096;
+
+/// `XDP_RING_NEED_WAKEUP`.
+const NEED_WAKEUP: u32 = 1;
+
+/// Bytes of metadata the program puts in front of every sample.
+const META: usize = size_of::<SampleMeta>();
+
+/// An AF_XDP socket bound to one receive queue.
+pub struct XskQueue {
+    // Order matters: fields drop in order, and the socket must go before the memory it was given.
+    socket: OwnedFd,
+    fill: Ring<u64>,
+    rx: Ring<XdpDesc>,
+    _completion: Ring<u64>,
+    umem: OwnedMmap,
+}
+
+// SAFETY: the raw pointers inside are to mappings that this value alone owns; nothing is tied to a thread.
+unsafe impl Send for XskQueue {}
+
+impl XskQueue {
+    /// Creates the socket and its rings (`rx_entries`, a power of two, and twice that of fill ring and frames),
+    /// binds it to a queue, and gives every frame to the kernel.
+    pub fn new(ifindex: u32, queue: u32, rx_entries: u32) -> io::Result<XskQueue> {
+        let frames = rx_entries as usize * 2;
+        let socket = socket::create()?;
+        let raw = socket.as_raw_fd();
+        let umem = OwnedMmap::mmap(frames * FRAME_SIZE as usize, Some(false))?;
+        socket::register_umem(&socket, &umem, FRAME_SIZE)?;
+        RingType::Fill.set_size(raw, frames)?;
+        // The kernel wants one even from a socket that never sends.
+        RingType::Completion.set_size(raw, 1)?;
+        RingType::Rx.set_size(raw, rx_entries as usize)?;
+        let offsets = ring_offsets(raw)?;
+        let mut fill: Ring<u64> = RingType::Fill.mmap(raw, &offsets, frames)?;
+        let completion: Ring<u64> = RingType::Completion.mmap(raw, &offsets, 1)?;
+        let rx: Ring<XdpDesc> = RingType::Rx.mmap(raw, &offsets, rx_entries as usize)?;
+        for frame in 0..frames as u32 {
+            *fill.mut_desc_at(frame) = u64::from(frame) * u64::from(FRAME_SIZE);
+        }
+        fill.update_producer(frames as u32);
+        socket::bind(&socket, ifindex, queue)?;
+        Ok(XskQueue {
+            socket,
+            fill,
+            rx,
+            _completion: completion,
+            umem,
+        })
+    }
+
+    /// Takes up to `limit` samples from the RX ring and gives their frames back to the kernel.
+    pub fn receive(&mut self, limit: u32, mut sample: impl FnMut(SampleMeta, Bytes)) -> u32 {
+        let consumer = self.rx.consumer();
+        let ready = self.rx.producer().wrapping_sub(consumer).min(limit);
+        if ready == 0 {
+            return 0;
+        }
+        let mut length = 0;
+        for index in 0..ready {
+            length += self
+                .rx
+                .desc_at(consumer.wrapping_add(index) & self.rx.mod_mask)
+                .len as usize;
+        }
+        // One allocation for the batch; each sample is a slice of it.
+        let mut batch = BytesMut::with_capacity(length);
+        let fill_producer = self.fill.producer();
+        for index in 0..ready {
+            let desc = self.rx.desc_at(consumer.wrapping_add(index) & self.rx.mod_mask);
+            let (meta, frame) = self.frame(&desc);
+            batch.extend_from_slice(frame);
+            sample(meta, batch.split().freeze());
+            let slot = fill_producer.wrapping_add(index) & self.fill.mod_mask;
+            *self.fill.mut_desc_at(slot) = desc.addr & !u64::from(FRAME_SIZE - 1);
+        }
+        // Release: the kernel must not see these indices before the frames were copied out and the addresses
+        // written. `Ring::update_*` stores with that ordering; it pairs with the kernel's acquire loads.
+        self.fill.update_producer(fill_producer.wrapping_add(ready));
+        self.rx.update_consumer(consumer.wrapping_add(ready));
+        if self.fill.flags() & NEED_WAKEUP != 0 {
+            socket::wake(&self.socket);
+        }
+        ready
+    }
+
+    /// A received frame and the metadata in front of it.
+    fn frame(&self, desc: &XdpDesc) -> (SampleMeta, &[u8]) {
+        let at = desc.addr as usize;
+        let len = desc.len as usize;
+        assert!(
+            at >= META && at + len <= self.umem.len(),
+            "the kernel gave a descriptor outside the UMEM"
+        );
+        let base = self.umem.as_void_ptr().cast::<u8>().cast_const();
+        // SAFETY: `at - META..at + len` lies inside the mapping by the check above. The frame is ours from here
+        // until its address goes back into the fill ring, which takes `&mut self` and so ends this borrow.
+        unsafe {
+            let meta = base.add(at - META).cast::<SampleMeta>().read_unaligned();
+            (meta, std::slice::from_raw_parts(base.add(at), len))
+        }
+    }
+
+    /// A handle that reads the kernel's counters of this socket, for another thread. It keeps the socket open.
+    pub fn statistics(&self) -> io::Result<StatisticsReader> {
+        Ok(StatisticsReader(self.socket.try_clone()?))
+    }
+}
+
+/// Reads the kernel's counters of one AF_XDP socket.
+pub struct StatisticsReader(OwnedFd);
+
+impl StatisticsReader {
+    /// What the kernel counted so far.
+    pub fn read(&self) -> io::Result<Statistics> {
+        socket::statistics(&self.0)
+    }
+}
+
+impl AsFd for XskQueue {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl AsRawFd for XskQueue {
+    fn as_raw_fd(&self) -> i32 {
+        self.socket.as_raw_fd()
+    }
+}
