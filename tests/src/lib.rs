@@ -1,5 +1,6 @@
-//! The harness: frames, captures and traffic built from nothing, so that every packet that must be counted is
-//! known and no capture is kept in the repository; network namespaces of the tests' own, and a packet generator.
+//! What the tests are made of: frames, captures and traffic, built from nothing, so that no capture is kept in
+//! the repository and every packet that must be counted is known; network namespaces of the tests' own, and a
+//! packet generator.
 
 pub mod frames;
 
@@ -7,6 +8,6 @@ pub mod capture;
 
 pub mod traffic;
 
-pub mod generator;
-
 pub mod namespace;
+
+pub mod generator;

@@ -101,8 +101,7 @@ const ZERO_KEY: FlowKey = FlowKey {
     proto: 0,
 };
 
-/// What an entry grew by; `offset` makes its times the time since the epoch.
-pub(super) fn delta(key: FlowKey, before: &FlowStats, now: &FlowStats, offset: u64) -> FlowDelta {
+fn delta(key: FlowKey, before: &FlowStats, now: &FlowStats, offset: u64) -> FlowDelta {
     let grown = now.since(before);
     FlowDelta {
         key,

@@ -29,6 +29,7 @@ mod xsk;
 pub use clock::Clock;
 pub use config::CaptureConfig;
 pub use counters::CaptureCounters;
+pub use drain::Drain;
 pub use error::CaptureError;
 pub use live::{Live, TICK_ROOM};
 pub use program::{Program, XdpAttached};

@@ -17,8 +17,7 @@ use sensor_ebpf::sample::Sampler;
 use super::ReplayConfig;
 use super::link;
 use super::record::Record;
-use crate::capture::drain::delta;
-use crate::capture::{Event, Link, Sample, Tick};
+use crate::capture::{Event, FlowDelta, Link, Sample, Tick};
 use crate::ledger::SampleBins;
 
 /// Bytes of a frame that a sample keeps.
@@ -229,20 +228,23 @@ impl Plane {
             self.move_to_newest(at);
             let slot = &mut self.slots[at as usize];
             slot.grown = false;
-            deltas.push(delta(slot.key, &slot.drained, &slot.stats, 0));
+            deltas.push(FlowDelta {
+                key: slot.key,
+                grown: slot.stats.since(&slot.drained),
+            });
             slot.drained = slot.stats;
         }
         self.grown = grown;
         self.remove_idle(time);
-        let samples = SampleBins {
-            delivered: self.totals.sampled,
-            ..SampleBins::default()
-        };
         events.push_back(Event::Tick(Tick {
             time,
             deltas,
             totals: self.totals,
-            samples,
+            // No ring stands between the plane and its reader: what was sampled is delivered.
+            samples: SampleBins {
+                delivered: self.totals.sampled,
+                ..SampleBins::default()
+            },
         }));
     }
 
