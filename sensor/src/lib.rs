@@ -15,6 +15,8 @@ pub mod sinks;
 
 pub mod analysis;
 
+pub mod analyze;
+
 pub mod ledger;
 
 pub mod status;
