@@ -4,9 +4,8 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Duration;
 
-use sensor::capture::config::{Mode, XdpMode};
 use sensor::capture::nic::Nic;
-use sensor::capture::{CaptureConfig, Event, Live, TICK_ROOM};
+use sensor::capture::{CaptureConfig, Event, Live, Mode, TICK_ROOM, XdpMode};
 use sensor::ledger::{Ledger, Residue};
 use sensor_tests::generator::Generator;
 use sensor_tests::namespace::{Namespace, inside};

@@ -24,3 +24,9 @@ pub mod status;
 pub mod config;
 
 pub mod api;
+
+pub mod telemetry;
+
+pub mod check;
+
+pub mod cli;

@@ -1,4 +1,16 @@
 //! Scores to alerts: what is raised, of which type, how severe, and why.
+//!
+//! In: rows with their scores. Out: one alert for one attack, with a count. The score decides whether there is an
+//! alert, the rules what type it has. Never here: I/O, or text from a packet.
+
+pub mod book;
+pub mod candidate;
+pub mod config;
+pub mod report;
+pub mod rules;
+
+
+pub use config::AlertConfig;
 
 use serde::{Deserialize, Serialize};
 

@@ -6,7 +6,7 @@
 
 mod clock;
 
-pub mod config;
+mod config;
 
 mod counters;
 
@@ -27,7 +27,7 @@ pub mod replay;
 mod xsk;
 
 pub use clock::Clock;
-pub use config::CaptureConfig;
+pub use config::{CaptureConfig, Mode, SampleConfig, XdpMode};
 pub use counters::CaptureCounters;
 pub use drain::Drain;
 pub use error::CaptureError;

@@ -1,1 +1,15 @@
-//! Placeholder.
+//! Flows to rows: what a flow and a host did in one window, as numbers between 0 and 1.
+//!
+//! In: the flows active in a window. Out: one row per flow and per host, with the plain facts beside. Memory
+//! of pairs, services and hosts is kept here, bounded. Never here: a range learned from traffic, an address as a
+//! feature, or a decision.
+
+pub mod config;
+pub mod facts;
+pub mod host;
+pub mod memory;
+pub mod rows;
+pub mod sketch;
+pub mod spec;
+
+pub use config::FeaturesConfig;

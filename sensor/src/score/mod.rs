@@ -1,1 +1,18 @@
-//! Placeholder.
+//! Rows to scores: an autoencoder that learns online what rows usually look like.
+//!
+//! In: the rows of a window. Out: a score for each, the threshold, and the features that made the score. Never
+//! here: what kind of threat it is, or a device other than the one `device.rs` gives.
+
+pub mod autoencoder;
+pub mod config;
+pub mod device;
+pub mod error;
+pub mod model;
+pub mod random;
+pub mod scorer;
+pub mod tail;
+pub mod training_set;
+
+pub use error::ScoreError;
+
+pub use config::ScoreConfig;

@@ -1,0 +1,229 @@
+//! The alerts that stand: one attack is one alert, with a count.
+
+use super::candidate::{Candidate, FoldKey};
+use super::config::AlertConfig;
+use super::report::{alert, confidence, date, rfc3339};
+use super::{Alert, Share, ThreatType};
+use crate::flow::SECOND;
+use crate::ledger::AlertBins;
+use std::collections::BTreeMap;
+
+/// A definite alert explains other definite types between the same hosts while it goes on.
+const GOES_ON: u64 = 5 * SECOND;
+/// And untyped oddities of its hosts for a while after: connections time out, servers recover.
+const AFTERMATH: u64 = 60 * SECOND;
+/// Hosts whose oddities are remembered.
+const STRIKES: usize = 10_000;
+
+struct Standing {
+    alert: Alert,
+    first: u64,
+    last: u64,
+    told: u64,
+    grew: bool,
+}
+
+/// See the module.
+pub struct Book {
+    config: AlertConfig,
+    standing: BTreeMap<FoldKey, Standing>,
+    /// For each odd host: when it was odd last, and one bit per window before.
+    strikes: BTreeMap<[u8; 16], (u64, u16)>,
+    minute: (u64, u64),
+    /// Date and number of the latest alert.
+    pub sequence: (String, u64),
+    bins: AlertBins,
+}
+
+impl Book {
+    /// No alert stands.
+    pub fn new(config: &AlertConfig) -> Book {
+        Book {
+            config: config.clone(),
+            standing: BTreeMap::new(),
+            strikes: BTreeMap::new(),
+            minute: (0, 0),
+            sequence: (String::new(), 0),
+            bins: AlertBins::default(),
+        }
+    }
+
+    /// Where every alert went.
+    pub fn bins(&self) -> AlertBins {
+        self.bins
+    }
+
+    /// Takes the candidate of a window that ended at `now`: a new alert, or `None` if it was folded, explained or
+    /// suppressed. `explain` is asked only for a new one.
+    pub fn consider<E>(
+        &mut self,
+        candidate: &Candidate,
+        now: u64,
+        model: &str,
+        explain: impl FnOnce(&Candidate) -> Result<Vec<Share>, E>,
+    ) -> Result<Option<Alert>, E> {
+        let key = candidate.fold_key();
+        let anomaly = candidate.verdict.kind == ThreatType::Anomaly;
+        if anomaly && !self.persists(candidate, now) {
+            return Ok(None);
+        }
+        self.bins.raised += 1;
+        let quiet = self.config.refold_after.as_nanos() as u64;
+        if let Some(standing) = self.standing.get_mut(&key)
+            && now.saturating_sub(standing.last) < quiet
+        {
+            standing.fold(candidate, now);
+            self.bins.suppressed_duplicate += 1;
+            return Ok(None);
+        }
+        if self.explained(candidate, now) {
+            self.bins.suppressed_duplicate += 1;
+            return Ok(None);
+        }
+        if !self.within_limit(now) {
+            self.bins.suppressed_limit += 1;
+            return Ok(None);
+        }
+        let alert = alert(
+            candidate,
+            self.next_id(now),
+            model.to_owned(),
+            explain(candidate)?,
+            now,
+        );
+        self.make_room();
+        let standing = Standing {
+            alert: alert.clone(),
+            first: candidate.seen[0].min(candidate.seen[1]),
+            last: now,
+            told: now,
+            grew: false,
+        };
+        self.standing.insert(key, standing);
+        self.bins.stored += 1;
+        Ok(Some(alert))
+    }
+
+    /// Standing alerts that grew since they were last told, each at most every `alert.update_every`.
+    pub fn updates(&mut self, now: u64) -> Vec<Alert> {
+        let every = self.config.update_every.as_nanos() as u64;
+        self.standing
+            .values_mut()
+            .filter(|standing| standing.grew && now.saturating_sub(standing.told) >= every)
+            .map(|standing| {
+                (standing.grew, standing.told) = (false, now);
+                standing.alert.clone()
+            })
+            .collect()
+    }
+
+    /// Whether an address takes part in an attack that goes on: nothing is learned from it meanwhile.
+    pub fn attackers(&self, now: u64) -> hashbrown::HashSet<[u8; 16]> {
+        self.standing
+            .iter()
+            .filter(|(_, standing)| now.saturating_sub(standing.last) <= 2 * GOES_ON)
+            .flat_map(|((_, source, destination), _)| [*source, *destination])
+            .flatten()
+            .collect()
+    }
+
+    /// Whether something odd without a type was odd enough, for long enough.
+    fn persists(&mut self, candidate: &Candidate, now: u64) -> bool {
+        if candidate.margin() < self.config.anomaly_margin {
+            return false;
+        }
+        let Some(host) = candidate.verdict.source else {
+            return false;
+        };
+        if self.strikes.len() >= STRIKES && !self.strikes.contains_key(&host) {
+            self.strikes
+                .retain(|_, (last, _)| now.saturating_sub(*last) < 10 * SECOND);
+            if self.strikes.len() >= STRIKES {
+                return false;
+            }
+        }
+        let (last, windows) = self.strikes.entry(host).or_insert((now, 0));
+        let passed = (now.saturating_sub(*last) + SECOND / 2) / SECOND;
+        *windows = if passed > 15 { 0 } else { *windows << passed };
+        *windows |= 1;
+        *last = now;
+        (*windows & 0x3ff).count_ones() >= self.config.anomaly_windows
+    }
+
+    /// Whether another alert that stands says what this is: the victim's answers, a flood's sources.
+    fn explained(&self, candidate: &Candidate, now: u64) -> bool {
+        let anomaly = candidate.verdict.kind == ThreatType::Anomaly;
+        let (source, destination) = (candidate.verdict.source, candidate.verdict.destination);
+        self.standing.iter().any(|((kind, attacker, victim), standing)| {
+            if *kind == ThreatType::Anomaly {
+                return false;
+            }
+            let age = now.saturating_sub(standing.last);
+            let is = |one: Option<[u8; 16]>, other: Option<[u8; 16]>| one.is_some() && one == other;
+            if anomaly {
+                let involved = [source, destination]
+                    .iter()
+                    .any(|&host| is(host, *attacker) || is(host, *victim));
+                return age <= AFTERMATH && involved;
+            }
+            let same_pair = (is(source, *attacker) && is(destination, *victim))
+                || (is(source, *victim) && is(destination, *attacker));
+            let flood = *kind == ThreatType::DDoS && (is(destination, *victim) || is(source, *victim));
+            let scan = *kind == ThreatType::PortScan && (is(source, *attacker) || is(destination, *attacker));
+            age <= GOES_ON && (same_pair || flood || scan)
+        })
+    }
+
+    fn within_limit(&mut self, now: u64) -> bool {
+        let minute = now / (60 * SECOND);
+        if self.minute.0 != minute {
+            self.minute = (minute, 0);
+        }
+        self.minute.1 += 1;
+        self.minute.1 <= self.config.max_per_minute
+    }
+
+    fn next_id(&mut self, now: u64) -> String {
+        let date = date(now);
+        if self.sequence.0 != date {
+            self.sequence = (date, 0);
+        }
+        self.sequence.1 += 1;
+        format!("THREAT_{}_{:03}", self.sequence.0, self.sequence.1)
+    }
+
+    /// Forgets the alert that was quiet longest when there is no room.
+    fn make_room(&mut self) {
+        if self.standing.len() < self.config.max_standing {
+            return;
+        }
+        let quietest = self
+            .standing
+            .iter()
+            .min_by_key(|(_, standing)| standing.last)
+            .map(|(key, _)| *key);
+        if let Some(key) = quietest {
+            self.standing.remove(&key);
+        }
+    }
+}
+
+impl Standing {
+    /// Another window of the same attack.
+    fn fold(&mut self, candidate: &Candidate, now: u64) {
+        let details = &mut self.alert.details;
+        details.count += 1;
+        details.packet_count += candidate.packets;
+        details.total_bytes += candidate.bytes;
+        let last = candidate.seen[1];
+        details.last_seen = rfc3339(last);
+        details.duration = last.saturating_sub(self.first) as f64 / 1e9;
+        self.alert.confidence = self.alert.confidence.max(confidence(candidate));
+        if candidate.score > details.score {
+            details.score = candidate.score;
+            details.narrative.clone_from(&candidate.verdict.narrative);
+        }
+        self.last = now;
+        self.grew = true;
+    }
+}

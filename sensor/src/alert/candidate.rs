@@ -1,0 +1,215 @@
+//! Rows above the threshold become candidates: one for each attack that a window shows.
+
+use super::config::AlertConfig;
+use super::rules::{Verdict, judge_flow, judge_host};
+use super::{ThreatType, rules};
+use crate::features::facts::{FlowFacts, HostFacts};
+use crate::features::rows::Rows;
+use crate::flow::flags::FlagCounts;
+use crate::flow::ip;
+use crate::score::scorer::Scores;
+use sensor_ebpf::flow::FlowKey;
+use std::collections::BTreeMap;
+
+/// Who and what an alert is about: the same attack has the same key in every window.
+pub type FoldKey = (ThreatType, Option<[u8; 16]>, Option<[u8; 16]>);
+
+/// An attack that a window shows, or something unusual without a type.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// What it is.
+    pub verdict: Verdict,
+    /// Score of its most unusual row.
+    pub score: f64,
+    /// Threshold of such rows.
+    pub threshold: f64,
+    /// That row is a host's.
+    pub is_host: bool,
+    /// Its place.
+    pub row: usize,
+    /// Packets in the window, both directions.
+    pub packets: u64,
+    /// Bytes in the window, both directions.
+    pub bytes: u64,
+    /// First and latest packet.
+    pub seen: [u64; 2],
+    /// Port of the initiator, for a flow.
+    pub source_port: u16,
+    /// The flow, for a flow.
+    pub key: Option<FlowKey>,
+    /// TCP flags seen.
+    pub flags: FlagCounts,
+}
+
+impl Candidate {
+    /// See [`FoldKey`]. A scan is one attack however many hosts it tries; so is what is unusual about a host.
+    pub fn fold_key(&self) -> FoldKey {
+        let Verdict {
+            kind,
+            source,
+            destination,
+            ..
+        } = self.verdict;
+        match kind {
+            ThreatType::PortScan | ThreatType::Anomaly => (kind, source, None),
+            _ => (kind, source, destination),
+        }
+    }
+
+    /// Score over threshold.
+    pub fn margin(&self) -> f64 {
+        self.score / self.threshold.max(f64::MIN_POSITIVE)
+    }
+}
+
+/// Anomalies looked at per window, the most unusual first.
+const ANOMALIES: usize = 256;
+
+/// The candidates of a window, the surest types first, in a stable order.
+pub fn candidates(
+    rows: &Rows,
+    scores: &Scores,
+    thresholds: [f64; 2],
+    config: &AlertConfig,
+) -> Vec<Candidate> {
+    let mut found: BTreeMap<FoldKey, Candidate> = BTreeMap::new();
+    let mut note = |candidate: Candidate| match found.entry(candidate.fold_key()) {
+        std::collections::btree_map::Entry::Vacant(entry) => {
+            entry.insert(candidate);
+        }
+        std::collections::btree_map::Entry::Occupied(mut entry) => merge(entry.get_mut(), candidate),
+    };
+    for (row, facts) in rows.hosts.iter().enumerate() {
+        if f64::from(scores.hosts[row]) > thresholds[1] {
+            note(of_host(
+                facts,
+                row,
+                f64::from(scores.hosts[row]),
+                thresholds[1],
+                config,
+            ));
+        }
+    }
+    for (row, facts) in rows.flows.iter().enumerate() {
+        if f64::from(scores.flows[row]) > thresholds[0] {
+            note(of_flow(
+                facts,
+                row,
+                f64::from(scores.flows[row]),
+                thresholds[0],
+                config,
+            ));
+        }
+    }
+    let mut all: Vec<Candidate> = found.into_values().collect();
+    // The map's order decides among equals.
+    all.sort_by(|one, other| {
+        rank(one.verdict.kind)
+            .cmp(&rank(other.verdict.kind))
+            .then_with(|| other.margin().total_cmp(&one.margin()))
+    });
+    let definite = all
+        .iter()
+        .filter(|candidate| candidate.verdict.kind != ThreatType::Anomaly)
+        .count();
+    all.truncate(definite + ANOMALIES);
+    all
+}
+
+/// Types in the order in which they explain each other: a distributed flood explains its sources.
+fn rank(kind: ThreatType) -> u8 {
+    match kind {
+        ThreatType::DDoS => 0,
+        ThreatType::DoS => 1,
+        ThreatType::PortScan => 2,
+        ThreatType::Exfiltration => 3,
+        ThreatType::BruteForce => 4,
+        ThreatType::Bot | ThreatType::WebAttack | ThreatType::Infiltration => 5,
+        ThreatType::Anomaly => 6,
+    }
+}
+
+/// Two rows show the same: the more unusual one speaks. A host's row counts its flows already.
+fn merge(held: &mut Candidate, other: Candidate) {
+    let seen = [held.seen[0].min(other.seen[0]), held.seen[1].max(other.seen[1])];
+    let both_flows = !held.is_host && !other.is_host;
+    let (packets, bytes) = if both_flows {
+        (held.packets + other.packets, held.bytes + other.bytes)
+    } else {
+        (held.packets.max(other.packets), held.bytes.max(other.bytes))
+    };
+    let mut flags = held.flags;
+    flags.add(&other.flags);
+    if other.margin() > held.margin() {
+        *held = other;
+    }
+    (held.seen, held.packets, held.bytes, held.flags) = (seen, packets, bytes, flags);
+}
+
+fn of_flow(facts: &FlowFacts, row: usize, score: f64, threshold: f64, config: &AlertConfig) -> Candidate {
+    let verdict = judge_flow(facts, config).unwrap_or_else(|| rules::Verdict {
+        kind: ThreatType::Anomaly,
+        source: Some(facts.src),
+        destination: Some(facts.dst),
+        port: facts.dst_port,
+        proto: facts.key.proto,
+        strength: 1.0,
+        narrative: format!(
+            "Traffic of {} to port {} of {} is unlike what was learned: its score is {:.1} times the threshold.",
+            ip(&facts.src),
+            facts.dst_port,
+            ip(&facts.dst),
+            score / threshold,
+        ),
+    });
+    let mut flags = facts.window.flags[0];
+    flags.add(&facts.window.flags[1]);
+    Candidate {
+        verdict,
+        score,
+        threshold,
+        is_host: false,
+        row,
+        packets: facts.window.packets.iter().sum(),
+        bytes: facts.window.bytes.iter().sum(),
+        seen: [facts.start, facts.last],
+        source_port: facts.src_port,
+        key: Some(facts.key),
+        flags,
+    }
+}
+
+fn of_host(facts: &HostFacts, row: usize, score: f64, threshold: f64, config: &AlertConfig) -> Candidate {
+    let verdict = judge_host(facts, config).unwrap_or_else(|| rules::Verdict {
+        kind: ThreatType::Anomaly,
+        source: Some(facts.address),
+        destination: None,
+        port: 0,
+        proto: 0,
+        strength: 1.0,
+        narrative: format!(
+            "{} behaves unlike what was learned: its score is {:.1} times the threshold.",
+            ip(&facts.address),
+            score / threshold,
+        ),
+    });
+    let syn = facts.failed().max(facts.incomplete_in).min(u64::from(u32::MAX)) as u32;
+    let rst = facts.refused.max(facts.refused_in).min(u64::from(u32::MAX)) as u32;
+    Candidate {
+        verdict,
+        score,
+        threshold,
+        is_host: true,
+        row,
+        packets: facts.packets.iter().sum(),
+        bytes: facts.bytes.iter().sum(),
+        seen: facts.seen,
+        source_port: 0,
+        key: None,
+        flags: FlagCounts {
+            syn,
+            rst,
+            ..FlagCounts::default()
+        },
+    }
+}

@@ -1,0 +1,113 @@
+//! A candidate in the form in which an alert leaves the sensor.
+
+use super::candidate::Candidate;
+use super::{Alert, Details, Severity, Share, ThreatType};
+use crate::flow::community_id::community_id;
+use crate::flow::ip;
+use sensor_ebpf::flow::proto;
+use std::time::{Duration, UNIX_EPOCH};
+
+/// Nanoseconds since the Unix epoch as RFC 3339, UTC, with milliseconds.
+pub fn rfc3339(time: u64) -> String {
+    // Eight digits of milliseconds since 1970 end in the year 2554, before the format does.
+    humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_nanos(time)).to_string()
+}
+
+/// The date of a time as `YYYYMMDD`.
+pub fn date(time: u64) -> String {
+    rfc3339(time)
+        .chars()
+        .take(10)
+        .filter(char::is_ascii_digit)
+        .collect()
+}
+
+/// The name of a protocol as alerts carry it.
+pub fn protocol(number: u8) -> String {
+    match number {
+        proto::TCP => "TCP".to_owned(),
+        proto::UDP => "UDP".to_owned(),
+        proto::ICMP => "ICMP".to_owned(),
+        proto::ICMPV6 => "ICMPv6".to_owned(),
+        proto::SCTP => "SCTP".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// The alert of a candidate of the window that ended at `now`.
+pub fn alert(candidate: &Candidate, id: String, model: String, explanation: Vec<Share>, now: u64) -> Alert {
+    let verdict = &candidate.verdict;
+    let address = |host: Option<[u8; 16]>| host.map(|host| ip(&host).to_string()).unwrap_or_default();
+    let confidence = confidence(candidate);
+    let [first, last] = candidate.seen;
+    // A flow seen only once has both ends of its time; a host without packets would have neither.
+    let first = first.min(last);
+    Alert {
+        threat_id: id,
+        threat_type: verdict.kind,
+        severity: severity(verdict.kind, confidence),
+        source_ip: address(verdict.source),
+        destination_ip: address(verdict.destination),
+        source_port: candidate.source_port,
+        destination_port: verdict.port,
+        protocol: protocol(verdict.proto),
+        confidence,
+        timestamp: rfc3339(now),
+        details: Details {
+            packet_count: candidate.packets,
+            total_bytes: candidate.bytes,
+            duration: (last - first) as f64 / 1e9,
+            flags: candidate.flags.names(),
+            model_used: model,
+            score: candidate.score,
+            threshold: candidate.threshold,
+            explanation,
+            narrative: verdict.narrative.clone(),
+            community_id: candidate.key.as_ref().map(community_id).unwrap_or_default(),
+            first_seen: rfc3339(first),
+            last_seen: rfc3339(last),
+            count: 1,
+        },
+        recommendation: None,
+    }
+}
+
+/// How sure: half from how far the score is above the threshold, half from how far the facts are above what the
+/// rule asks for. Without a type never above 0.7.
+pub fn confidence(candidate: &Candidate) -> f64 {
+    let score = 1.0 - 0.5 / candidate.margin().max(1.0);
+    let value = if candidate.verdict.kind == ThreatType::Anomaly {
+        score.min(0.7)
+    } else {
+        (score + 1.0 - 0.5 / candidate.verdict.strength.max(1.0)) / 2.0
+    };
+    (value * 1000.0).round() / 1000.0
+}
+
+fn severity(kind: ThreatType, confidence: f64) -> Severity {
+    let usual = match kind {
+        ThreatType::Exfiltration | ThreatType::DDoS => Severity::Critical,
+        ThreatType::DoS | ThreatType::BruteForce | ThreatType::Bot | ThreatType::Infiltration => {
+            Severity::High
+        }
+        ThreatType::PortScan | ThreatType::WebAttack => Severity::Medium,
+        ThreatType::Anomaly => Severity::Low,
+    };
+    match usual {
+        Severity::Critical if confidence < 0.7 => Severity::High,
+        Severity::High if confidence < 0.6 => Severity::Medium,
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_rfc_3339() {
+        assert_eq!(rfc3339(1_700_000_000_123_456_789), "2023-11-14T22:13:20.123Z");
+        assert_eq!(date(1_700_000_000_000_000_000), "20231114");
+        assert!(rfc3339(u64::MAX).starts_with("2554-"));
+    }
+}

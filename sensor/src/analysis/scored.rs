@@ -1,0 +1,87 @@
+//! Scored flow windows, as `--scores` writes them.
+
+use crate::alert::ThreatType;
+use crate::alert::candidate::Candidate;
+use crate::alert::report::confidence;
+use crate::features::rows::{Rows, Window};
+use crate::flow::ip;
+use crate::score::scorer::{ScoreState, Scores};
+use std::net::IpAddr;
+
+/// A flow in a window, with its score. Index 0 is from the initiator, 1 towards it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScoredWindow {
+    /// Nanoseconds since the Unix epoch.
+    pub window_start: u64,
+    /// Same.
+    pub window_end: u64,
+    /// The initiator.
+    pub src: IpAddr,
+    /// Its port.
+    pub src_port: u16,
+    /// The other side.
+    pub dst: IpAddr,
+    /// Its port.
+    pub dst_port: u16,
+    /// IP protocol number.
+    pub proto: u8,
+    /// In the window.
+    pub packets: [u64; 2],
+    /// In the window.
+    pub bytes: [u64; 2],
+    /// The score.
+    pub score: f32,
+    /// The threshold, 0 before the model is active.
+    pub threshold: f64,
+    /// `warming`, `calibrating` or `active`.
+    pub state: &'static str,
+    /// The attack it is part of.
+    pub threat_type: Option<ThreatType>,
+    /// How sure, 0 without a type.
+    pub confidence: f64,
+    /// The score is above the threshold, and the window shows an attack.
+    pub alerted: bool,
+}
+
+/// Appends a window's flows, in the order of their rows.
+pub(super) fn scored(
+    window: Window,
+    rows: &Rows,
+    scores: &Scores,
+    state: &ScoreState,
+    found: &[Candidate],
+    into: &mut Vec<ScoredWindow>,
+) {
+    let threshold = if let ScoreState::Active { threshold, .. } = state {
+        *threshold
+    } else {
+        0.0
+    };
+    for (facts, &score) in rows.flows.iter().zip(&scores.flows) {
+        let cause = found.iter().take(64).find(|candidate| {
+            let verdict = &candidate.verdict;
+            let source = verdict.source.is_none_or(|source| source == facts.src);
+            let destination = verdict
+                .destination
+                .is_none_or(|destination| destination == facts.dst);
+            verdict.kind != ThreatType::Anomaly && source && destination
+        });
+        into.push(ScoredWindow {
+            window_start: window.start,
+            window_end: window.end,
+            src: ip(&facts.src),
+            src_port: facts.src_port,
+            dst: ip(&facts.dst),
+            dst_port: facts.dst_port,
+            proto: facts.key.proto,
+            packets: facts.window.packets,
+            bytes: facts.window.bytes,
+            score,
+            threshold,
+            state: state.name(),
+            threat_type: cause.map(|candidate| candidate.verdict.kind),
+            confidence: cause.map_or(0.0, confidence),
+            alerted: cause.is_some(),
+        });
+    }
+}

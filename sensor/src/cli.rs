@@ -1,0 +1,137 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::capture::Mode;
+use crate::config::Overrides;
+
+/// Exit code of success.
+pub const EXIT_DONE: u8 = 0;
+/// Exit code of failure.
+pub const EXIT_FAILED: u8 = 1;
+/// Exit code of a bad configuration (EX_CONFIG of sysexits.h).
+pub const EXIT_CONFIG: u8 = 78;
+
+/// Counts every packet, learns what is normal on this network, and says what is not.
+#[derive(Debug, Parser)]
+#[command(
+    name = "vesper",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 usage, 78 bad configuration.\n\
+    Not sure where to start? `vesper check --interface IF` says what is missing and how to get it.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Watch an interface until stopped (SIGINT or SIGTERM).
+    Run(RunArgs),
+    /// Watch captures instead of an interface: same stages, same alerts, memory that does not grow with the file.
+    Analyze(AnalyzeArgs),
+    /// Say whether everything is in place: configuration, kernel, interface, GPU, sinks; changes nothing.
+    Check(CheckArgs),
+}
+
+/// Which configuration, and what is set beside it.
+#[derive(Args, Clone, Debug)]
+pub struct ConfigArgs {
+    /// Configuration file [default: /etc/vesper/vesper.toml, if there is one].
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Interface to watch; overrides capture.interface.
+    #[arg(long, short, value_name = "IF")]
+    pub interface: Option<String>,
+    /// mirror: the interface only receives copies. host: it is this machine's own. Overrides capture.mode.
+    #[arg(long, value_enum)]
+    pub mode: Option<Mode>,
+}
+
+impl ConfigArgs {
+    /// What the command line sets.
+    pub fn overrides(&self) -> Overrides {
+        Overrides {
+            interface: self.interface.clone(),
+            mode: self.mode,
+        }
+    }
+}
+
+/// `vesper run`.
+#[derive(Args, Clone, Debug)]
+pub struct RunArgs {
+    /// Configuration.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Print one JSON summary on standard output when stopped.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `vesper analyze`.
+#[derive(Args, Clone, Debug)]
+pub struct AnalyzeArgs {
+    /// Captures in the order of their time: pcap, pcapng, either with .gz; `-` is standard input.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Configuration file [default: /etc/vesper/vesper.toml, if there is one].
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Write alerts here, one JSON object a line.
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub alerts: Option<PathBuf>,
+    /// Write one row for each scored window here, in time order.
+    #[arg(long, value_name = "FILE.csv")]
+    pub scores: Option<PathBuf>,
+    /// Write one row for each flow here.
+    #[arg(long, value_name = "FILE.csv")]
+    pub flows: Option<PathBuf>,
+    /// Print one JSON summary on standard output.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `vesper check`.
+#[derive(Args, Clone, Debug)]
+pub struct CheckArgs {
+    /// Configuration.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Print the lines as one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn lines_as_in_the_design() {
+        for line in [
+            "vesper run",
+            "vesper run --config f.toml --interface eth0 --mode host --json",
+            "vesper analyze a.pcap b.pcapng.gz - --alerts a.jsonl --scores s.csv --flows f.csv --json",
+            "vesper check --config f.toml --interface eth0",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
+        }
+        for line in ["vesper", "vesper analyze", "vesper run --mode tap", "vesper runn"] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! The plain facts of a row, in their units: what the rules read, and what the features are made of.
+
+use super::spec;
+use crate::flow::table::Carried;
+use sensor_ebpf::flow::{FlowKey, proto};
+
+/// What became of a connection that was tried in the window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// No connection was tried, or it is too early to tell.
+    None,
+    /// The handshake completed.
+    Completed,
+    /// Answered with a reset.
+    Refused,
+    /// Answered, and the answer was not acknowledged.
+    HalfOpen,
+    /// Not answered.
+    Unanswered,
+}
+
+/// What is remembered of a pair (source, destination, service), as of the window's end. Recent counts fade with
+/// `features.memory`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PairFacts {
+    /// Connections that completed a handshake.
+    pub connections: f64,
+    /// Connections that failed.
+    pub failed: f64,
+    /// Connections that were closed within seconds.
+    pub short: f64,
+    /// Bytes from the source.
+    pub bytes_out: f64,
+    /// Bytes to the source.
+    pub bytes_in: f64,
+    /// Gaps between contacts.
+    pub gaps: u32,
+    /// Mean gap, seconds.
+    pub gap: f64,
+    /// Deviation of the gaps over their mean.
+    pub gap_variation: f64,
+    /// Deviation of the bytes sent per contact over their mean.
+    pub contact_variation: f64,
+    /// Mean bytes of a short connection, both directions.
+    pub short_size: f64,
+    /// Their deviation over their mean.
+    pub short_variation: f64,
+    /// The source was not seen using this service in the warm-up, nor for long since.
+    pub new_pair: bool,
+    /// Nobody was.
+    pub new_service: bool,
+    /// The destination was not seen at all.
+    pub new_host: bool,
+    /// Recent connections over the most that any source usually makes to this service.
+    pub connections_surge: f64,
+    /// Recent bytes out over the most that any source usually sends to this service.
+    pub bytes_surge: f64,
+}
+
+impl PairFacts {
+    /// How surprising the regularity of the contacts is, nats: each further gap equal to the others within a
+    /// fraction has about that fraction as its chance. Contacts less than half a second apart are one burst.
+    pub fn beacon(&self) -> f64 {
+        if self.gaps < 2 || self.gap < 0.5 {
+            return 0.0;
+        }
+        let variation = self.gap_variation.clamp(0.01, 1.0);
+        (f64::from(self.gaps) * -variation.ln()).min(40.0)
+    }
+}
+
+/// A flow in a window.
+#[derive(Clone, Debug)]
+pub struct FlowFacts {
+    /// The flow.
+    pub key: FlowKey,
+    /// The initiator.
+    pub src: [u8; 16],
+    /// Its port.
+    pub src_port: u16,
+    /// The other side.
+    pub dst: [u8; 16],
+    /// Its port.
+    pub dst_port: u16,
+    /// First packet of the flow.
+    pub start: u64,
+    /// Latest packet.
+    pub last: u64,
+    /// Length of the window, seconds, 1 at least.
+    pub seconds: f64,
+    /// In the window.
+    pub window: Carried,
+    /// Since the flow began.
+    pub total: Carried,
+    /// What became of the connection.
+    pub outcome: Outcome,
+    /// Entropy of sampled payloads, bits per byte.
+    pub entropy: Option<f32>,
+    /// The pair.
+    pub pair: PairFacts,
+}
+
+impl FlowFacts {
+    /// The features, in their units, in the order of [`spec::FLOW`].
+    pub fn values(&self) -> [f64; spec::FLOW.len()] {
+        let yes = |condition: bool| f64::from(u8::from(condition));
+        let [out, back] = self.window.packets.map(|n| n as f64);
+        let [bytes_out, bytes_in] = self.window.bytes.map(|n| n as f64);
+        let pair = &self.pair;
+        [
+            out / self.seconds,
+            back / self.seconds,
+            bytes_out / self.seconds,
+            bytes_in / self.seconds,
+            bytes_out / out.max(1.0),
+            bytes_in / back.max(1.0),
+            bytes_out / (bytes_out + bytes_in).max(1.0),
+            self.last.saturating_sub(self.start) as f64 / 1e9,
+            yes(self.outcome == Outcome::Unanswered),
+            yes(self.outcome == Outcome::Refused),
+            yes(self.outcome == Outcome::HalfOpen),
+            yes(self.key.proto == proto::TCP),
+            yes(self.key.proto == proto::UDP),
+            pair.connections,
+            pair.failed,
+            pair.short,
+            (pair.connections_surge - 1.0).max(0.0),
+            (pair.bytes_surge - 1.0).max(0.0),
+            if pair.new_service { pair.beacon() } else { 0.0 },
+            yes(pair.new_pair),
+            if pair.new_pair { pair.bytes_out } else { 0.0 },
+            f64::from(self.entropy.unwrap_or(4.0)),
+        ]
+    }
+}
+
+/// A host in a window. Rates and counts are of the window unless they say otherwise.
+#[derive(Clone, Debug, Default)]
+pub struct HostFacts {
+    /// The host.
+    pub address: [u8; 16],
+    /// Length of the window, seconds, 1 at least.
+    pub seconds: f64,
+    /// First and latest packet of the flows that the host took part in.
+    pub seen: [u64; 2],
+    /// Packets sent and received.
+    pub packets: [u64; 2],
+    /// Bytes sent and received.
+    pub bytes: [u64; 2],
+    /// Flows it began.
+    pub started: u64,
+    /// Handshakes it completed.
+    pub completed: u64,
+    /// Connections it tried that were refused.
+    pub refused: u64,
+    /// Connections whose answer it did not acknowledge.
+    pub half_open: u64,
+    /// Connections that were not answered.
+    pub unanswered: u64,
+    /// Unreachable messages it received.
+    pub unreachable: u64,
+    /// Packets it sent into flows that were never answered.
+    pub one_sided_out: u64,
+    /// Services it used for the first time.
+    pub new_services: u64,
+    /// Distinct hosts it began flows to.
+    pub peers: f64,
+    /// Distinct ports it began flows to.
+    pub ports: f64,
+    /// Entropy of those ports over 32 buckets, bits.
+    pub port_entropy: f64,
+    /// Distinct (host, port) it failed to reach in the last half to whole minute.
+    pub failed_targets: f64,
+    /// Failed connections it tried, fading.
+    pub recent_failed: f64,
+    /// Where most of what failed went, if there is such a target.
+    pub target: Option<([u8; 16], u16)>,
+    /// Protocol of most of what failed.
+    pub target_proto: u8,
+    /// Flows that others began to it.
+    pub incoming: u64,
+    /// Of these, those not answered or not completed.
+    pub incomplete_in: u64,
+    /// Of these, those it refused.
+    pub refused_in: u64,
+    /// Packets it received in flows that it never answered.
+    pub one_sided_in: u64,
+    /// Distinct hosts that began flows to it.
+    pub sources: f64,
+    /// Distinct hosts of `incomplete_in` and `one_sided_in`.
+    pub failing_sources: f64,
+    /// Distinct ports of `incomplete_in`, `refused_in` and `one_sided_in`.
+    pub failing_ports: f64,
+    /// Who began most of what failed, if there is such a host.
+    pub source: Option<[u8; 16]>,
+    /// The port most of what failed went to, if there is one.
+    pub port: Option<u16>,
+    /// Protocol of most of what failed towards it.
+    pub port_proto: u8,
+}
+
+impl HostFacts {
+    /// Connections it tried that failed in one way or another.
+    pub fn failed(&self) -> u64 {
+        self.refused + self.half_open + self.unanswered
+    }
+
+    /// The features, in their units, in the order of [`spec::HOST`].
+    pub fn values(&self) -> [f64; spec::HOST.len()] {
+        let rate = |count: u64| count as f64 / self.seconds;
+        let [sent, received] = self.bytes.map(|n| n as f64);
+        [
+            rate(self.started),
+            self.peers / self.seconds,
+            self.ports / self.seconds,
+            self.port_entropy,
+            rate(self.unanswered),
+            rate(self.refused),
+            rate(self.half_open),
+            rate(self.unreachable),
+            self.failed_targets,
+            rate(self.new_services),
+            rate(self.packets[0]),
+            rate(self.packets[1]),
+            rate(self.bytes[0]),
+            rate(self.bytes[1]),
+            sent / (sent + received).max(1.0),
+            rate(self.one_sided_out),
+            rate(self.incoming),
+            self.sources / self.seconds,
+            rate(self.incomplete_in),
+            rate(self.refused_in),
+            rate(self.one_sided_in),
+            self.recent_failed,
+        ]
+    }
+}

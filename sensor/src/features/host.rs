@@ -1,0 +1,307 @@
+//! What each host did in the open window, summed over its flows, and what is remembered of it.
+
+use super::config::FeaturesConfig;
+use super::facts::{FlowFacts, HostFacts, Outcome};
+use super::memory::Memory;
+use super::sketch::{Distinct, Spread, mix, mix_address};
+use crate::flow::SECOND;
+use crate::flow::slab::Slab;
+use sensor_ebpf::flow::proto;
+
+/// A host that never had an answer is forgotten after this silence, or spoofed addresses would fill the table.
+const UNANSWERED_KEPT: u64 = 15 * SECOND;
+/// Failed targets are counted over half a minute to a whole one.
+const HALF_MINUTE: u64 = 30 * SECOND;
+/// Entries looked at per window for what can be forgotten.
+const SWEEP: usize = 16_384;
+const NO_WINDOW: u32 = u32::MAX;
+
+/// The value that has the majority, if one has (Boyer and Moore 1981): constant memory, exact for a majority.
+#[derive(Clone, Copy, Debug, Default)]
+struct Majority<T> {
+    value: Option<T>,
+    votes: u64,
+}
+
+impl<T: PartialEq + Copy> Majority<T> {
+    fn vote(&mut self, value: T, weight: u64) {
+        match self.value {
+            Some(held) if held == value => self.votes += weight,
+            _ if weight > self.votes => {
+                self.value = Some(value);
+                self.votes = weight - self.votes;
+            }
+            _ => self.votes -= weight,
+        }
+    }
+}
+
+/// Remembered of a host.
+struct Host {
+    first_seen: u64,
+    last_seen: u64,
+    answered: bool,
+    failed_targets: [Distinct; 2],
+    half_minute: u64,
+    recent_failed: f64,
+    window: u32,
+}
+
+/// A host's part of the open window.
+#[derive(Clone, Default)]
+struct Sums {
+    slot: u32,
+    facts: HostFacts,
+    peers: Distinct,
+    ports: Distinct,
+    port_spread: Spread,
+    target: Majority<([u8; 16], u16)>,
+    sources: Distinct,
+    failing_sources: Distinct,
+    failing_ports: Distinct,
+    source: Majority<[u8; 16]>,
+    port: Majority<u16>,
+}
+
+/// All hosts.
+pub struct Hosts {
+    hosts: Slab<[u8; 16], Host>,
+    sums: Vec<Sums>,
+    seed: u64,
+    fading: f64,
+    forget_after: u64,
+    /// Times a host was not accounted for because the table was full.
+    pub overflow: u64,
+}
+
+impl Hosts {
+    /// Empty.
+    pub fn new(config: &FeaturesConfig) -> Hosts {
+        Hosts {
+            hosts: Slab::new(config.max_hosts),
+            sums: Vec::new(),
+            seed: config.seed,
+            fading: config.memory.as_nanos() as f64,
+            forget_after: config.forget_after.as_nanos().min(u128::from(u64::MAX)) as u64,
+            overflow: 0,
+        }
+    }
+
+    /// Hosts remembered.
+    pub fn len(&self) -> usize {
+        self.hosts.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.hosts.is_empty()
+    }
+
+    /// When each host was first seen, in order of address.
+    pub fn first_seen(&self) -> Vec<([u8; 16], u64)> {
+        let mut all: Vec<_> = self
+            .hosts
+            .iter()
+            .filter(|(_, host)| host.answered)
+            .map(|(address, host)| (*address, host.first_seen))
+            .collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// Remembers a host from a saved state.
+    pub fn remember(&mut self, address: [u8; 16], first_seen: u64, now: u64) {
+        self.hosts.find_or_insert(address, || Host {
+            first_seen,
+            last_seen: now,
+            answered: true,
+            failed_targets: Default::default(),
+            half_minute: 0,
+            recent_failed: 0.0,
+            window: NO_WINDOW,
+        });
+    }
+
+    /// Whether a host was first seen after what was learned.
+    pub fn is_new(&self, address: &[u8; 16], now: u64, memory: &Memory) -> bool {
+        let host = self.hosts.find(address).and_then(|slot| self.hosts.get(slot));
+        host.is_some_and(|host| memory.is_new(host.first_seen, now, false))
+    }
+
+    /// The sums of a host in the window that ends at `now`.
+    fn sums(&mut self, address: &[u8; 16], now: u64, answered: bool) -> Option<&mut Sums> {
+        let slot = self.hosts.find_or_insert(*address, || Host {
+            first_seen: now,
+            last_seen: now,
+            answered: false,
+            failed_targets: Default::default(),
+            half_minute: now / HALF_MINUTE,
+            recent_failed: 0.0,
+            window: NO_WINDOW,
+        });
+        let Some(host) = slot.and_then(|slot| self.hosts.get_mut(slot)) else {
+            self.overflow += 1;
+            return None;
+        };
+        host.answered |= answered;
+        if host.window == NO_WINDOW {
+            host.window = self.sums.len() as u32;
+            host.recent_failed *= (-(now.saturating_sub(host.last_seen) as f64) / self.fading).exp();
+            host.last_seen = now;
+            if host.half_minute != now / HALF_MINUTE {
+                let follows = host.half_minute + 1 == now / HALF_MINUTE;
+                host.failed_targets[1] = if follows {
+                    host.failed_targets[0]
+                } else {
+                    Distinct::default()
+                };
+                host.failed_targets[0] = Distinct::default();
+                host.half_minute = now / HALF_MINUTE;
+            }
+            let facts = HostFacts {
+                address: *address,
+                seen: [u64::MAX, 0],
+                ..HostFacts::default()
+            };
+            self.sums.push(Sums {
+                slot: slot.unwrap_or_default(),
+                facts,
+                ..Sums::default()
+            });
+        }
+        self.sums.get_mut(host.window as usize)
+    }
+
+    /// Adds a flow to both its hosts. The target first: a flood of invented sources must not keep it out.
+    pub fn add(&mut self, flow: &FlowFacts, began: bool, new_pair: bool, now: u64) {
+        let seed = self.seed;
+        let answered = flow.total.packets[1] > 0;
+        let tcp = flow.key.proto == proto::TCP;
+        let one_sided = if answered || tcp {
+            0
+        } else {
+            flow.window.packets[0]
+        };
+        // A flood may use one source port: every SYN counts, not every flow.
+        let syns = u64::from(flow.window.flags[0].syn).max(1);
+        let count = |condition: bool| if condition { syns } else { 0 };
+        let half_open = count(flow.outcome == Outcome::HalfOpen);
+        let unanswered = count(flow.outcome == Outcome::Unanswered);
+        let refused = count(flow.outcome == Outcome::Refused);
+        let incomplete = half_open + unanswered;
+        let source_hash = mix_address(seed, &flow.src);
+        let port_hash = mix(seed, u64::from(flow.dst_port));
+        let began = u64::from(began);
+
+        if let Some(sums) = self.sums(&flow.dst, now, answered) {
+            let facts = &mut sums.facts;
+            take_part(facts, flow, 1);
+            facts.incoming += began;
+            facts.incomplete_in += incomplete;
+            facts.refused_in += refused;
+            facts.one_sided_in += one_sided;
+            if is_unreachable(flow) {
+                facts.unreachable += flow.window.packets[0];
+            }
+            sums.sources.add(source_hash);
+            let failing = incomplete + refused + one_sided;
+            if failing > 0 {
+                sums.failing_sources.add(source_hash);
+                sums.failing_ports.add(port_hash);
+                sums.source.vote(flow.src, failing);
+                sums.port.vote(flow.dst_port, failing);
+                facts.port_proto = flow.key.proto;
+            }
+        }
+        if let Some(sums) = self.sums(&flow.src, now, answered) {
+            let facts = &mut sums.facts;
+            take_part(facts, flow, 0);
+            facts.started += began;
+            facts.new_services += u64::from(new_pair);
+            facts.one_sided_out += one_sided;
+            facts.completed += u64::from(flow.outcome == Outcome::Completed);
+            facts.refused += refused;
+            facts.half_open += half_open;
+            facts.unanswered += unanswered;
+            let tried = began > 0 || incomplete + refused > 0;
+            let peer = mix_address(seed, &flow.dst);
+            if tried {
+                sums.peers.add(peer);
+                sums.ports.add(port_hash);
+                sums.port_spread.add(port_hash);
+            }
+            let failing = incomplete + refused + one_sided;
+            if failing > 0 {
+                sums.target.vote((flow.dst, flow.dst_port), failing);
+                facts.target_proto = flow.key.proto;
+                let slot = sums.slot;
+                if let Some(host) = self.hosts.get_mut(slot) {
+                    host.failed_targets[0].add(mix(peer, u64::from(flow.dst_port)));
+                    host.recent_failed += (incomplete + refused) as f64;
+                }
+            }
+        }
+    }
+
+    /// The facts of every host that was active, in order of address, and the next window begins.
+    pub fn close(&mut self, seconds: f64, now: u64) -> Vec<HostFacts> {
+        let mut rows = Vec::with_capacity(self.sums.len());
+        for sums in self.sums.drain(..) {
+            let mut facts = sums.facts;
+            facts.seconds = seconds;
+            facts.peers = sums.peers.count();
+            facts.ports = sums.ports.count();
+            facts.port_entropy = sums.port_spread.entropy();
+            facts.target = sums.target.value;
+            facts.sources = sums.sources.count();
+            facts.failing_sources = sums.failing_sources.count();
+            facts.failing_ports = sums.failing_ports.count();
+            facts.source = sums.source.value;
+            facts.port = sums.port.value;
+            if let Some(host) = self.hosts.get_mut(sums.slot) {
+                host.window = NO_WINDOW;
+                facts.failed_targets = host.failed_targets[0].union(&host.failed_targets[1]).count();
+                facts.recent_failed = host.recent_failed;
+            }
+            rows.push(facts);
+        }
+        rows.sort_unstable_by_key(|facts| facts.address);
+        let forget = self.forget_after;
+        self.hosts.sweep(SWEEP, |_, host| {
+            now.saturating_sub(host.last_seen) > if host.answered { forget } else { UNANSWERED_KEPT }
+        });
+        rows
+    }
+}
+
+/// Adds what a flow carried to a host on its `side`, 0 the initiator.
+fn take_part(facts: &mut HostFacts, flow: &FlowFacts, side: usize) {
+    facts.packets[0] += flow.window.packets[side];
+    facts.packets[1] += flow.window.packets[1 - side];
+    facts.bytes[0] += flow.window.bytes[side];
+    facts.bytes[1] += flow.window.bytes[1 - side];
+    facts.seen[0] = facts.seen[0].min(flow.start);
+    facts.seen[1] = facts.seen[1].max(flow.last);
+}
+
+/// ICMP destination unreachable (RFC 792: type 3; RFC 4443: type 1).
+fn is_unreachable(flow: &FlowFacts) -> bool {
+    matches!(
+        (flow.key.proto, flow.src_port),
+        (proto::ICMP, 3) | (proto::ICMPV6, 1)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_majority_is_found() {
+        let mut majority = Majority::default();
+        for value in [1, 2, 1, 3, 1, 1, 2, 1] {
+            majority.vote(value, 1);
+        }
+        assert_eq!(majority.value, Some(1));
+    }
+}

@@ -1,0 +1,343 @@
+//! What is remembered of pairs and services from window to window, bounded and fading.
+
+use super::config::FeaturesConfig;
+use super::facts::PairFacts;
+use crate::flow::slab::Slab;
+use serde::{Deserialize, Serialize};
+
+/// A source and the service it uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PairKey {
+    /// The initiator.
+    pub src: [u8; 16],
+    /// The service.
+    pub service: ServiceKey,
+}
+
+/// A service: a port of a host. ICMP has none; its port is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ServiceKey {
+    /// The host.
+    pub dst: [u8; 16],
+    /// Its port.
+    pub port: u16,
+    /// IP protocol number.
+    pub proto: u8,
+}
+
+/// Mean and variance in which older values fade: the weight of a new one is 1/n, a tenth at least.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Damped {
+    /// Values so far.
+    pub n: u32,
+    mean: f64,
+    variance: f64,
+}
+
+impl Damped {
+    /// Adds a value.
+    pub fn add(&mut self, value: f64) {
+        self.n = self.n.saturating_add(1);
+        let weight = (1.0 / f64::from(self.n)).max(0.1);
+        let difference = value - self.mean;
+        self.mean += weight * difference;
+        self.variance = (1.0 - weight) * (self.variance + weight * difference * difference);
+    }
+
+    /// The mean.
+    pub fn mean(&self) -> f64 {
+        self.mean
+    }
+
+    /// Deviation over mean; 0 while there is no mean.
+    pub fn variation(&self) -> f64 {
+        if self.mean > 0.0 {
+            self.variance.max(0.0).sqrt() / self.mean
+        } else {
+            0.0
+        }
+    }
+}
+
+/// The most that was usual.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Peaks {
+    /// Connections, as recent counts go.
+    pub connections: f64,
+    /// Bytes out, as recent counts go.
+    pub bytes_out: f64,
+}
+
+impl Peaks {
+    fn raise(&mut self, connections: f64, bytes_out: f64) {
+        self.connections = self.connections.max(connections);
+        self.bytes_out = self.bytes_out.max(bytes_out);
+    }
+}
+
+/// A pair.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Pair {
+    /// First window, its end.
+    pub first_seen: u64,
+    /// Latest window, its end.
+    pub last_seen: u64,
+    /// It took part in an alert: time does not make it familiar.
+    pub suspect: bool,
+    /// The destination answered at least once.
+    pub answered: bool,
+    connections: f64,
+    failed: f64,
+    short: f64,
+    bytes_out: f64,
+    bytes_in: f64,
+    last_contact: u64,
+    gaps: Damped,
+    contact_size: Damped,
+    short_size: Damped,
+    peaks: Peaks,
+}
+
+/// What a flow adds to its pair in a window.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Addition {
+    /// Handshakes completed.
+    pub connections: f64,
+    /// Connections failed.
+    pub failed: f64,
+    /// Bytes out and in.
+    pub bytes: [f64; 2],
+    /// When it made contact.
+    pub contact: Option<u64>,
+    /// Size of a connection that ended after a short time, bytes.
+    pub short: Option<f64>,
+    /// The destination answered.
+    pub answered: bool,
+}
+
+impl Pair {
+    /// Lets the recent counts fade up to `now` and adds.
+    fn add(&mut self, now: u64, memory: f64, addition: &Addition) {
+        let fade = (-(now.saturating_sub(self.last_seen) as f64) / memory).exp();
+        self.last_seen = now;
+        self.connections = self.connections * fade + addition.connections;
+        self.failed = self.failed * fade + addition.failed;
+        self.short = self.short * fade + f64::from(u8::from(addition.short.is_some()));
+        self.bytes_out = self.bytes_out * fade + addition.bytes[0];
+        self.bytes_in = self.bytes_in * fade + addition.bytes[1];
+        self.answered |= addition.answered;
+        if let Some(size) = addition.short {
+            self.short_size.add(size);
+        }
+        if let Some(time) = addition.contact {
+            if self.last_contact != 0 {
+                self.gaps.add(time.saturating_sub(self.last_contact) as f64 / 1e9);
+            }
+            self.last_contact = time;
+            self.contact_size.add(addition.bytes[0]);
+        }
+    }
+}
+
+/// A service.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Service {
+    /// First window, its end.
+    pub first_seen: u64,
+    /// Latest window, its end.
+    pub last_seen: u64,
+    /// It took part in an alert.
+    pub suspect: bool,
+    /// It answered at least once.
+    pub answered: bool,
+    peaks: Peaks,
+}
+
+/// Where a flow's pair and service are remembered; `None` where the table was full.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Slots {
+    /// The pair.
+    pub pair: Option<u32>,
+    /// The service.
+    pub service: Option<u32>,
+}
+
+/// Below these recent counts nothing is a surge: connections, and bytes out.
+const USUAL_CONNECTIONS: f64 = 5.0;
+const USUAL_BYTES: f64 = 1e6;
+/// A pair that was never answered is forgotten after this silence, or a scan would fill the table.
+const UNANSWERED_KEPT: u64 = 60 * crate::flow::SECOND;
+/// Entries looked at per window for what can be forgotten.
+const SWEEP: usize = 16_384;
+
+/// All pairs and services.
+pub struct Memory {
+    pub(super) pairs: Slab<PairKey, Pair>,
+    pub(super) services: Slab<ServiceKey, Service>,
+    fading: f64,
+    familiar_after: u64,
+    forget_after: u64,
+    /// What was first seen before this time is familiar; the end of time while warming.
+    pub learned_until: u64,
+    /// Additions the full tables had no room for.
+    pub overflow: u64,
+}
+
+impl Memory {
+    /// Empty; everything is familiar until `learned_until` is set.
+    pub fn new(config: &FeaturesConfig) -> Memory {
+        let nanos = |d: std::time::Duration| d.as_nanos().min(u128::from(u64::MAX)) as u64;
+        Memory {
+            pairs: Slab::new(config.max_pairs),
+            services: Slab::new(config.max_services),
+            fading: nanos(config.memory) as f64,
+            familiar_after: nanos(config.familiar_after),
+            forget_after: nanos(config.forget_after),
+            learned_until: u64::MAX,
+            overflow: 0,
+        }
+    }
+
+    /// Adds what a flow did; says where it is remembered, and whether the pair is seen for the first time.
+    pub fn add(&mut self, key: PairKey, now: u64, addition: &Addition) -> (Slots, bool) {
+        let mut first = false;
+        let pair = self.pairs.find_or_insert(key, || {
+            first = true;
+            Pair {
+                first_seen: now,
+                last_seen: now,
+                ..Pair::default()
+            }
+        });
+        let service = self.services.find_or_insert(key.service, || Service {
+            first_seen: now,
+            last_seen: now,
+            ..Service::default()
+        });
+        self.overflow += u64::from(pair.is_none()) + u64::from(service.is_none());
+        if let Some(pair) = pair.and_then(|slot| self.pairs.get_mut(slot)) {
+            pair.add(now, self.fading, addition);
+        }
+        if let Some(service) = service.and_then(|slot| self.services.get_mut(slot)) {
+            service.last_seen = now;
+            service.answered |= addition.answered;
+        }
+        let slots = Slots { pair, service };
+        if self.learned_until == u64::MAX {
+            // While warming, whatever happens is usual.
+            self.absorb(slots);
+        }
+        (slots, first && self.is_new(now, now, false))
+    }
+
+    /// What was ordinary raises what is usual.
+    pub fn absorb(&mut self, slots: Slots) {
+        let Some(pair) = slots.pair.and_then(|slot| self.pairs.get_mut(slot)) else {
+            return;
+        };
+        let (connections, bytes_out) = (pair.connections, pair.bytes_out);
+        pair.peaks.raise(connections, bytes_out);
+        if let Some(service) = slots.service.and_then(|slot| self.services.get_mut(slot)) {
+            service.peaks.raise(connections, bytes_out);
+        }
+    }
+
+    /// An alert was raised: time alone no longer makes these familiar.
+    pub fn suspect(&mut self, key: &PairKey) {
+        if let Some(pair) = self.pairs.find(key).and_then(|slot| self.pairs.get_mut(slot)) {
+            pair.suspect = true;
+        }
+        if let Some(service) = self
+            .services
+            .find(&key.service)
+            .and_then(|slot| self.services.get_mut(slot))
+        {
+            service.suspect = true;
+        }
+    }
+
+    /// Whether something first seen then is new now.
+    pub fn is_new(&self, first_seen: u64, now: u64, suspect: bool) -> bool {
+        first_seen >= self.learned_until && (suspect || now.saturating_sub(first_seen) < self.familiar_after)
+    }
+
+    /// What is known of a pair now.
+    pub fn facts(&self, slots: Slots, now: u64) -> PairFacts {
+        let Some(pair) = slots.pair.and_then(|slot| self.pairs.get(slot)) else {
+            return PairFacts::default();
+        };
+        let service = slots
+            .service
+            .and_then(|slot| self.services.get(slot))
+            .copied()
+            .unwrap_or_default();
+        let usual_connections = pair
+            .peaks
+            .connections
+            .max(service.peaks.connections)
+            .max(USUAL_CONNECTIONS);
+        let usual_bytes = pair.peaks.bytes_out.max(service.peaks.bytes_out).max(USUAL_BYTES);
+        PairFacts {
+            connections: pair.connections,
+            failed: pair.failed,
+            short: pair.short,
+            bytes_out: pair.bytes_out,
+            bytes_in: pair.bytes_in,
+            gaps: pair.gaps.n,
+            gap: pair.gaps.mean(),
+            gap_variation: pair.gaps.variation(),
+            contact_variation: pair.contact_size.variation(),
+            short_size: pair.short_size.mean(),
+            short_variation: pair.short_size.variation(),
+            new_pair: self.is_new(pair.first_seen, now, pair.suspect),
+            new_service: slots.service.is_some() && self.is_new(service.first_seen, now, service.suspect),
+            new_host: false,
+            connections_surge: pair.connections / usual_connections,
+            bytes_surge: pair.bytes_out / usual_bytes,
+        }
+    }
+
+    /// Pairs remembered.
+    pub fn pairs_len(&self) -> usize {
+        self.pairs.len()
+    }
+
+    /// Forgets a bounded number of what was silent for too long.
+    pub fn forget(&mut self, now: u64) {
+        let (forget, familiar, learned) = (self.forget_after, self.familiar_after, self.learned_until);
+        let keep = |first_seen: u64| if first_seen < learned { forget } else { familiar };
+        self.pairs.sweep(SWEEP, |_, pair| {
+            let kept = if pair.answered {
+                keep(pair.first_seen)
+            } else {
+                UNANSWERED_KEPT
+            };
+            now.saturating_sub(pair.last_seen) > kept
+        });
+        self.services.sweep(SWEEP, |_, service| {
+            let kept = if service.answered {
+                keep(service.first_seen)
+            } else {
+                UNANSWERED_KEPT
+            };
+            now.saturating_sub(service.last_seen) > kept
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damped_mean_follows_and_variation_tells_regular_from_irregular() {
+        let mut regular = Damped::default();
+        let mut irregular = Damped::default();
+        for n in 0..20u32 {
+            regular.add(1.0 + 0.01 * f64::from(n % 2));
+            irregular.add(f64::from(1 + n % 7));
+        }
+        assert!(regular.variation() < 0.01 && (regular.mean() - 1.0).abs() < 0.02);
+        assert!(irregular.variation() > 0.3);
+    }
+}

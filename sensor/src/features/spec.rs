@@ -1,0 +1,154 @@
+//! Every feature: its name, its unit, its fixed physical range and how to turn it back into the unit.
+//!
+//! Ranges are physics and protocol, never learned from traffic: a learned minimum or maximum is what an attacker
+//! who is there from the start would set.
+
+/// How a value becomes a number between 0 and 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Scale {
+    /// `value / high`.
+    Linear,
+    /// `ln(1 + value / knee) / ln(1 + high / knee)`: linear below the knee, logarithmic above.
+    Log {
+        /// Value at which the scale turns logarithmic, in the unit.
+        knee: f64,
+    },
+}
+
+/// A feature.
+#[derive(Clone, Copy, Debug)]
+pub struct Feature {
+    /// What people read in an explanation.
+    pub name: &'static str,
+    /// Unit of the value.
+    pub unit: &'static str,
+    /// Largest value told apart, in the unit; the smallest is 0.
+    pub high: f64,
+    /// The scale.
+    pub scale: Scale,
+    /// Deviations below this (on the scale of 0 to 1) are never called unusual, however steady the traffic was.
+    pub least: f32,
+}
+
+impl Feature {
+    /// A value in the unit on the scale of 0 to 1, clipped.
+    pub fn encode(&self, value: f64) -> f32 {
+        let value = if value.is_finite() {
+            value.clamp(0.0, self.high)
+        } else {
+            0.0
+        };
+        match self.scale {
+            Scale::Linear => (value / self.high) as f32,
+            Scale::Log { knee } => ((value / knee).ln_1p() / (self.high / knee).ln_1p()) as f32,
+        }
+    }
+
+    /// Back from the scale into the unit.
+    pub fn decode(&self, scaled: f32) -> f64 {
+        let scaled = f64::from(scaled).clamp(0.0, 1.0);
+        match self.scale {
+            Scale::Linear => scaled * self.high,
+            Scale::Log { knee } => knee * (scaled * (self.high / knee).ln_1p()).exp_m1(),
+        }
+    }
+}
+
+const fn log(name: &'static str, unit: &'static str, knee: f64, high: f64, least: f32) -> Feature {
+    Feature {
+        name,
+        unit,
+        high,
+        scale: Scale::Log { knee },
+        least,
+    }
+}
+
+const fn linear(name: &'static str, unit: &'static str, high: f64, least: f32) -> Feature {
+    Feature {
+        name,
+        unit,
+        high,
+        scale: Scale::Linear,
+        least,
+    }
+}
+
+/// Ordinary things vary this much from one minute to the next.
+const LOOSE: f32 = 0.15;
+/// What is nearly always zero, and tells when it is not.
+const TIGHT: f32 = 0.04;
+
+/// Features of a flow in a window, in the order of [`super::facts::FlowFacts::values`].
+pub const FLOW: [Feature; 22] = [
+    log("packets_out", "packets/s", 1.0, 1e6, LOOSE),
+    log("packets_in", "packets/s", 1.0, 1e6, LOOSE),
+    log("bytes_out", "bytes/s", 1e3, 1e9, LOOSE),
+    log("bytes_in", "bytes/s", 1e3, 1e9, LOOSE),
+    log("size_out", "bytes/packet", 64.0, 65_536.0, LOOSE),
+    log("size_in", "bytes/packet", 64.0, 65_536.0, LOOSE),
+    linear("share_out", "of bytes", 1.0, 0.3),
+    log("age", "s", 0.1, 86_400.0, 0.2),
+    linear("unanswered", "yes/no", 1.0, 0.2),
+    linear("refused", "yes/no", 1.0, 0.2),
+    linear("half_open", "yes/no", 1.0, 0.2),
+    linear("is_tcp", "yes/no", 1.0, 0.3),
+    linear("is_udp", "yes/no", 1.0, 0.3),
+    log("recent_connections", "connections", 2.0, 1e4, LOOSE),
+    log("recent_failed", "connections", 1.0, 1e4, 0.08),
+    log("recent_short", "connections", 2.0, 1e4, LOOSE),
+    log("connections_above_usual", "times", 4.0, 64.0, TIGHT),
+    log("bytes_out_above_usual", "times", 4.0, 256.0, TIGHT),
+    log("beacon_to_new_service", "nats", 4.0, 40.0, TIGHT),
+    linear("new_service", "yes/no", 1.0, 0.3),
+    log("bytes_to_new_destination", "bytes", 1e6, 1e9, TIGHT),
+    linear("payload_entropy", "bits/byte", 8.0, 0.3),
+];
+
+/// Features of a host in a window, in the order of [`super::facts::HostFacts::values`].
+pub const HOST: [Feature; 22] = [
+    log("connections_out", "connections/s", 2.0, 1e5, 0.12),
+    log("peers", "hosts/s", 2.0, 4e3, 0.08),
+    log("ports", "ports/s", 2.0, 4e3, 0.08),
+    linear("port_entropy", "bits", 5.0, 0.15),
+    log("unanswered", "connections/s", 2.0, 1e5, TIGHT),
+    log("refused", "connections/s", 2.0, 1e5, TIGHT),
+    log("half_open", "connections/s", 2.0, 1e5, TIGHT),
+    log("unreachable", "messages/s", 2.0, 1e4, 0.08),
+    log("failed_targets_last_minute", "targets", 4.0, 4e3, TIGHT),
+    log("new_services", "services/s", 2.0, 1e4, 0.08),
+    log("packets_out", "packets/s", 1.0, 1e7, LOOSE),
+    log("packets_in", "packets/s", 1.0, 1e7, LOOSE),
+    log("bytes_out", "bytes/s", 1e3, 1e10, LOOSE),
+    log("bytes_in", "bytes/s", 1e3, 1e10, LOOSE),
+    linear("share_out", "of bytes", 1.0, 0.3),
+    log("one_sided_out", "packets/s", 10.0, 1e7, 0.06),
+    log("connections_in", "connections/s", 2.0, 1e5, 0.12),
+    log("sources", "hosts/s", 2.0, 4e3, 0.08),
+    log("incomplete_in", "connections/s", 4.0, 1e5, TIGHT),
+    log("refused_in", "connections/s", 4.0, 1e5, TIGHT),
+    log("one_sided_in", "packets/s", 10.0, 1e7, 0.06),
+    log("recent_failed_out", "connections", 4.0, 1e5, 0.06),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_feature_survives_the_way_there_and_back() {
+        for feature in FLOW.iter().chain(&HOST) {
+            for part in [0.0, 0.001, 0.1, 0.5, 1.0] {
+                let value = feature.high * part;
+                let back = feature.decode(feature.encode(value));
+                assert!(
+                    (back - value).abs() <= feature.high * 1e-4 + value * 1e-3,
+                    "{feature:?} {value} {back}"
+                );
+            }
+            assert_eq!(feature.encode(f64::NAN), 0.0);
+            assert_eq!(feature.encode(-1.0), 0.0);
+            assert_eq!(feature.encode(f64::MAX), 1.0);
+        }
+    }
+}

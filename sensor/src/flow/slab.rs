@@ -1,0 +1,167 @@
+//! A hash table with a hard limit, whose entries have a stable slot and can be visited in turn.
+//!
+//! Flows, pairs, services and hosts live in one each: none can grow without bound, and looking for what is old
+//! costs a bounded amount of work each time.
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+use std::hash::{BuildHasher, Hash};
+
+/// See the module.
+pub struct Slab<K, V> {
+    index: HashTable<u32>,
+    slots: Vec<Option<(K, V)>>,
+    free: Vec<u32>,
+    limit: usize,
+    cursor: usize,
+    hasher: DefaultHashBuilder,
+}
+
+impl<K: Hash + Eq, V> Slab<K, V> {
+    /// Empty; never holds more than `limit` entries.
+    pub fn new(limit: usize) -> Self {
+        let hasher = DefaultHashBuilder::default();
+        let limit = limit.min(u32::MAX as usize);
+        Slab {
+            index: HashTable::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            limit,
+            cursor: 0,
+            hasher,
+        }
+    }
+
+    /// Entries held.
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// The slot of a key.
+    pub fn find(&self, key: &K) -> Option<u32> {
+        let hash = self.hasher.hash_one(key);
+        let slots = &self.slots;
+        self.index.find(hash, |&slot| holds(slots, slot, key)).copied()
+    }
+
+    /// The slot of a key that was added if it was missing; `None` when the table is full.
+    pub fn find_or_insert(&mut self, key: K, new: impl FnOnce() -> V) -> Option<u32> {
+        let hash = self.hasher.hash_one(&key);
+        let slots = &self.slots;
+        if let Some(&slot) = self.index.find(hash, |&slot| holds(slots, slot, &key)) {
+            return Some(slot);
+        }
+        if self.index.len() >= self.limit {
+            return None;
+        }
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None => {
+                self.slots.push(None);
+                (self.slots.len() - 1) as u32
+            }
+        };
+        self.slots[slot as usize] = Some((key, new()));
+        let (slots, hasher) = (&self.slots, &self.hasher);
+        self.index.insert_unique(hash, slot, |&slot| {
+            slots[slot as usize]
+                .as_ref()
+                .map_or(0, |(key, _)| hasher.hash_one(key))
+        });
+        Some(slot)
+    }
+
+    /// The entry of a slot.
+    pub fn get(&self, slot: u32) -> Option<&V> {
+        self.slots.get(slot as usize)?.as_ref().map(|(_, value)| value)
+    }
+
+    /// The entry of a slot, to change.
+    pub fn get_mut(&mut self, slot: u32) -> Option<&mut V> {
+        self.slots
+            .get_mut(slot as usize)?
+            .as_mut()
+            .map(|(_, value)| value)
+    }
+
+    /// Takes an entry out.
+    pub fn remove(&mut self, slot: u32) -> Option<(K, V)> {
+        let (key, value) = self.slots.get_mut(slot as usize)?.take()?;
+        let hash = self.hasher.hash_one(&key);
+        if let Ok(entry) = self.index.find_entry(hash, |&other| other == slot) {
+            entry.remove();
+        }
+        self.free.push(slot);
+        Some((key, value))
+    }
+
+    /// Visits the next `budget` slots in turn and takes out the entries for which `old` holds.
+    pub fn sweep(&mut self, budget: usize, mut old: impl FnMut(&K, &mut V) -> bool) {
+        for _ in 0..budget.min(self.slots.len()) {
+            if self.cursor >= self.slots.len() {
+                self.cursor = 0;
+            }
+            let slot = self.cursor as u32;
+            self.cursor += 1;
+            let gone = self.slots[slot as usize]
+                .as_mut()
+                .map(|(key, value)| old(key, value));
+            if gone == Some(true) {
+                self.remove(slot);
+            }
+        }
+    }
+
+    /// All entries, in no order that means anything: sort before it matters.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.slots.iter().flatten().map(|(key, value)| (key, value))
+    }
+}
+
+fn holds<K: Eq, V>(slots: &[Option<(K, V)>], slot: u32, key: &K) -> bool {
+    matches!(&slots[slot as usize], Some((held, _)) if held == key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn behaves_like_a_map_with_a_limit(keys in proptest::collection::vec(0u8..40, 0..300)) {
+            let mut slab = Slab::new(16);
+            let mut map = std::collections::BTreeMap::new();
+            for (turn, key) in keys.into_iter().enumerate() {
+                if turn % 3 == 2 {
+                    let slot = slab.find(&key);
+                    proptest::prop_assert_eq!(slot.is_some(), map.remove(&key).is_some());
+                    if let Some(slot) = slot { slab.remove(slot); }
+                } else if slab.find_or_insert(key, || turn).is_some() {
+                    map.entry(key).or_insert(turn);
+                } else {
+                    proptest::prop_assert!(map.len() == 16 && !map.contains_key(&key));
+                }
+                proptest::prop_assert_eq!(slab.len(), map.len());
+            }
+            let mut held: Vec<_> = slab.iter().map(|(k, v)| (*k, *v)).collect();
+            held.sort_unstable();
+            proptest::prop_assert_eq!(held, map.into_iter().collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn sweeping_visits_everything_in_turn() {
+        let mut slab = Slab::new(100);
+        for key in 0..100u32 {
+            slab.find_or_insert(key, || ());
+        }
+        for _ in 0..10 {
+            slab.sweep(10, |key, ()| key % 2 == 0);
+        }
+        assert_eq!(slab.len(), 50);
+    }
+}

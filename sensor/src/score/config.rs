@@ -1,0 +1,174 @@
+//! Section `score`.
+
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// How long the model warms up, and how it learns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ScoreConfig {
+    /// Warming ends when so many rows were seen, and `warmup_time` passed too. The default is for a demonstration;
+    /// for a network of people use a day's worth. 1 or more.
+    pub warmup_rows: u64,
+    /// Warming lasts so long at least. The default is for a demonstration; hours are better, a day is best.
+    #[serde(with = "crate::config::duration")]
+    pub warmup_time: Duration,
+    /// Calibrating ends when so many rows were scored, and `calibration_time` passed too. 20 or more.
+    pub calibration_rows: u64,
+    /// Calibrating lasts so long at least. The default is for a demonstration; an hour is better.
+    #[serde(with = "crate::config::duration")]
+    pub calibration_time: Duration,
+    /// No threshold is below this score, however calm the calibration was. A row whose every feature is as far off
+    /// as the model usually is scores 1. Above 0.
+    pub threshold_floor: f64,
+    /// The threshold is at least so many times the highest score of the calibration. 1 or more.
+    pub threshold_margin: f64,
+    /// The threshold is at most so many times the highest score of the calibration, or the floor: a short
+    /// calibration says little about what is rarer than what it saw. At least `threshold_margin`.
+    pub threshold_limit: f64,
+    /// Rows scored in one step. 16 to 65536; 256 to 1024 is fastest on a CPU.
+    pub chunk_rows: usize,
+    /// Rows of a training batch. 8 to 4096.
+    pub batch_rows: usize,
+    /// Training steps per window while warming.
+    pub warmup_steps: usize,
+    /// Training steps per window once active: each costs about 0.2 ms on a CPU. 0 freezes the model.
+    pub active_steps: usize,
+    /// Learning rate while warming. Above 0, at most 0.1.
+    pub learning_rate: f64,
+    /// Part of it used once active. 0 to 1.
+    pub active_rate: f64,
+    /// Rows kept for training, flows and hosts each; about 100 bytes a row. 64 or more.
+    pub training_rows: usize,
+    /// Rows that one source may add to the training set in one window. 1 or more.
+    pub source_rows: usize,
+    /// Units of the outer and of the inner hidden layer. 1 to 256.
+    pub layers: [usize; 2],
+    /// Seeds the first weights and the choice of training rows.
+    pub seed: u64,
+}
+
+impl Default for ScoreConfig {
+    fn default() -> Self {
+        ScoreConfig {
+            warmup_rows: 500,
+            warmup_time: Duration::from_secs(20),
+            calibration_rows: 250,
+            calibration_time: Duration::from_secs(10),
+            threshold_floor: 4.0,
+            threshold_margin: 1.5,
+            threshold_limit: 3.0,
+            chunk_rows: 512,
+            batch_rows: 128,
+            warmup_steps: 40,
+            active_steps: 2,
+            learning_rate: 0.005,
+            active_rate: 0.1,
+            training_rows: 8192,
+            source_rows: 16,
+            layers: [16, 8],
+            seed: 0x7e59_e201,
+        }
+    }
+}
+
+impl ScoreConfig {
+    /// What is wrong with the values, each with its remedy.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut check = |good: bool, name: &str, value: String, must: &str| {
+            if !good {
+                problems.push(format!("score.{name} is {value}, must be {must}"));
+            }
+        };
+        check(
+            self.warmup_rows >= 1,
+            "warmup_rows",
+            self.warmup_rows.to_string(),
+            "at least 1",
+        );
+        check(
+            self.calibration_rows >= 20,
+            "calibration_rows",
+            self.calibration_rows.to_string(),
+            "at least 20",
+        );
+        let above = |value: f64, least: f64| value.is_finite() && value >= least;
+        check(
+            above(self.threshold_floor, 1e-3),
+            "threshold_floor",
+            self.threshold_floor.to_string(),
+            "above 0",
+        );
+        check(
+            above(self.threshold_margin, 1.0),
+            "threshold_margin",
+            self.threshold_margin.to_string(),
+            "at least 1",
+        );
+        check(
+            above(self.threshold_limit, self.threshold_margin),
+            "threshold_limit",
+            self.threshold_limit.to_string(),
+            "at least score.threshold_margin",
+        );
+        let within = |value: usize, low: usize, high: usize| (low..=high).contains(&value);
+        check(
+            within(self.chunk_rows, 16, 65_536),
+            "chunk_rows",
+            self.chunk_rows.to_string(),
+            "16 to 65536",
+        );
+        check(
+            within(self.batch_rows, 8, 4096),
+            "batch_rows",
+            self.batch_rows.to_string(),
+            "8 to 4096",
+        );
+        check(
+            within(self.warmup_steps, 1, 10_000),
+            "warmup_steps",
+            self.warmup_steps.to_string(),
+            "1 to 10000",
+        );
+        check(
+            within(self.active_steps, 0, 1000),
+            "active_steps",
+            self.active_steps.to_string(),
+            "at most 1000",
+        );
+        check(
+            self.learning_rate > 0.0 && self.learning_rate <= 0.1,
+            "learning_rate",
+            self.learning_rate.to_string(),
+            "above 0 and at most 0.1",
+        );
+        check(
+            (0.0..=1.0).contains(&self.active_rate),
+            "active_rate",
+            self.active_rate.to_string(),
+            "0 to 1",
+        );
+        check(
+            within(self.training_rows, 64, 10_000_000),
+            "training_rows",
+            self.training_rows.to_string(),
+            "64 to 10000000",
+        );
+        check(
+            self.source_rows >= 1,
+            "source_rows",
+            self.source_rows.to_string(),
+            "at least 1",
+        );
+        for units in self.layers {
+            check(
+                within(units, 1, 256),
+                "layers",
+                format!("{:?}", self.layers),
+                "1 to 256 each",
+            );
+        }
+        problems
+    }
+}

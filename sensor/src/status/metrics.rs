@@ -1,0 +1,526 @@
+//! The snapshot as Prometheus metrics, built anew at each scrape.
+//!
+//! Every series is there from the start, at zero. No label comes from traffic: values are names in this source,
+//! numbers of queues, or names a person wrote into the configuration.
+
+use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::{Encoder, TextEncoder};
+use sensor_ebpf::counter::{Count, Reason};
+
+use super::latency::{BUCKETS, Latency};
+use super::{ModelState, Status, VERSION, process};
+use crate::alert::ThreatType;
+use crate::capture::Mode;
+
+/// Content type of [`render`]'s text.
+pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
+
+/// Every type of threat with its metric label, which is its name in alerts.
+const THREATS: [(ThreatType, &str); 9] = [
+    (ThreatType::DoS, "DoS"),
+    (ThreatType::DDoS, "DDoS"),
+    (ThreatType::PortScan, "PortScan"),
+    (ThreatType::WebAttack, "WebAttack"),
+    (ThreatType::Infiltration, "Infiltration"),
+    (ThreatType::Bot, "Bot"),
+    (ThreatType::BruteForce, "BruteForce"),
+    (ThreatType::Exfiltration, "Exfiltration"),
+    (ThreatType::Anomaly, "Anomaly"),
+];
+
+/// The exposition text.
+pub fn render(status: &Status) -> Result<String, prometheus::Error> {
+    let mut families = Families::default();
+    capture(&mut families, status);
+    samples(&mut families, status);
+    scoring(&mut families, status);
+    alerts(&mut families, status);
+    sinks(&mut families, status);
+    sensor(&mut families, status);
+    let mut families = families.0;
+    families.sort_by(|a, b| a.name().cmp(b.name()));
+    let mut text = Vec::new();
+    TextEncoder::new().encode(&families, &mut text)?;
+    String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
+}
+
+fn capture(families: &mut Families, status: &Status) {
+    let totals = &status.ledger.totals;
+    families.counts(
+        "capture_seen",
+        "that the XDP program was given",
+        [(vec![], totals.seen)],
+    );
+    families.counts(
+        "capture_counted",
+        "that belong to a flow",
+        [(vec![], totals.counted)],
+    );
+    families.counts(
+        "capture_not_counted",
+        "that belong to no flow, by why",
+        Reason::ALL.map(|(reason, label)| {
+            (
+                vec![("reason", label)],
+                count_at(&totals.not_counted, reason as usize),
+            )
+        }),
+    );
+    families.counts(
+        "capture_overflow",
+        "of flows that found no room in the kernel's flow map",
+        [
+            (vec![("reason", "map_full")], totals.overflow_map_full),
+            (vec![("reason", "insert_failed")], totals.overflow_insert_failed),
+        ],
+    );
+    let drained = Count {
+        packets: status.ledger.drained_packets,
+        bytes: status.ledger.drained_bytes,
+    };
+    families.counts(
+        "capture_drained",
+        "that user space has drained from the flow map",
+        [(vec![], drained)],
+    );
+    let Some(live) = &status.capture else { return };
+    let mode = match live.mode {
+        Mode::Mirror => "mirror",
+        Mode::Host => "host",
+    };
+    let xdp = if live.native { "native" } else { "generic" };
+    families.gauges(
+        "capture_info",
+        "The interface that is watched, and how; always 1.",
+        [(
+            vec![
+                ("interface", live.interface.as_str()),
+                ("mode", mode),
+                ("xdp", xdp),
+            ],
+            1.0,
+        )],
+    );
+    families.gauge(
+        "capture_link_up",
+        "Whether the link of the interface is up.",
+        f64::from(live.link_up),
+    );
+    families.gauge(
+        "capture_attached",
+        "Whether the XDP program is attached.",
+        f64::from(live.attached),
+    );
+    families.gauge(
+        "capture_last_packet_age_seconds",
+        "Time since the latest packet, or since the start when there was none.",
+        live.last_packet_age
+            .unwrap_or(status.time.saturating_sub(status.started)) as f64
+            / 1e9,
+    );
+    let queues: Vec<String> = (0..live.zero_copy.len()).map(|queue| queue.to_string()).collect();
+    families.gauges(
+        "capture_queue_zero_copy",
+        "Whether samples of this receive queue arrive without a copy.",
+        queues
+            .iter()
+            .zip(&live.zero_copy)
+            .map(|(queue, zero)| (vec![("queue", queue.as_str())], f64::from(*zero))),
+    );
+}
+
+fn samples(families: &mut Families, status: &Status) {
+    let (totals, bins) = (&status.ledger.totals, &status.ledger.samples);
+    families.counter(
+        "capture_samples_chosen_total",
+        "Packets chosen for a closer look.",
+        totals.sampled,
+    );
+    families.counter(
+        "capture_samples_delivered_total",
+        "Samples that reached user space.",
+        bins.delivered,
+    );
+    families.counters(
+        "capture_samples_lost_total",
+        "Samples lost between the XDP program and user space, by why.",
+        "reason",
+        [
+            ("no_socket", totals.lost_no_socket),
+            ("ringbuf_full", totals.lost_ringbuf_full),
+            ("no_headroom", totals.lost_no_headroom),
+            ("rx_ring_full", bins.lost_rx_ring_full),
+            ("fill_ring_empty", bins.lost_fill_ring_empty),
+            ("rx_dropped", bins.lost_rx_dropped),
+            ("invalid_descs", bins.lost_invalid_descs),
+        ],
+    );
+    families.counter(
+        "flow_samples_parsed_total",
+        "Samples that were parsed into a flow.",
+        bins.parsed,
+    );
+    families.counters(
+        "flow_samples_shed_total",
+        "Delivered samples that were not looked at, by why.",
+        "reason",
+        [
+            ("queue_full", bins.shed_queue_full),
+            ("not_in_flow", bins.shed_not_in_flow),
+        ],
+    );
+    families.gauge(
+        "flow_table_entries",
+        "Flows in the flow table.",
+        status.flow.entries as f64,
+    );
+    families.gauge(
+        "flow_table_limit_entries",
+        "Flows the flow table can hold.",
+        status.flow.limit as f64,
+    );
+    families.counter("flow_flows_total", "Flows seen.", status.flow.total);
+    families.counter(
+        "flow_refused_total",
+        "Flows that found the flow table full.",
+        status.flow.refused,
+    );
+}
+
+fn scoring(families: &mut Families, status: &Status) {
+    let bins = &status.ledger.scoring;
+    families.counter(
+        "features_rows_total",
+        "Windows of flows and hosts that were made.",
+        bins.made,
+    );
+    families.counters(
+        "features_rows_shed_total",
+        "Windows that were made but not scored, by why.",
+        "reason",
+        [("limit", bins.shed_limit)],
+    );
+    families.counter("score_rows_total", "Windows scored.", bins.scored);
+    families.counter(
+        "score_rows_trained_total",
+        "Scored windows the model learned from.",
+        bins.trained,
+    );
+    families.counters(
+        "score_rows_withheld_total",
+        "Scored windows the model did not learn from, by why.",
+        "reason",
+        [
+            ("anomalous", bins.withheld_anomalous),
+            ("budget", bins.withheld_budget),
+            ("calibrating", bins.withheld_calibrating),
+        ],
+    );
+    let score = &status.score;
+    families.gauges(
+        "score_state",
+        "What the model is doing: 1 for that state, 0 for the others. Alerts rise only when active.",
+        ModelState::ALL
+            .map(|(state, label)| (vec![("state", label)], f64::from(u8::from(score.state == state)))),
+    );
+    families.gauge(
+        "score_progress_ratio",
+        "How far the model is on the way to active.",
+        score.progress,
+    );
+    families.gauges(
+        "score_threshold",
+        "Score above which a window is unusual; 0 before calibration.",
+        [
+            (vec![("model", "flow")], score.threshold_flow),
+            (vec![("model", "host")], score.threshold_host),
+        ],
+    );
+    families.histogram(
+        "score_latency_seconds",
+        "Time from a packet's arrival to the score of its window.",
+        &status.latency_score,
+    );
+}
+
+fn alerts(families: &mut Families, status: &Status) {
+    let bins = &status.ledger.alerts;
+    families.counter(
+        "alert_raised_total",
+        "Windows that called for an alert.",
+        bins.raised,
+    );
+    families.counter(
+        "alert_stored_total",
+        "New alerts handed to the sinks.",
+        bins.stored,
+    );
+    families.counters(
+        "alert_suppressed_total",
+        "Windows that called for an alert and made no new one, by why.",
+        "reason",
+        [
+            ("duplicate", bins.suppressed_duplicate),
+            ("limit", bins.suppressed_limit),
+        ],
+    );
+    families.counters(
+        "alert_threats_total",
+        "New alerts by type of threat.",
+        "type",
+        THREATS.map(|(threat, label)| (label, status.threats.get(&threat).copied().unwrap_or(0))),
+    );
+    families.histogram(
+        "alert_latency_seconds",
+        "Time from a packet's arrival to the alert it led to.",
+        &status.latency_alert,
+    );
+}
+
+fn sinks(families: &mut Families, status: &Status) {
+    let each = |read: fn(&crate::sinks::SinkStatus) -> u64| {
+        status
+            .sinks
+            .iter()
+            .map(move |sink| (sink.name.as_str(), read(sink)))
+    };
+    families.counters(
+        "sinks_stored_total",
+        "Alerts handed to the sink.",
+        "sink",
+        each(|sink| sink.stored),
+    );
+    families.counters(
+        "sinks_delivered_total",
+        "Alerts the sink took.",
+        "sink",
+        each(|sink| sink.delivered),
+    );
+    families.counters(
+        "sinks_attempts_failed_total",
+        "Attempts to deliver that failed, retries included.",
+        "sink",
+        each(|sink| sink.attempts_failed),
+    );
+    families.gauges(
+        "sinks_pending_alerts",
+        "Alerts that wait for the sink.",
+        status
+            .sinks
+            .iter()
+            .map(|sink| (vec![("sink", sink.name.as_str())], sink.pending as f64)),
+    );
+    families.gauges(
+        "sinks_up",
+        "Whether the latest attempt to deliver succeeded.",
+        status.sinks.iter().map(|sink| {
+            (
+                vec![("sink", sink.name.as_str())],
+                f64::from(sink.failing.is_empty()),
+            )
+        }),
+    );
+    families.labelled_counters(
+        "sinks_dead_letters_total",
+        "Alerts given up, by why.",
+        status.sinks.iter().flat_map(|sink| {
+            [
+                ("refused", sink.dead_letter_refused),
+                ("retries_spent", sink.dead_letter_retries_spent),
+            ]
+            .map(|(reason, value)| (vec![("reason", reason), ("sink", sink.name.as_str())], value))
+        }),
+    );
+    families.labelled_counters(
+        "sinks_expired_total",
+        "Alerts never delivered because they could not wait, by why.",
+        status.sinks.iter().flat_map(|sink| {
+            [
+                ("queue_full", sink.expired_queue_full),
+                ("shutdown", sink.expired_shutdown),
+            ]
+            .map(|(reason, value)| (vec![("reason", reason), ("sink", sink.name.as_str())], value))
+        }),
+    );
+}
+
+fn sensor(families: &mut Families, status: &Status) {
+    families.gauges(
+        "ledger_residue",
+        "What is left over when the bins of an equation are added up; anything but 0 is a fault of the sensor.",
+        status.residues().map(|(equation, residue)| (vec![("equation", equation)], residue as f64)),
+    );
+    families.gauges(
+        "build_info",
+        "The version that runs; always 1.",
+        [(vec![("version", VERSION)], 1.0)],
+    );
+    families.gauge(
+        "start_time_seconds",
+        "When the sensor started, seconds since the Unix epoch.",
+        status.started as f64 / 1e9,
+    );
+    let process = process::read();
+    let cpu = vec![counter(vec![], process.cpu_seconds)];
+    families.push(
+        "process_cpu_seconds_total",
+        "CPU time used by this process.",
+        MetricType::COUNTER,
+        cpu,
+    );
+    for (name, help, value) in [
+        (
+            "process_resident_memory_bytes",
+            "Memory of this process that is resident.",
+            process.resident_bytes,
+        ),
+        (
+            "process_open_fds",
+            "File descriptors this process has open.",
+            process.open_fds,
+        ),
+    ] {
+        families.push(name, help, MetricType::GAUGE, vec![gauge(vec![], value)]);
+    }
+}
+
+fn count_at(counts: &[Count], index: usize) -> Count {
+    counts.get(index).copied().unwrap_or_default()
+}
+
+type Labels<'a> = Vec<(&'a str, &'a str)>;
+
+#[derive(Default)]
+struct Families(Vec<MetricFamily>);
+
+impl Families {
+    fn push(&mut self, name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) {
+        // A family without series (no webhook, no queue) has nothing to say, and the encoder refuses it.
+        if metrics.is_empty() {
+            return;
+        }
+        let mut family = MetricFamily::default();
+        family.set_name(name.to_owned());
+        family.set_help(help.to_owned());
+        family.set_field_type(kind);
+        family.set_metric(metrics);
+        self.0.push(family);
+    }
+
+    /// Packets and bytes under one name.
+    fn counts<'a>(&mut self, name: &str, what: &str, series: impl IntoIterator<Item = (Labels<'a>, Count)>) {
+        let (mut packets, mut bytes) = (Vec::new(), Vec::new());
+        for (labels, count) in series {
+            packets.push((labels.clone(), count.packets));
+            bytes.push((labels, count.bytes));
+        }
+        self.labelled_counters(
+            &format!("{name}_packets_total"),
+            &format!("Packets {what}."),
+            packets,
+        );
+        self.labelled_counters(
+            &format!("{name}_bytes_total"),
+            &format!("Bytes of packets {what}."),
+            bytes,
+        );
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
+        self.labelled_counters(name, help, [(vec![], value)]);
+    }
+
+    fn counters<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &'a str,
+        series: impl IntoIterator<Item = (&'a str, u64)>,
+    ) {
+        self.labelled_counters(
+            name,
+            help,
+            series
+                .into_iter()
+                .map(|(value, count)| (vec![(label, value)], count)),
+        );
+    }
+
+    fn labelled_counters<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        series: impl IntoIterator<Item = (Labels<'a>, u64)>,
+    ) {
+        let metrics = series
+            .into_iter()
+            .map(|(labels, value)| counter(labels, value as f64))
+            .collect();
+        self.push(&format!("vesper_{name}"), help, MetricType::COUNTER, metrics);
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: f64) {
+        self.gauges(name, help, [(vec![], value)]);
+    }
+
+    fn gauges<'a>(&mut self, name: &str, help: &str, series: impl IntoIterator<Item = (Labels<'a>, f64)>) {
+        let metrics = series
+            .into_iter()
+            .map(|(labels, value)| gauge(labels, value))
+            .collect();
+        self.push(&format!("vesper_{name}"), help, MetricType::GAUGE, metrics);
+    }
+
+    fn histogram(&mut self, name: &str, help: &str, latency: &Latency) {
+        let buckets = BUCKETS.iter().zip(latency.cumulative()).map(|(bound, count)| {
+            let mut bucket = Bucket::default();
+            bucket.set_upper_bound(*bound);
+            bucket.set_cumulative_count(count);
+            bucket
+        });
+        let mut histogram = Histogram::default();
+        histogram.set_bucket(buckets.collect());
+        histogram.set_sample_count(latency.count());
+        histogram.set_sample_sum(latency.sum_seconds());
+        let mut metric = Metric::default();
+        metric.set_histogram(histogram);
+        self.push(
+            &format!("vesper_{name}"),
+            help,
+            MetricType::HISTOGRAM,
+            vec![metric],
+        );
+    }
+}
+
+fn counter(labels: Labels<'_>, value: f64) -> Metric {
+    let mut inner = Counter::default();
+    inner.set_value(value);
+    let mut metric = Metric::from_label(pairs(labels));
+    metric.set_counter(inner);
+    metric
+}
+
+fn gauge(labels: Labels<'_>, value: f64) -> Metric {
+    let mut inner = Gauge::default();
+    inner.set_value(value);
+    let mut metric = Metric::from_label(pairs(labels));
+    metric.set_gauge(inner);
+    metric
+}
+
+fn pairs(labels: Labels<'_>) -> Vec<LabelPair> {
+    labels
+        .into_iter()
+        .map(|(name, value)| {
+            let mut pair = LabelPair::default();
+            pair.set_name(name.to_owned());
+            pair.set_value(value.to_owned());
+            pair
+        })
+        .collect()
+}
+
+#[cfg(test)]
+#[path = "metrics_tests.rs"]
+mod tests;

@@ -1,0 +1,191 @@
+//! What the sensor is doing now: written by the pipeline once a second, read by metrics, API and closing summary.
+//!
+//! A snapshot is whole and never changes: readers take the latest one and keep nobody waiting.
+
+pub mod latency;
+pub mod metrics;
+mod process;
+mod summary;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use serde::Serialize;
+
+pub use latency::Latency;
+pub use summary::{Summary, rfc3339};
+
+use crate::alert::ThreatType;
+use crate::capture::Mode;
+use crate::ledger::{Ledger, Residue};
+use crate::sinks::SinkStatus;
+
+/// This program.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Where the latest snapshot lies.
+#[derive(Debug, Default)]
+pub struct Shared(RwLock<Arc<Status>>);
+
+impl Shared {
+    /// Replaces the snapshot.
+    pub fn publish(&self, status: Status) {
+        // An `Arc` is replaced in one step: after a panic elsewhere it is still whole.
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(status);
+    }
+
+    /// The latest snapshot.
+    pub fn latest(&self) -> Arc<Status> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A snapshot of everything.
+#[derive(Clone, Debug, Default)]
+pub struct Status {
+    /// When it was taken, nanoseconds since the Unix epoch, wall clock; 0 before the first one.
+    pub time: u64,
+    /// When the sensor started, same clock.
+    pub started: u64,
+    /// Time of the first packet on the source's clock, nanoseconds since the Unix epoch; 0 before one.
+    pub first_packet: u64,
+    /// Time of the latest packet, same clock.
+    pub last_packet: u64,
+    /// The bins.
+    pub ledger: Ledger,
+    /// What is left over.
+    pub residue: Residue,
+    /// The interface; absent in a replay.
+    pub capture: Option<CaptureStatus>,
+    /// The flow table.
+    pub flow: FlowStatus,
+    /// The model.
+    pub score: ScoreStatus,
+    /// How fast, over the last second.
+    pub rates: Rates,
+    /// New alerts by type.
+    pub threats: BTreeMap<ThreatType, u64>,
+    /// From a packet's arrival to its score.
+    pub latency_score: Latency,
+    /// From a packet's arrival to its alert.
+    pub latency_alert: Latency,
+    /// Every sink.
+    pub sinks: Vec<SinkStatus>,
+    /// Whether the end of a capture is missing.
+    pub truncated: bool,
+    /// What a person should know, in words; bounded by whoever writes it.
+    pub warnings: Vec<String>,
+}
+
+/// The interface and the XDP program on it.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct CaptureStatus {
+    /// Its name.
+    pub interface: String,
+    /// What it is.
+    pub mode: Mode,
+    /// Whether the program runs in the driver; else in the network stack.
+    pub native: bool,
+    /// For each receive queue in order, whether samples arrive without a copy. Empty in `host` mode.
+    pub zero_copy: Vec<bool>,
+    /// Whether the link is up.
+    pub link_up: bool,
+    /// Whether the program is attached.
+    pub attached: bool,
+    /// Time since the latest packet, nanoseconds; absent before one.
+    pub last_packet_age: Option<u64>,
+}
+
+/// The flow table.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct FlowStatus {
+    /// Flows in it.
+    pub entries: u64,
+    /// Flows it can hold.
+    pub limit: u64,
+    /// Flows seen so far.
+    pub total: u64,
+    /// Flows that could not enter the full table.
+    pub refused: u64,
+}
+
+/// What the model is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ModelState {
+    /// It learns what is normal; it raises no alerts.
+    #[default]
+    Warming,
+    /// It finds the thresholds; it raises no alerts.
+    Calibrating,
+    /// It raises alerts.
+    Active,
+}
+
+impl ModelState {
+    /// Every state with its metric label.
+    pub const ALL: [(ModelState, &'static str); 3] = [
+        (ModelState::Warming, "warming"),
+        (ModelState::Calibrating, "calibrating"),
+        (ModelState::Active, "active"),
+    ];
+}
+
+/// The model.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct ScoreStatus {
+    /// What it does.
+    pub state: ModelState,
+    /// How far it is on the way to `active`, 0 to 1.
+    pub progress: f64,
+    /// Score above which a flow's window is unusual; 0 before calibration.
+    pub threshold_flow: f64,
+    /// Score above which a host's window is unusual; 0 before calibration.
+    pub threshold_host: f64,
+}
+
+/// How fast, per second.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Rates {
+    /// Packets.
+    pub packets: f64,
+    /// Bytes.
+    pub bytes: f64,
+    /// New flows.
+    pub flows: f64,
+}
+
+impl Status {
+    /// Every equation of the ledger with its residue; all sinks' are one.
+    pub fn residues(&self) -> [(&'static str, i64); 10] {
+        let Residue {
+            wire,
+            wire_bytes,
+            flows,
+            flows_bytes,
+            samples,
+            parsing,
+            scoring,
+            training,
+            alerts,
+        } = self.residue;
+        let sinks = self
+            .sinks
+            .iter()
+            .map(SinkStatus::residue)
+            .find(|residue| *residue != 0)
+            .unwrap_or(0);
+        [
+            ("wire", wire),
+            ("wire_bytes", wire_bytes),
+            ("flows", flows),
+            ("flows_bytes", flows_bytes),
+            ("samples", samples),
+            ("parsing", parsing),
+            ("scoring", scoring),
+            ("training", training),
+            ("alerts", alerts),
+            ("sinks", sinks),
+        ]
+    }
+}

@@ -1,0 +1,114 @@
+//! The summary object: printed when a run ends, served while it lasts.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{ModelState, Rates, Status};
+use crate::alert::ThreatType;
+use crate::sinks::SinkStatus;
+
+/// One object that says what happened.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// Packets seen.
+    pub packets: u64,
+    /// Bytes seen.
+    pub bytes: u64,
+    /// Flows seen.
+    pub flows: u64,
+    /// Windows scored.
+    pub windows: u64,
+    /// New alerts.
+    pub alerts: u64,
+    /// RFC 3339, time of the first packet; absent when there was none.
+    pub first: Option<String>,
+    /// RFC 3339, time of the latest packet.
+    pub last: Option<String>,
+    /// Seconds between the two.
+    pub duration_s: f64,
+    /// Seconds the sensor has been running.
+    pub elapsed_s: f64,
+    /// New alerts by type.
+    pub threats: BTreeMap<ThreatType, u64>,
+    /// What the model is doing.
+    pub state: ModelState,
+    /// How far it is on the way to `active`, 0 to 1.
+    pub progress: f64,
+    /// How fast, over the last second.
+    pub rates: Rates,
+    /// What is left over in each equation.
+    pub residue: BTreeMap<&'static str, i64>,
+    /// What became of the alerts.
+    pub sinks: Vec<SinkStatus>,
+    /// Whether the end of a capture is missing.
+    pub truncated: bool,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+}
+
+impl From<&Status> for Summary {
+    fn from(status: &Status) -> Summary {
+        let seconds = |from: u64, to: u64| to.saturating_sub(from) as f64 / 1e9;
+        let time = |nanoseconds: u64| (nanoseconds != 0).then(|| rfc3339(nanoseconds));
+        Summary {
+            packets: status.ledger.totals.seen.packets,
+            bytes: status.ledger.totals.seen.bytes,
+            flows: status.flow.total,
+            windows: status.ledger.scoring.scored,
+            alerts: status.ledger.alerts.stored,
+            first: time(status.first_packet),
+            last: time(status.last_packet),
+            duration_s: seconds(status.first_packet, status.last_packet),
+            elapsed_s: seconds(status.started, status.time),
+            threats: status.threats.clone(),
+            state: status.score.state,
+            progress: status.score.progress,
+            rates: status.rates,
+            residue: status.residues().into_iter().collect(),
+            sinks: status.sinks.clone(),
+            truncated: status.truncated,
+            warnings: status.warnings.clone(),
+        }
+    }
+}
+
+/// RFC 3339 in UTC with microseconds, of nanoseconds since the Unix epoch.
+pub fn rfc3339(nanoseconds: u64) -> String {
+    let (seconds, micros) = (nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000 / 1_000);
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    // Civil date from days (Hinnant, "chrono-Compatible Low-Level Date Algorithms"): years start in March.
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00.000000Z"),
+            (951_782_400, "2000-02-29T00:00:00.000000Z"),
+            (951_868_799, "2000-02-29T23:59:59.000000Z"),
+            (1_761_220_800, "2025-10-23T12:00:00.000000Z"),
+            (4_107_542_400, "2100-03-01T00:00:00.000000Z"),
+        ] {
+            assert_eq!(rfc3339(seconds * 1_000_000_000), text);
+        }
+        assert_eq!(rfc3339(1_500_000), "1970-01-01T00:00:00.001500Z");
+    }
+}
