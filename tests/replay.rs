@@ -547,7 +547,7 @@ fn a_full_map_overflows_and_says_so() {
     let packets = traffic.into_packets();
     let config = ReplayConfig {
         max_flows: 100,
-        flow_idle_timeout: 30 * SECOND,
+        map_idle_timeout: 30 * SECOND,
         ..ReplayConfig::default()
     };
     let outcome = replay(

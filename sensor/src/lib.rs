@@ -17,6 +17,8 @@ pub mod analysis;
 
 pub mod pipeline;
 
+pub mod analyze;
+
 pub mod ledger;
 
 pub mod status;

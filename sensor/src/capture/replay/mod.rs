@@ -21,10 +21,11 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use sensor_ebpf::control::{Control, mode};
 
-use super::Event;
+use super::{CaptureConfig, Event};
 use input::{Input, ReadError};
 use pcap::Pcap;
 use pcapng::Pcapng;
@@ -48,22 +49,33 @@ pub struct ReplayConfig {
     /// Time between ticks on the capture's clock, nanoseconds.
     pub drain_interval: u64,
     /// An entry of the flow map that saw no packet for so long is removed, nanoseconds.
+    pub map_idle_timeout: u64,
+    /// In a gap of the capture, ticks go on for so long, that later stages may end what is idle; nanoseconds.
     pub flow_idle_timeout: u64,
+}
+
+impl ReplayConfig {
+    /// As the sensor would run live; `flow_idle_timeout` is the longest after which a flow ends.
+    pub fn new(capture: &CaptureConfig, flow_idle_timeout: Duration) -> ReplayConfig {
+        let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        ReplayConfig {
+            control: Control {
+                mode: mode::MIRROR,
+                first_packets: capture.sample.first_packets,
+                one_in: capture.sample.one_in,
+                flagged_per_second: capture.sample.flagged_per_second,
+            },
+            max_flows: capture.flow_map_entries as usize,
+            drain_interval: nanoseconds(capture.drain_interval),
+            map_idle_timeout: nanoseconds(capture.map_idle_timeout),
+            flow_idle_timeout: nanoseconds(flow_idle_timeout),
+        }
+    }
 }
 
 impl Default for ReplayConfig {
     fn default() -> ReplayConfig {
-        ReplayConfig {
-            control: Control {
-                mode: mode::MIRROR,
-                first_packets: 8,
-                one_in: 64,
-                flagged_per_second: 1_000,
-            },
-            max_flows: 262_144,
-            drain_interval: 100_000_000,
-            flow_idle_timeout: 120_000_000_000,
-        }
+        ReplayConfig::new(&CaptureConfig::default(), Duration::from_secs(120))
     }
 }
 
@@ -395,13 +407,12 @@ fn note_link(seen: &mut Vec<(u32, u64)>, link_type: u32) {
     match seen.iter_mut().find(|(known, _)| *known == link_type) {
         Some((_, packets)) => *packets += 1,
         None if room => seen.push((link_type, 1)),
-        None => match seen.last_mut() {
-            Some((other, packets)) => {
+        None => {
+            if let Some((other, packets)) = seen.last_mut() {
                 *other = u32::MAX;
                 *packets += 1;
             }
-            None => {}
-        },
+        }
     }
 }
 

@@ -251,7 +251,7 @@ impl Plane {
     /// Everything was drained just before, so nothing is lost with an entry.
     fn remove_idle(&mut self, time: u64) {
         while let Some(slot) = self.slots.get(self.oldest as usize) {
-            if time.saturating_sub(slot.stats.last) <= self.config.flow_idle_timeout {
+            if time.saturating_sub(slot.stats.last) <= self.config.map_idle_timeout {
                 break;
             }
             let at = self.oldest;

@@ -1,0 +1,95 @@
+//! Where results go: a file, or standard output for `-`.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use crate::capture::replay::ReplayError;
+
+/// Why an analysis fails.
+#[derive(Debug, thiserror::Error)]
+pub enum AnalyzeError {
+    /// The captures.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    /// A result cannot be written.
+    #[error("cannot write {}: {source}; check that the folder exists and has room", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Two results in one file would be mixed.
+    #[error("two results go to {}: give each a file of its own ('-' and --json both mean standard output)", path.display())]
+    SameFile {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// A result that is written as it comes.
+pub struct OutputFile {
+    path: PathBuf,
+    writer: Box<dyn Write + Send>,
+}
+
+impl OutputFile {
+    /// Creates the file; an old one is replaced.
+    pub fn create(path: &Path) -> Result<OutputFile, AnalyzeError> {
+        let writer: Box<dyn Write + Send> = if path == Path::new("-") {
+            Box::new(BufWriter::new(io::stdout()))
+        } else {
+            let file = File::create(path).map_err(|source| AnalyzeError::Write {
+                path: path.to_owned(),
+                source,
+            })?;
+            Box::new(BufWriter::with_capacity(64 << 10, file))
+        };
+        Ok(OutputFile {
+            path: path.to_owned(),
+            writer,
+        })
+    }
+
+    /// Writes one line of JSON.
+    pub fn json_line(&mut self, value: &impl serde::Serialize) -> Result<(), AnalyzeError> {
+        let written = serde_json::to_writer(&mut self.writer, value)
+            .map_err(io::Error::from)
+            .and_then(|()| self.writer.write_all(b"\n"));
+        self.check(written)
+    }
+
+    /// Writes text as it is.
+    pub fn text(&mut self, text: &str) -> Result<(), AnalyzeError> {
+        let written = self.writer.write_all(text.as_bytes());
+        self.check(written)
+    }
+
+    /// Everything that was written is in the file.
+    pub fn finish(mut self) -> Result<(), AnalyzeError> {
+        let written = self.writer.flush();
+        self.check(written)
+    }
+
+    fn check(&self, written: io::Result<()>) -> Result<(), AnalyzeError> {
+        written.map_err(|source| AnalyzeError::Write {
+            path: self.path.clone(),
+            source,
+        })
+    }
+}
+
+/// Refuses two results in one place; `json` is the summary on standard output.
+pub fn refuse_same_file(paths: &[&Path], json: bool) -> Result<(), AnalyzeError> {
+    let stdout = json.then_some(Path::new("-"));
+    let all: Vec<&Path> = paths.iter().copied().chain(stdout).collect();
+    for (index, path) in all.iter().enumerate() {
+        if all[..index].contains(path) {
+            return Err(AnalyzeError::SameFile {
+                path: (*path).to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
