@@ -98,13 +98,13 @@ fn install(built: &Path) -> Result<()> {
         sources: sources_hash()?,
         tools,
     };
-    let changed = fs::read(program::root().join(OBJECT)).is_ok_and(|old| old == bytes);
+    let same = fs::read(program::root().join(OBJECT)).is_ok_and(|old| old == bytes);
     write(OBJECT, &bytes)?;
     write(RECORD, record.to_text().as_bytes())?;
     println!(
         "{OBJECT}: {} bytes, {}",
         bytes.len(),
-        if changed { "same as before" } else { "new" }
+        if same { "same as before" } else { "new" }
     );
     Ok(())
 }

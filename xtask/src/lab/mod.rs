@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use crate::{interrupt, misused, program, setup, traffic};
 
-pub use network::{HOSTS, Host, OUTSIDE, SENSOR, host};
+pub use network::{HOSTS, OUTSIDE, SENSOR, host};
 
 const PREFIX: &str = "vesper-lab-";
 

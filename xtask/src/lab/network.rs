@@ -170,7 +170,7 @@ fn attach(lab: &Lab, host: &Host) -> Result<()> {
         let outside = super::host(OUTSIDE);
         let _ = writeln!(
             batch,
-            "route add default via {}\n-6 route add default via {}",
+            "route add default via {}\nroute add ::/0 via {}",
             outside.v4(),
             outside.v6()
         );

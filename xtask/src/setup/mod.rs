@@ -11,7 +11,7 @@ use anyhow::{Result, bail};
 use crate::program;
 use crate::step::announced;
 
-pub use ebpf::{Toolchain, toolchain};
+pub use ebpf::toolchain;
 
 /// One thing that must be there.
 pub struct Requirement {
