@@ -22,8 +22,8 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
-  demo [--keep] [--seed N]   set up, build, make a lab, run the sensor live, show it catch five attacks
-       [--release]           (--keep leaves lab and sensor running; --release builds with the release profile)
+  demo [--keep] [--seed N]   set up, build, make a lab, run the sensor live, show it catch five attacks;
+                             --keep leaves lab, traffic and sensor running
   test [FILTER]              set up, then every check and test; as root the privileged tests too
   ebpf [--check]             build the XDP program from source and install it; --check only compares
   tidy                       what no compiler checks: file length, the committed object, unsafe, README

@@ -139,3 +139,11 @@ pub fn run_bounded(command: &mut Command, limit: Duration) -> Result<()> {
         .with_context(|| format!("end `{}`", shown(command)))?;
     bail!("`{}` took longer than {} s", shown(command), limit.as_secs());
 }
+
+/// Text of unknown origin as it may be shown on a terminal: control characters become spaces.
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(400)
+        .collect()
+}

@@ -5,8 +5,8 @@
 
 mod network;
 
-use std::process::Command;
-use std::time::Duration;
+use std::process::{Child, Command, ExitStatus};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
@@ -108,7 +108,11 @@ pub fn command(args: &[&str]) -> Result<()> {
         ["traffic", rest @ ..] => {
             let seconds = match rest {
                 [] => None,
-                [seconds] => Some(seconds.parse().map_err(|_| misused("lab traffic", rest))?),
+                [seconds] => Some(
+                    seconds
+                        .parse()
+                        .map_err(|_not_a_number| misused("lab traffic", rest))?,
+                ),
                 _ => return Err(misused("lab traffic", rest)),
             };
             make_traffic(&Lab::standing()?, seconds.map(Duration::from_secs))
@@ -126,7 +130,7 @@ pub fn command(args: &[&str]) -> Result<()> {
 
 fn make_traffic(lab: &Lab, how_long: Option<Duration>) -> Result<()> {
     interrupt::catch()?;
-    let _workers = traffic::start_ordinary(lab, 1)?;
+    let _workers = traffic::start(lab, 1, false)?;
     match how_long {
         Some(how_long) => interrupt::pause(how_long),
         None => {
@@ -205,18 +209,16 @@ fn is_alive(pid: u32) -> bool {
         .is_some_and(|pid| test_kill_process(pid).is_ok())
 }
 
-/// Waits for a child so long; ends it when it does not come.
-pub fn wait_or_kill(child: &mut std::process::Child, limit: Duration) -> Result<()> {
-    let end = std::time::Instant::now() + limit;
-    while std::time::Instant::now() < end {
-        if child.try_wait()?.is_some() {
-            return Ok(());
+/// Waits for a child so long; an error when it does not come, and it runs on.
+pub fn wait_for(child: &mut Child, limit: Duration) -> Result<ExitStatus> {
+    let end = Instant::now() + limit;
+    while Instant::now() < end {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    child.kill()?;
-    child.wait()?;
-    bail!("it did not end within {} s and was killed", limit.as_secs())
+    bail!("it did not end within {} s", limit.as_secs())
 }
 
 #[cfg(test)]

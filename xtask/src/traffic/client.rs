@@ -13,9 +13,12 @@ use crate::random::Random;
 /// Web sites outside that people visit: 203.0.113.10 and on.
 const SITES: u64 = 12;
 
+/// Does one thing once, after the time that usually passes before it is done again.
+type Habit = fn(&mut Random) -> io::Result<()>;
+
 /// One person at one machine.
 pub fn run(mut random: Random) -> Result<()> {
-    let habits: [(&str, fn(&mut Random) -> io::Result<()>); 6] = [
+    let habits: [(&str, Habit); 6] = [
         ("browse", browse),
         ("look up", look_up_now_and_then),
         ("log in", log_in),
@@ -116,7 +119,7 @@ fn read_response(stream: &mut TcpStream) -> io::Result<()> {
         if let Some(length) = line.strip_prefix("Content-Length: ") {
             body = length
                 .parse()
-                .map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+                .map_err(|_not_a_number| io::Error::from(io::ErrorKind::InvalidData))?;
         }
     }
 }

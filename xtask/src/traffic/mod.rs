@@ -39,12 +39,7 @@ impl Drop for Workers {
     }
 }
 
-/// Servers, then clients; they run until the value is dropped.
-pub fn start_ordinary(lab: &Lab, seed: u64) -> Result<Workers> {
-    start(lab, seed, false)
-}
-
-/// The same; when asked to keep, they outlive this process.
+/// Servers and clients; they run until the value is dropped. When asked to keep, they may outlive this process.
 pub fn start(lab: &Lab, seed: u64, keep: bool) -> Result<Workers> {
     let mut workers = Workers(Vec::new());
     for host in &HOSTS {
