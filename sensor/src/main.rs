@@ -12,13 +12,22 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Analyze(_arguments) => Ok(()),
-        Command::Check(_arguments) => Ok(()),
+        Command::Check(arguments) => {
+            return match sensor::check::run(&arguments, &mut std::io::stdout().lock()) {
+                Ok(code) => ExitCode::from(code),
+                Err(_) => ExitCode::from(EXIT_FAILED),
+            };
+        }
     };
     match result {
         Ok(()) => ExitCode::from(EXIT_DONE),
         Err(error) => {
             eprintln!("vesper: {error:#}");
-            ExitCode::from(if error.is::<ConfigError>() { EXIT_CONFIG } else { EXIT_FAILED })
+            ExitCode::from(if error.is::<ConfigError>() {
+                EXIT_CONFIG
+            } else {
+                EXIT_FAILED
+            })
         }
     }
 }

@@ -12,13 +12,17 @@ use sensor::{api, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 
 pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
-    let loaded = config::load(arguments.config.config.as_deref(), std::env::vars(), &arguments.config.overrides())?;
+    let loaded = config::load(
+        arguments.config.config.as_deref(),
+        std::env::vars(),
+        &arguments.config.overrides(),
+    )?;
     let config = loaded.config;
     telemetry::init(&config.telemetry);
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let nic = nic::find(config.capture.interface.as_deref())?;
+    let nic = nic::find(interface(&config)?)?;
     // Before anything is attached: two sensors on one box are noticed here.
     let listener = api::bind(&config.api)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -40,13 +44,26 @@ pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
                 _ = interrupt.recv() => {}
             }
         };
-        api::serve(listener, shared, asked).await.context("serving the API")
+        api::serve(listener, shared, asked)
+            .await
+            .context("serving the API")
     });
     tracing::info!("stopping: detaching, then analysing and delivering what is left");
     let status = pipeline.stop();
     runtime.shutdown_background();
     served?;
     summarise(&status, arguments.json)
+}
+
+fn interface(config: &Config) -> anyhow::Result<&str> {
+    config.capture.interface.as_deref().with_context(|| {
+        let there = nic::list().unwrap_or_default();
+        let names: Vec<&str> = there.iter().map(|nic| nic.name.as_str()).collect();
+        format!(
+            "no interface given: pass --interface IF, or set capture.interface in the configuration (there are: {})",
+            names.join(", ")
+        )
+    })
 }
 
 fn announce(config: &Config, pipeline: &Pipeline) {
@@ -65,7 +82,10 @@ fn announce(config: &Config, pipeline: &Pipeline) {
 fn summarise(status: &Status, json: bool) -> anyhow::Result<()> {
     let summary = Summary::from(status);
     if json {
-        println!("{}", serde_json::to_string(&summary).context("writing the summary")?);
+        println!(
+            "{}",
+            serde_json::to_string(&summary).context("writing the summary")?
+        );
     }
     let left: Vec<String> = summary
         .residue
@@ -83,7 +103,10 @@ fn summarise(status: &Status, json: bool) -> anyhow::Result<()> {
         if left.is_empty() {
             "every packet, sample, row and alert is accounted for".to_owned()
         } else {
-            format!("NOT accounted for: {}; this is a fault of the sensor, please report it", left.join(", "))
+            format!(
+                "NOT accounted for: {}; this is a fault of the sensor, please report it",
+                left.join(", ")
+            )
         }
     );
     Ok(())
