@@ -9,7 +9,6 @@ pub mod config;
 pub mod report;
 pub mod rules;
 
-
 pub use config::AlertConfig;
 
 use serde::{Deserialize, Serialize};
