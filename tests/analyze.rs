@@ -166,7 +166,7 @@ fn throughput() {
     let size = std::fs::metadata(&path).unwrap().len();
     let time = cpu_seconds();
     let config = sensor::capture::replay::ReplayConfig::default();
-    let mut replay = sensor::capture::replay::Replay::open(&[path.clone()], config).unwrap();
+    let mut replay = sensor::capture::replay::Replay::open(std::slice::from_ref(&path), config).unwrap();
     while replay.next_event().unwrap().is_some() {}
     let took = cpu_seconds() - time;
     eprintln!(
