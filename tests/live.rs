@@ -4,7 +4,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Duration;
 
-use sensor::capture::nic::Nic;
+use sensor::capture::nic;
 use sensor::capture::{CaptureConfig, Event, Live, Mode, TICK_ROOM, XdpMode};
 use sensor::ledger::{Ledger, Residue};
 use sensor_tests::generator::Generator;
@@ -54,13 +54,7 @@ fn full_speed(name: &str, mode: Mode, xdp: XdpMode) {
     if !inside() {
         return Namespace::new(name.trim_start_matches("every_packet_is_counted_")).run_test(name);
     }
-    let nic = Nic {
-        name: "rx0".into(),
-        index: ifindex("rx0"),
-        up: true,
-        queues: 1,
-        default_route: false,
-    };
+    let nic = nic::find("rx0").unwrap();
     let config = CaptureConfig {
         mode,
         xdp,
@@ -114,11 +108,6 @@ fn full_speed(name: &str, mode: Mode, xdp: XdpMode) {
     assert_eq!(ledger.drained_bytes, bytes);
     assert_eq!(flows as u64, FLOWS);
     assert!(ledger.samples.delivered > 0, "no sample arrived: {ledger:?}");
-}
-
-fn ifindex(interface: &str) -> u32 {
-    let path = format!("/sys/class/net/{interface}/ifindex");
-    std::fs::read_to_string(path).unwrap().trim().parse().unwrap()
 }
 
 /// An Ethernet frame of `len` bytes with an IPv4 UDP packet in it, checksums left out.

@@ -15,6 +15,8 @@ pub mod sinks;
 
 pub mod analysis;
 
+pub mod pipeline;
+
 pub mod analyze;
 
 pub mod ledger;

@@ -1,1 +1,109 @@
-fn main() {}
+//! `cargo xtask`: what cargo alone cannot do. No product code lives here, and nothing here is needed to run
+//! the product.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a tool for people: it measures how long things take"
+)]
+
+mod demo;
+mod ebpf;
+mod interrupt;
+mod lab;
+mod program;
+mod random;
+mod setup;
+mod step;
+mod test;
+mod tidy;
+mod traffic;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  demo [--keep] [--seed N]   set up, build, make a lab, run the sensor live, show it catch five attacks;
+                             --keep leaves lab, traffic and sensor running
+  test [FILTER]              set up, then every check and test; as root the privileged tests too
+  ebpf [--check]             build the XDP program from source and install it; --check only compares
+  tidy                       what no compiler checks: file length, the committed object, unsafe, README
+  lab up                     make the lab of network namespaces and leave it
+  lab down [--all]           remove labs whose maker is gone; --all removes every lab of this machine
+  lab exec NAME COMMAND...   run a command inside one namespace of the lab that is up
+  lab traffic [SECONDS]      ordinary traffic in the lab that is up
+  lab attack KIND            port-scan, syn-flood, brute-force, beacon or exfiltration, in the lab that is up
+  setup                      install what test and demo need, and nothing else
+
+exit codes: 0 done, 1 failed, 2 usage";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["demo", rest @ ..] => demo::command(rest),
+        ["test", rest @ ..] => test::command(rest),
+        ["ebpf", rest @ ..] => ebpf::command(rest),
+        ["tidy"] => tidy::command(),
+        ["setup"] => setup::everything(),
+        ["lab", rest @ ..] => lab::command(rest),
+        ["lab-worker", rest @ ..] => traffic::worker(rest),
+        ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => return usage(&words),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Usage>() => {
+            eprintln!("{error:#}\n\n{USAGE}");
+            ExitCode::from(2)
+        }
+        Err(error) if error.is::<Reported>() => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The arguments made no sense: exit code 2, and the usage text.
+#[derive(Debug)]
+struct Usage(String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// It failed, and all there is to say was said.
+#[derive(Debug)]
+struct Reported;
+
+impl std::fmt::Display for Reported {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("failed, see above")
+    }
+}
+
+impl std::error::Error for Reported {}
+
+/// An error about arguments that a command does not understand.
+fn misused(command: &str, args: &[&str]) -> anyhow::Error {
+    Usage(format!(
+        "cargo xtask {command} does not understand `{}`",
+        args.join(" ")
+    ))
+    .into()
+}
+
+fn usage(words: &[&str]) -> ExitCode {
+    match words {
+        [] => eprintln!("{USAGE}"),
+        _ => eprintln!("unknown command `{}`\n\n{USAGE}", words.join(" ")),
+    }
+    ExitCode::from(2)
+}

@@ -14,7 +14,7 @@ use crate::alert::Alert;
 use crate::alert::book::Book;
 use crate::alert::candidate::{Candidate, candidates};
 use crate::alert::config::AlertConfig;
-use crate::capture::{FlowDelta, Link, Sample, Tick};
+use crate::capture::{FlowDelta, Sample, Tick};
 use crate::features::config::FeaturesConfig;
 use crate::features::rows::{Features, Window, pair_key};
 use crate::features::sketch::byte_entropy;
@@ -26,7 +26,6 @@ use crate::ledger::{AlertBins, SampleBins, ScoringBins};
 use crate::score::ScoreError;
 use crate::score::config::ScoreConfig;
 use crate::score::scorer::{Phase, ScoreState, Scorer};
-use sensor_ebpf::parse::{Packet, parse_ethernet, parse_network};
 
 /// Features named in an alert.
 const EXPLAINED: usize = 5;
@@ -115,15 +114,15 @@ impl Analysis {
     pub fn samples(&mut self, samples: &[Sample]) {
         for sample in samples {
             let frame: &[u8] = &sample.frame;
-            match parse(frame, sample.link) {
-                Some(packet) => {
+            match sample.link.parse(frame) {
+                Ok(packet) => {
                     self.samples.parsed += 1;
                     let payload = frame.get(usize::from(packet.payload_at)..).unwrap_or_default();
                     if let Some(entropy) = byte_entropy(payload) {
                         self.flows.note_entropy(&packet.key, entropy);
                     }
                 }
-                None => self.samples.shed_not_in_flow += 1,
+                Err(_) => self.samples.shed_not_in_flow += 1,
             }
         }
     }
@@ -169,6 +168,7 @@ impl Analysis {
     pub fn tables(&self) -> Tables {
         Tables {
             flows: self.flows.len(),
+            flows_created: self.flows.created(),
             flow_overflow_packets: self.flows.overflow().packets,
             flows_beyond_lost: self.beyond_lost,
             hosts: self.features.hosts.len(),
@@ -258,6 +258,8 @@ impl Analysis {
 pub struct Tables {
     /// Flows held.
     pub flows: usize,
+    /// Flows seen.
+    pub flows_created: u64,
     /// Packets of flows the table had no room for.
     pub flow_overflow_packets: u64,
     /// Flows that were not even accounted to their hosts: too many beyond the table in one window.
@@ -270,12 +272,4 @@ pub struct Tables {
     pub pairs: usize,
     /// Times a pair or service was not remembered.
     pub memory_overflow: u64,
-}
-
-fn parse(frame: &[u8], link: Link) -> Option<Packet> {
-    match link {
-        Link::Ethernet => parse_ethernet(frame).ok(),
-        Link::Network { ethertype, at } => parse_network(frame, ethertype, usize::from(at), [0; 3]).ok(),
-        Link::Unknown => None,
-    }
 }

@@ -15,6 +15,8 @@ pub struct ScoredWindow {
     pub window_start: u64,
     /// Same.
     pub window_end: u64,
+    /// Latest packet of the flow, nanoseconds since the Unix epoch.
+    pub last: u64,
     /// The initiator.
     pub src: IpAddr,
     /// Its port.
@@ -69,6 +71,7 @@ pub(super) fn scored(
         into.push(ScoredWindow {
             window_start: window.start,
             window_end: window.end,
+            last: facts.last,
             src: ip(&facts.src),
             src_port: facts.src_port,
             dst: ip(&facts.dst),

@@ -1,1 +1,182 @@
+//! The lab's traffic through all stages: every attack is one alert of its type, and there is no other.
 
+use super::traffic::{Attack, EPOCH, Traffic, attacks, lan};
+use super::{Analysis, AnalysisConfig, Output};
+use crate::alert::{Alert, ThreatType};
+use crate::capture::Tick;
+use crate::flow::SECOND;
+use crate::score::random::Random;
+
+/// Runs ticks through a new analysis; alerts with the time they were raised.
+fn run(ticks: &[Tick]) -> (Analysis, Vec<(u64, Alert)>, Vec<String>) {
+    let mut analysis = Analysis::new(&AnalysisConfig::default()).unwrap();
+    let (alerts, notices) = feed(&mut analysis, ticks);
+    (analysis, alerts, notices)
+}
+
+fn feed(analysis: &mut Analysis, ticks: &[Tick]) -> (Vec<(u64, Alert)>, Vec<String>) {
+    let (mut alerts, mut notices) = (Vec::new(), Vec::new());
+    let mut take = |time: u64, output: Output| {
+        alerts.extend(output.alerts.into_iter().map(|alert| (time, alert)));
+        notices.extend(output.notices);
+    };
+    for tick in ticks {
+        take(tick.time, analysis.tick(tick).unwrap());
+    }
+    if let Some(last) = ticks.last() {
+        take(last.time, analysis.finish(last.time).unwrap());
+    }
+    (alerts, notices)
+}
+
+fn is_of(alert: &Alert, attack: &Attack) -> bool {
+    let text = |address: [u8; 4]| std::net::Ipv4Addr::from(address).to_string();
+    let source = if alert.threat_type == ThreatType::DDoS {
+        String::new()
+    } else {
+        text(attack.source)
+    };
+    let target = attack.target.map(text).unwrap_or_default();
+    attack.kinds.contains(&alert.threat_type) && alert.source_ip == source && alert.destination_ip == target
+}
+
+fn bins_add_up(analysis: &Analysis) {
+    let (_, scoring, alerts) = analysis.bins();
+    assert_eq!(scoring.made, scoring.scored + scoring.shed_limit);
+    assert_eq!(
+        scoring.scored,
+        scoring.trained + scoring.withheld_anomalous + scoring.withheld_budget + scoring.withheld_calibrating
+    );
+    assert_eq!(
+        alerts.raised,
+        alerts.stored + alerts.suppressed_duplicate + alerts.suppressed_limit
+    );
+}
+
+#[test]
+fn every_attack_is_one_alert_within_five_seconds() {
+    let mut failures = Vec::new();
+    println!("seed attack            delay  score/threshold  false");
+    for seed in 0..12 {
+        let mut traffic = Traffic::new(seed);
+        traffic.ordinary(125.0);
+        let attacks = attacks(&mut traffic, 42.0, 16.0);
+        let (analysis, alerts, notices) = run(&traffic.ticks());
+        bins_add_up(&analysis);
+        println!("{seed:>4} {notices:?}");
+        let mut claimed = vec![false; alerts.len()];
+        for attack in &attacks {
+            let found = alerts
+                .iter()
+                .position(|(time, alert)| *time >= attack.start && is_of(alert, attack));
+            let Some(place) = found else {
+                println!("{seed:>4} {:<18} MISSED", attack.name);
+                failures.push(format!("seed {seed}: {} missed", attack.name));
+                continue;
+            };
+            claimed[place] = true;
+            let (time, alert) = &alerts[place];
+            let delay = (*time - attack.start) as f64 / 1e9;
+            println!(
+                "{seed:>4} {:<18} {delay:>5.2}  {:>8.1} / {:.1}  {}",
+                attack.name, alert.details.score, alert.details.threshold, alert.details.narrative
+            );
+            if delay > 5.0 {
+                failures.push(format!("seed {seed}: {} after {delay:.2} s", attack.name));
+            }
+        }
+        for ((time, alert), claimed) in alerts.iter().zip(claimed) {
+            if !claimed {
+                let at = (*time - EPOCH) as f64 / 1e9;
+                println!(
+                    "{seed:>4} FALSE {at:.1} {:?} {:#?}",
+                    alert.threat_type, alert.details
+                );
+                failures.push(format!("seed {seed}: false {:?} at {at:.1} s", alert.threat_type));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+#[test]
+fn ten_minutes_of_ordinary_traffic_raise_nothing() {
+    for seed in [100, 101, 102] {
+        let mut traffic = Traffic::new(seed);
+        traffic.ordinary(600.0);
+        let (analysis, alerts, notices) = run(&traffic.ticks());
+        println!("{seed} {notices:?} {:?}", analysis.bins());
+        assert!(alerts.is_empty(), "seed {seed}: {alerts:#?}");
+    }
+}
+
+#[test]
+fn the_same_events_give_the_same_alerts_in_any_order_within_a_tick() {
+    let build = |shuffle: bool| {
+        let mut traffic = Traffic::new(3);
+        traffic.ordinary(90.0);
+        attacks(&mut traffic, 42.0, 9.0);
+        let mut ticks = traffic.ticks();
+        let mut random = Random::new(9);
+        for tick in ticks.iter_mut().filter(|_| shuffle) {
+            for place in (1..tick.deltas.len()).rev() {
+                tick.deltas.swap(place, random.below(place + 1));
+            }
+        }
+        let (analysis, alerts, _) = run(&ticks);
+        (
+            serde_json::to_string(&alerts.into_iter().map(|(_, alert)| alert).collect::<Vec<_>>()).unwrap(),
+            analysis.bins(),
+        )
+    };
+    let (first, bins) = build(false);
+    assert!(first.contains("PortScan"));
+    let (again, shuffled) = (build(false), build(true));
+    assert_eq!(first, again.0);
+    assert_eq!(first, shuffled.0);
+    assert_eq!(format!("{bins:?}"), format!("{:?}", shuffled.1));
+}
+
+#[test]
+fn nothing_is_alerted_before_the_model_is_active() {
+    let mut traffic = Traffic::new(5);
+    traffic.ordinary(29.0);
+    attacks(&mut traffic, 1.0, 4.0);
+    let mut ticks = traffic.ticks();
+    ticks.retain(|tick| tick.time < EPOCH + 29 * SECOND);
+    let (analysis, alerts, _) = run(&ticks);
+    assert!(alerts.is_empty());
+    assert_ne!(analysis.state().name(), "active");
+    bins_add_up(&analysis);
+}
+
+#[test]
+fn tables_stay_bounded_under_a_million_spoofed_flows() {
+    let mut config = AnalysisConfig::default();
+    config.flow.max_flows = 20_000;
+    config.features.max_hosts = 5_000;
+    config.features.max_pairs = 10_000;
+    config.features.max_rows = 2_000;
+    let mut analysis = Analysis::new(&config).unwrap();
+    let mut random = Random::new(1);
+    for batch in 0..20u64 {
+        let mut traffic = Traffic::new(batch);
+        for _ in 0..50_000 {
+            let bits = random.bits().to_be_bytes();
+            let from = (
+                [bits[0], bits[1], bits[2], bits[3]],
+                u16::from_be_bytes([bits[4], bits[5]]),
+            );
+            let time = EPOCH + batch * SECOND + random.below(100) as u64 * SECOND / 1000;
+            traffic.syn(time, from, (lan(21), 80), super::traffic::Answer::Nothing);
+        }
+        let mut deltas = traffic.ticks().pop().unwrap();
+        deltas.time = EPOCH + (batch + 1) * SECOND;
+        analysis.tick(&deltas).unwrap();
+    }
+    let tables = analysis.tables();
+    println!("{tables:?}");
+    assert!(tables.flows <= 20_000 && tables.hosts <= 5_000 && tables.pairs <= 10_000);
+    assert!(tables.flow_overflow_packets > 0 && tables.memory_overflow > 0);
+    bins_add_up(&analysis);
+}

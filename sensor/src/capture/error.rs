@@ -9,16 +9,6 @@ use aya::programs::ProgramError;
 #[expect(missing_docs, reason = "each variant's message is its description")]
 pub enum CaptureError {
     #[error(
-        "no interface given: set capture.interface in the configuration, or pass --interface IF (there are: {present})"
-    )]
-    NoInterface { present: String },
-    #[error("interface {name} does not exist{nearest} (there are: {present})")]
-    UnknownInterface {
-        name: String,
-        nearest: String,
-        present: String,
-    },
-    #[error(
         "refusing mirror mode on {name}: it holds this machine's default route, and mirror mode drops every packet \
          it does not sample, so the machine would lose its network; use --mode host, or give the mirror port"
     )]

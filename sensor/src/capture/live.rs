@@ -4,7 +4,6 @@
 //! flow map. All hand on through one bounded queue. The receive threads never wait for it: samples are shed and
 //! counted. The drain may: the counters in the map are cumulative, so a late drain loses nothing.
 
-use std::fs;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -20,7 +19,7 @@ use super::config::{CaptureConfig, Mode};
 use super::counters::{CaptureCounters, QueueCounters};
 use super::drain::Drain;
 use super::error::CaptureError;
-use super::nic::Nic;
+use super::nic::{self, Nic};
 use super::program::{Program, XdpAttached};
 use super::receive::{self, Outlet, Queued};
 use super::xsk::{StatisticsReader, XskQueue};
@@ -37,7 +36,7 @@ pub struct Live {
     pub attached: XdpAttached,
     /// The interface.
     pub interface: String,
-    /// Receive queues read.
+    /// Receive queues read; 0 in `host` mode.
     pub queues: usize,
     /// The source's clock.
     pub clock: Clock,
@@ -67,7 +66,7 @@ impl Live {
         nic: &Nic,
         events: SyncSender<Queued>,
     ) -> Result<Live, CaptureError> {
-        if config.mode == Mode::Mirror && nic.default_route {
+        if config.mode == Mode::Mirror && nic.holds_default_route {
             return Err(CaptureError::DefaultRoute {
                 name: nic.name.clone(),
             });
@@ -76,17 +75,17 @@ impl Live {
         // Attach before bind: some drivers only then have the queues that AF_XDP wants (gve).
         let attached = program.attach(&nic.name, nic.index, config.xdp)?;
         let queues = if config.mode == Mode::Mirror {
-            nic.queues
+            nic.rx_queues as usize
         } else {
-            1
+            0
         };
         let clock = Clock::new();
         let counters = Arc::new(CaptureCounters {
-            queues: (0..queues).map(|_| QueueCounters::default()).collect(),
+            queues: (0..queues.max(1)).map(|_| QueueCounters::default()).collect(),
             ..CaptureCounters::default()
         });
         counters.attached.store(true, Relaxed);
-        counters.link_up.store(nic.up, Relaxed);
+        counters.link_up.store(nic.link_up, Relaxed);
         let stop_receive = Arc::new(AtomicBool::new(false));
         let outstanding = Arc::new(AtomicUsize::new(0));
         let outlet = |queue| Outlet {
@@ -257,8 +256,7 @@ impl Drainer {
 
     /// AF_XDP does not say that the link went down or that the interface is gone.
     fn check_link(&mut self, interface: &str) {
-        let carrier = fs::read_to_string(format!("/sys/class/net/{interface}/carrier"));
-        let up = carrier.is_ok_and(|text| text.trim() == "1");
+        let up = nic::find(interface).is_ok_and(|nic| nic.link_up);
         if self.counters.link_up.swap(up, Relaxed) != up {
             if up {
                 tracing::info!(interface, "link is up");

@@ -177,6 +177,7 @@ pub struct FlowTable {
     flows: Slab<FlowKey, Flow>,
     touched: Vec<u32>,
     ended: Vec<FlowRecord>,
+    created: u64,
     overflow: Count,
 }
 
@@ -188,6 +189,7 @@ impl FlowTable {
             config: config.clone(),
             touched: Vec::new(),
             ended: Vec::new(),
+            created: 0,
             overflow: Count::default(),
         }
     }
@@ -200,6 +202,11 @@ impl FlowTable {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.flows.is_empty()
+    }
+
+    /// Flows that entered the table so far.
+    pub fn created(&self) -> u64 {
+        self.created
     }
 
     /// Packets and bytes of flows the full table had no room for.
@@ -223,6 +230,7 @@ impl FlowTable {
             return Some(flow);
         };
         if let Some(flow) = self.flows.get_mut(slot) {
+            self.created += u64::from(flow.total.packets == [0, 0]);
             flow.grow(grown);
             if !flow.in_window {
                 flow.in_window = true;

@@ -1,1 +1,116 @@
+use std::io::Write;
+use std::process::{Command, Stdio};
 
+use super::*;
+use crate::sinks::SinkStatus;
+use crate::status::CaptureStatus;
+
+fn full() -> Status {
+    let mut status = Status {
+        time: 2_000_000_000,
+        started: 1_000_000_000,
+        ..Status::default()
+    };
+    status.capture = Some(CaptureStatus {
+        interface: "eth0\"\n".to_owned(),
+        native: true,
+        zero_copy: vec![true, false],
+        link_up: true,
+        ..CaptureStatus::default()
+    });
+    status.sinks = vec![SinkStatus {
+        name: "jsonl".to_owned(),
+        stored: 5,
+        delivered: 3,
+        pending: 1,
+        dead_letter_refused: 1,
+        ..SinkStatus::default()
+    }];
+    status.ledger.totals.not_counted[Reason::Arp as usize].add(60);
+    status.ledger.totals.seen.add(60);
+    status.threats.insert(ThreatType::PortScan, 2);
+    status.residue.flows = -4;
+    status.latency_score.record(20_000_000);
+    status
+}
+
+#[test]
+fn values_are_where_they_belong() {
+    let text = render(&full()).unwrap();
+    for line in [
+        "vesper_capture_seen_packets_total 1",
+        "vesper_capture_seen_bytes_total 60",
+        "vesper_capture_not_counted_packets_total{reason=\"arp\"} 1",
+        "vesper_capture_not_counted_bytes_total{reason=\"llc\"} 0",
+        "vesper_capture_info{interface=\"eth0\\\"\\n\",mode=\"mirror\",xdp=\"native\"} 1",
+        "vesper_capture_queue_zero_copy{queue=\"1\"} 0",
+        "vesper_capture_attached 0",
+        "vesper_alert_threats_total{type=\"PortScan\"} 2",
+        "vesper_alert_threats_total{type=\"Anomaly\"} 0",
+        "vesper_sinks_pending_alerts{sink=\"jsonl\"} 1",
+        "vesper_sinks_dead_letters_total{reason=\"refused\",sink=\"jsonl\"} 1",
+        "vesper_ledger_residue{equation=\"flows\"} -4",
+        "vesper_ledger_residue{equation=\"sinks\"} 0",
+        "vesper_score_state{state=\"warming\"} 1",
+        "vesper_score_latency_seconds_bucket{le=\"0.01\"} 0",
+        "vesper_score_latency_seconds_bucket{le=\"0.025\"} 1",
+        "vesper_score_latency_seconds_bucket{le=\"+Inf\"} 1",
+        "vesper_alert_latency_seconds_count 0",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+    }
+}
+
+#[test]
+fn series_are_there_from_the_start() {
+    let series = |status: &Status| -> Vec<String> {
+        let text = render(status).unwrap();
+        let names = text.lines().filter(|line| !line.starts_with('#'));
+        names
+            .map(|line| line.rsplit_once(' ').unwrap().0.to_owned())
+            .collect()
+    };
+    let mut idle = full();
+    idle.ledger = Default::default();
+    idle.threats.clear();
+    idle.residue = Default::default();
+    idle.latency_score = Default::default();
+    assert_eq!(series(&idle), series(&full()));
+    assert!(render(&Status::default()).is_ok());
+}
+
+#[test]
+fn every_threat_has_its_name() {
+    for (threat, label) in THREATS {
+        assert_eq!(serde_json::to_value(threat).unwrap(), label);
+    }
+}
+
+#[test]
+fn promtool_finds_nothing() {
+    let spawned = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut promtool = match spawned {
+        Ok(promtool) => promtool,
+        Err(error) => {
+            panic!("promtool does not run ({error}): apt-get install --no-install-recommends prometheus")
+        }
+    };
+    promtool
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(render(&full()).unwrap().as_bytes())
+        .unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(
+        output.status.success() && said.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&said)
+    );
+}

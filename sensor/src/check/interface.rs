@@ -1,0 +1,110 @@
+//! The interface that is to be watched.
+
+use super::Line;
+use crate::capture::nic::{self, Nic};
+use crate::capture::{CaptureConfig, Mode, XdpMode};
+
+/// A packet and the XDP headroom must fit one page in most drivers: 4096 less 256 less the skb's tail, 342 for
+/// the largest.
+const NATIVE_XDP_MTU: u32 = 3498;
+
+/// What is known about it, with the interface itself if it exists.
+pub(super) fn lines(capture: &CaptureConfig) -> (Option<Nic>, Vec<Line>) {
+    let Some(name) = &capture.interface else {
+        let candidates = match nic::list() {
+            Ok(nics) => nics
+                .into_iter()
+                .filter(|nic| nic.name != "lo")
+                .map(|nic| nic.name)
+                .collect(),
+            Err(_) => Vec::new(),
+        };
+        let remedy = format!(
+            "set capture.interface or --interface; there are: {}",
+            candidates.join(", ")
+        );
+        return (None, vec![Line::fail("interface", "none is set", remedy)]);
+    };
+    match nic::find(name) {
+        Ok(nic) => {
+            let lines = facts(&nic, capture);
+            (Some(nic), lines)
+        }
+        Err(error) => {
+            let remedy = "`ip link` lists them; set capture.interface or --interface";
+            (None, vec![Line::fail("interface", error.to_string(), remedy)])
+        }
+    }
+}
+
+pub(super) fn facts(nic: &Nic, capture: &CaptureConfig) -> Vec<Line> {
+    let driver = if nic.driver.is_empty() {
+        "unknown driver"
+    } else {
+        &nic.driver
+    };
+    let queues = nic.rx_queues;
+    vec![
+        Line::ok(
+            "interface",
+            format!("{}: {driver}, {queues} receive queue{}", nic.name, plural(queues)),
+        ),
+        link(nic),
+        mtu(nic, capture.xdp),
+        route(nic, capture.mode),
+    ]
+}
+
+fn plural(count: u32) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+fn link(nic: &Nic) -> Line {
+    match (nic.admin_up, nic.link_up) {
+        (_, true) => Line::ok("link", "up"),
+        (false, _) => Line::warn(
+            "link",
+            format!("{} is set down", nic.name),
+            format!("ip link set {} up", nic.name),
+        ),
+        (true, false) => Line::warn(
+            "link",
+            format!("{} has no carrier", nic.name),
+            "look at the cable and at the mirror port of the switch",
+        ),
+    }
+}
+
+fn mtu(nic: &Nic, xdp: XdpMode) -> Line {
+    if nic.mtu <= NATIVE_XDP_MTU || xdp == XdpMode::Generic {
+        return Line::ok("mtu", nic.mtu.to_string());
+    }
+    let found = format!(
+        "{}: most drivers refuse native XDP above {NATIVE_XDP_MTU}",
+        nic.mtu
+    );
+    let remedy = format!(
+        "ip link set {} mtu {NATIVE_XDP_MTU}, unless larger frames arrive",
+        nic.name
+    );
+    Line::warn("mtu", found, remedy)
+}
+
+fn route(nic: &Nic, mode: Mode) -> Line {
+    match (nic.holds_default_route, mode) {
+        (true, Mode::Mirror) => Line::fail(
+            "route",
+            format!(
+                "{} holds the default route: mirror mode drops what it has counted and would cut it",
+                nic.name
+            ),
+            "use --mode host, or another interface that only receives copies",
+        ),
+        (true, Mode::Host) => Line::ok(
+            "route",
+            "holds the default route; host mode lets every packet pass",
+        ),
+        (false, Mode::Mirror) => Line::ok("route", "no default route leaves through it"),
+        (false, Mode::Host) => Line::ok("route", "host mode lets every packet pass"),
+    }
+}

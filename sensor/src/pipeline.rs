@@ -1,0 +1,336 @@
+//! Joins the stages of a live sensor: capture, analysis, sinks; and tells the control plane how it goes.
+//!
+//! Threads: capture's (see `capture::live`), one for the analysis, one a sink, and the API's runtime. The analysis
+//! takes events from one bounded queue; it alone touches flow table, model and ledger.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use crate::alert::{Alert, ThreatType};
+use crate::analysis::{Analysis, AnalysisConfig, Output};
+use crate::capture::nic::Nic;
+use crate::capture::{CaptureCounters, Clock, Event, Live, Queued, TICK_ROOM, Tick, XdpAttached};
+use crate::config::Config;
+use crate::ledger::Ledger;
+use crate::score::ScoreError;
+use crate::score::scorer::ScoreState;
+use crate::sinks::Sinks;
+use crate::status::{CaptureStatus, FlowStatus, Latency, ModelState, Rates, ScoreStatus, Shared, Status};
+
+/// How long sinks may take for what still waits when the sensor stops.
+const SINK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A running sensor.
+pub struct Pipeline {
+    live: Live,
+    analysis: thread::JoinHandle<Sinks>,
+    shared: Arc<Shared>,
+}
+
+impl Pipeline {
+    /// Starts every stage, the last one first, so that nothing is handed to a stage that is not there.
+    pub fn start(config: &Config, nic: &Nic, shared: Arc<Shared>) -> anyhow::Result<Pipeline> {
+        let sinks = Sinks::start(&config.sinks, &config.state_dir)?;
+        let analysis = Analysis::new(&AnalysisConfig {
+            flow: config.flow.clone(),
+            features: config.features.clone(),
+            score: config.score.clone(),
+            alert: config.alert.clone(),
+        })?;
+        let (sender, events) = sync_channel(config.capture.queue_batches as usize + TICK_ROOM);
+        let live = Live::start(&config.capture, nic, sender)?;
+        let watcher = Watcher::new(analysis, sinks, &live, config, shared.clone());
+        let analysis = thread::Builder::new()
+            .name("analysis".to_owned())
+            .spawn(move || watcher.run(&events))?;
+        Ok(Pipeline {
+            live,
+            analysis,
+            shared,
+        })
+    }
+
+    /// What a person wants to know about the start.
+    pub fn live(&self) -> &Live {
+        &self.live
+    }
+
+    /// Stops in the order of the path: no more packets, then everything that was counted is analysed, then every
+    /// alert is delivered or given up. Returns the final status.
+    pub fn stop(self) -> Arc<Status> {
+        self.live.stop();
+        // Capture dropped its ends of the queue: the analysis ends when it has read it all.
+        let Ok(sinks) = self.analysis.join() else {
+            tracing::error!("the analysis had panicked: the summary is the last one it wrote");
+            return self.shared.latest();
+        };
+        let mut last = Status::clone(&self.shared.latest());
+        last.sinks = sinks.stop(SINK_PATIENCE);
+        self.shared.publish(last);
+        self.shared.latest()
+    }
+}
+
+/// The analysis thread.
+struct Watcher {
+    analysis: Analysis,
+    sinks: Sinks,
+    shared: Arc<Shared>,
+    clock: Clock,
+    counters: Arc<CaptureCounters>,
+    capture: CaptureStatus,
+    ledger: Ledger,
+    started: u64,
+    first_packet: u64,
+    last_packet: u64,
+    latency_score: Latency,
+    latency_alert: Latency,
+    threats: BTreeMap<ThreatType, u64>,
+    score_errors: u64,
+    flow_limit: u64,
+    /// Nothing is in flight any more.
+    at_rest: bool,
+    /// Counters at the latest publication.
+    published: Reading,
+}
+
+impl Watcher {
+    fn new(analysis: Analysis, sinks: Sinks, live: &Live, config: &Config, shared: Arc<Shared>) -> Watcher {
+        Watcher {
+            analysis,
+            sinks,
+            shared,
+            clock: live.clock,
+            counters: live.counters.clone(),
+            capture: CaptureStatus {
+                interface: live.interface.clone(),
+                mode: config.capture.mode,
+                native: live.attached == XdpAttached::Native,
+                // The sockets are bound in copy mode.
+                zero_copy: vec![false; live.queues],
+                ..CaptureStatus::default()
+            },
+            ledger: Ledger::default(),
+            started: live.clock.now(),
+            first_packet: 0,
+            last_packet: 0,
+            latency_score: Latency::default(),
+            latency_alert: Latency::default(),
+            threats: BTreeMap::new(),
+            score_errors: 0,
+            flow_limit: config.flow.max_flows as u64,
+            at_rest: false,
+            published: Reading {
+                time: live.clock.now(),
+                ..Reading::default()
+            },
+        }
+    }
+
+    /// Reads events until capture is gone; gives the sinks back for what they still have to deliver.
+    fn run(mut self, events: &Receiver<Queued>) -> Sinks {
+        self.publish();
+        for queued in events {
+            match queued.event {
+                Event::Samples(samples) => self.analysis.samples(&samples),
+                Event::Tick(tick) => self.tick(&tick),
+            }
+        }
+        let output = self.analysis.finish(self.clock.now());
+        self.hand_on(output);
+        self.at_rest = true;
+        self.publish();
+        self.sinks
+    }
+
+    fn tick(&mut self, tick: &Tick) {
+        self.ledger.drained(tick);
+        for delta in &tick.deltas {
+            if self.first_packet == 0 || delta.grown.first < self.first_packet {
+                self.first_packet = delta.grown.first;
+            }
+            self.last_packet = self.last_packet.max(delta.grown.last);
+        }
+        let output = self.analysis.tick(tick);
+        self.hand_on(output);
+        if tick.time >= self.published.time + 1_000_000_000 {
+            self.publish();
+        }
+    }
+
+    /// Alerts to the sinks and the log; how long it took to the histograms.
+    fn hand_on(&mut self, output: Result<Output, ScoreError>) {
+        let output = match output {
+            Ok(output) => output,
+            Err(error) => {
+                // Counting goes on; the next window is tried again.
+                if self.score_errors == 0 {
+                    tracing::error!(%error, "a window could not be scored");
+                }
+                self.score_errors += 1;
+                return;
+            }
+        };
+        let now = self.clock.now();
+        for window in &output.scores {
+            self.latency_score.record(now.saturating_sub(window.last));
+        }
+        for notice in &output.notices {
+            tracing::info!("{notice}");
+        }
+        let newest = output
+            .scores
+            .iter()
+            .map(|window| window.last)
+            .max()
+            .unwrap_or(now);
+        for alert in &output.alerts {
+            self.latency_alert.record(now.saturating_sub(newest));
+            self.raise(alert);
+        }
+        for update in &output.updates {
+            self.sinks.send(update);
+        }
+    }
+
+    fn raise(&mut self, alert: &Alert) {
+        *self.threats.entry(alert.threat_type).or_default() += 1;
+        tracing::warn!(
+            id = alert.threat_id,
+            "{:?} alert: {}",
+            alert.severity,
+            alert.details.narrative
+        );
+        self.sinks.send(alert);
+    }
+
+    /// Replaces the snapshot that the control plane reads.
+    fn publish(&mut self) {
+        let now = self.clock.now();
+        let (samples, scoring, alerts) = self.analysis.bins();
+        self.ledger.samples.parsed = samples.parsed;
+        self.ledger.samples.shed_not_in_flow = samples.shed_not_in_flow;
+        self.ledger.scoring = scoring;
+        self.ledger.alerts = alerts;
+        let tables = self.analysis.tables();
+        let reading = Reading {
+            time: now,
+            packets: self.ledger.totals.seen.packets,
+            bytes: self.ledger.totals.seen.bytes,
+            flows: tables.flows_created,
+        };
+        let rates = reading.since(&self.published);
+        self.published = reading;
+        let capture = CaptureStatus {
+            link_up: self.counters.link_up.load(Relaxed),
+            attached: self.counters.attached.load(Relaxed),
+            last_packet_age: (self.last_packet != 0).then(|| now.saturating_sub(self.last_packet)),
+            ..self.capture.clone()
+        };
+        let residue = if self.at_rest {
+            self.ledger.residue_at_rest()
+        } else {
+            self.ledger.residue()
+        };
+        let mut warnings = Vec::new();
+        if self.score_errors > 0 {
+            warnings.push(format!(
+                "{} windows could not be scored: see the log",
+                self.score_errors
+            ));
+        }
+        self.shared.publish(Status {
+            time: now,
+            started: self.started,
+            first_packet: self.first_packet,
+            last_packet: self.last_packet,
+            ledger: self.ledger.clone(),
+            residue,
+            capture: Some(capture),
+            flow: FlowStatus {
+                entries: tables.flows as u64,
+                limit: self.flow_limit,
+                total: tables.flows_created,
+                refused: tables.flow_overflow_packets,
+            },
+            score: score_status(self.analysis.state()),
+            rates,
+            threats: self.threats.clone(),
+            latency_score: self.latency_score.clone(),
+            latency_alert: self.latency_alert.clone(),
+            sinks: self.sinks.status(),
+            truncated: false,
+            warnings,
+        });
+    }
+}
+
+/// Counters at one moment, for rates.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reading {
+    time: u64,
+    packets: u64,
+    bytes: u64,
+    flows: u64,
+}
+
+impl Reading {
+    fn since(&self, before: &Reading) -> Rates {
+        let seconds = self.time.saturating_sub(before.time).max(1) as f64 / 1e9;
+        Rates {
+            packets: self.packets.saturating_sub(before.packets) as f64 / seconds,
+            bytes: self.bytes.saturating_sub(before.bytes) as f64 / seconds,
+            flows: self.flows.saturating_sub(before.flows) as f64 / seconds,
+        }
+    }
+}
+
+/// The model's state as the control plane shows it.
+pub fn score_status(state: ScoreState) -> ScoreStatus {
+    let part = |have: f64, needed: f64| {
+        if needed > 0.0 {
+            (have / needed).min(1.0)
+        } else {
+            1.0
+        }
+    };
+    let slower = |rows: u64, needed_rows: u64, seconds: f64, needed_seconds: f64| {
+        part(rows as f64, needed_rows as f64).min(part(seconds, needed_seconds))
+    };
+    match state {
+        // Two halves of the way.
+        ScoreState::Warming {
+            rows,
+            needed_rows,
+            seconds,
+            needed_seconds,
+        } => ScoreStatus {
+            state: ModelState::Warming,
+            progress: slower(rows, needed_rows, seconds, needed_seconds) / 2.0,
+            ..ScoreStatus::default()
+        },
+        ScoreState::Calibrating {
+            rows,
+            needed_rows,
+            seconds,
+            needed_seconds,
+        } => ScoreStatus {
+            state: ModelState::Calibrating,
+            progress: 0.5 + slower(rows, needed_rows, seconds, needed_seconds) / 2.0,
+            ..ScoreStatus::default()
+        },
+        ScoreState::Active {
+            threshold,
+            host_threshold,
+        } => ScoreStatus {
+            state: ModelState::Active,
+            progress: 1.0,
+            threshold_flow: threshold,
+            threshold_host: host_threshold,
+        },
+    }
+}

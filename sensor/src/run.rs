@@ -1,0 +1,113 @@
+//! `vesper run`: settings, stages, wait for a signal, stop in order, closing summary.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use sensor::capture::nic;
+use sensor::cli::RunArgs;
+use sensor::config::{self, Config};
+use sensor::pipeline::Pipeline;
+use sensor::status::{Shared, Status, Summary};
+use sensor::{api, telemetry};
+use tokio::signal::unix::{SignalKind, signal};
+
+pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
+    let loaded = config::load(
+        arguments.config.config.as_deref(),
+        std::env::vars(),
+        &arguments.config.overrides(),
+    )?;
+    let config = loaded.config;
+    telemetry::init(&config.telemetry);
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let nic = nic::find(interface(&config)?)?;
+    // Before anything is attached: two sensors on one box are noticed here.
+    let listener = api::bind(&config.api)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("api")
+        .enable_all()
+        .build()
+        .context("starting the API's threads")?;
+    let shared = Arc::new(Shared::default());
+    let pipeline = Pipeline::start(&config, &nic, shared.clone())?;
+    announce(&config, &pipeline);
+
+    let served = runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+        let asked = async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        api::serve(listener, shared, asked)
+            .await
+            .context("serving the API")
+    });
+    tracing::info!("stopping: detaching, then analysing and delivering what is left");
+    let status = pipeline.stop();
+    runtime.shutdown_background();
+    served?;
+    summarise(&status, arguments.json)
+}
+
+fn interface(config: &Config) -> anyhow::Result<&str> {
+    config.capture.interface.as_deref().with_context(|| {
+        let there = nic::list().unwrap_or_default();
+        let names: Vec<&str> = there.iter().map(|nic| nic.name.as_str()).collect();
+        format!(
+            "no interface given: pass --interface IF, or set capture.interface in the configuration (there are: {})",
+            names.join(", ")
+        )
+    })
+}
+
+fn announce(config: &Config, pipeline: &Pipeline) {
+    let live = pipeline.live();
+    tracing::info!(
+        interface = live.interface,
+        mode = ?config.capture.mode,
+        xdp = ?live.attached,
+        queues = live.queues,
+        "watching; the API, /metrics and /health are at http://{}",
+        config.api.listen
+    );
+}
+
+/// One object for machines on stdout, a few lines for people on stderr.
+fn summarise(status: &Status, json: bool) -> anyhow::Result<()> {
+    let summary = Summary::from(status);
+    if json {
+        println!(
+            "{}",
+            serde_json::to_string(&summary).context("writing the summary")?
+        );
+    }
+    let left: Vec<String> = summary
+        .residue
+        .iter()
+        .filter(|(_, residue)| **residue != 0)
+        .map(|(equation, residue)| format!("{equation} {residue}"))
+        .collect();
+    tracing::info!(
+        packets = summary.packets,
+        bytes = summary.bytes,
+        flows = summary.flows,
+        windows = summary.windows,
+        alerts = summary.alerts,
+        "stopped; {}",
+        if left.is_empty() {
+            "every packet, sample, row and alert is accounted for".to_owned()
+        } else {
+            format!(
+                "NOT accounted for: {}; this is a fault of the sensor, please report it",
+                left.join(", ")
+            )
+        }
+    );
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! What test and demo need from the machine: how to see that it is there, how to install it, and what to tell
+//! a person where that is not possible. Nothing is installed that is there already.
+
+mod ebpf;
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Result, bail};
+
+use crate::program;
+use crate::step::announced;
+
+pub use ebpf::toolchain;
+
+/// One thing that must be there.
+pub struct Requirement {
+    /// What it is, as said to a person.
+    what: &'static str,
+    /// Whether it is there.
+    present: fn() -> bool,
+    /// How it comes here.
+    install: Install,
+}
+
+/// How a requirement is installed.
+enum Install {
+    /// From these Debian packages; needs root.
+    Debian(&'static [&'static str]),
+    /// By this function, as any user; the text is the command for a person.
+    Own(fn() -> Result<()>, &'static str),
+}
+
+const NAMESPACES: Requirement = Requirement {
+    what: "ip and tc",
+    present: || program::find("ip").is_some() && program::find("tc").is_some(),
+    install: Install::Debian(&["iproute2"]),
+};
+
+const NSENTER: Requirement = Requirement {
+    what: "nsenter",
+    present: || program::find("nsenter").is_some(),
+    install: Install::Debian(&["util-linux"]),
+};
+
+const PROMTOOL: Requirement = Requirement {
+    what: "promtool",
+    present: || program::find("promtool").is_some(),
+    install: Install::Debian(&["prometheus"]),
+};
+
+const NEXTEST: Requirement = Requirement {
+    what: "cargo-nextest",
+    present: || program::find("cargo-nextest").is_some(),
+    install: Install::Own(
+        || program::run_quietly(program::cargo().args(["install", "--locked", "cargo-nextest"])),
+        "cargo install --locked cargo-nextest",
+    ),
+};
+
+/// What the lab and the demo cannot do without.
+pub fn for_lab() -> Result<()> {
+    if !program::is_root() {
+        bail!("network namespaces need root: run the same command as root");
+    }
+    ensure(&[NAMESPACES, NSENTER])
+}
+
+/// What the tests cannot do without.
+pub fn for_tests() -> Result<()> {
+    ensure(&[NAMESPACES, NSENTER, PROMTOOL])?;
+    // Without nextest the tests run through `cargo test`, so this one is no reason to stop.
+    if let Err(error) = ensure(&[NEXTEST]) {
+        println!("going on with `cargo test`: {error:#}");
+    }
+    Ok(())
+}
+
+/// The compiler and the linker of the XDP program.
+pub fn for_ebpf() -> Result<()> {
+    ensure(&ebpf::REQUIREMENTS)
+}
+
+/// `cargo xtask setup`.
+pub fn everything() -> Result<()> {
+    for_tests()?;
+    for_ebpf()?;
+    println!("setup: everything is there");
+    Ok(())
+}
+
+/// Installs what is missing of these, saying each step and how long it took.
+fn ensure(requirements: &[Requirement]) -> Result<()> {
+    let missing: Vec<&Requirement> = requirements.iter().filter(|r| !(r.present)()).collect();
+    let may_apt = program::is_root() && program::find("apt-get").is_some();
+    let by_hand = |r: &&&Requirement| matches!(r.install, Install::Debian(_)) && !may_apt;
+    if missing.iter().any(|r| by_hand(&r)) {
+        let lines: Vec<String> = missing
+            .iter()
+            .map(|r| format!("  {:30} {}", r.what, command_for(r)))
+            .collect();
+        bail!(
+            "missing here, and installing it needs root and apt. As root:\n{}",
+            lines.join("\n")
+        );
+    }
+    for requirement in missing {
+        // An earlier one may have brought it along.
+        if (requirement.present)() {
+            continue;
+        }
+        let what = requirement.what;
+        match &requirement.install {
+            Install::Debian(packages) => {
+                let plural = if packages.len() == 1 { "" } else { "s" };
+                let list = packages.join(", ");
+                announced(
+                    &format!("installing {what} (Debian package{plural} {list})"),
+                    || apt(packages),
+                )?;
+            }
+            Install::Own(install, shown) => announced(&format!("installing {what} ({shown})"), install)?,
+        }
+        if !(requirement.present)() {
+            bail!(
+                "{what} was installed but is still not found; by hand: {}",
+                command_for(requirement)
+            );
+        }
+    }
+    Ok(())
+}
+
+fn command_for(requirement: &Requirement) -> String {
+    match &requirement.install {
+        Install::Debian(packages) => format!(
+            "apt-get install -y --no-install-recommends {}",
+            packages.join(" ")
+        ),
+        Install::Own(_, shown) => (*shown).to_owned(),
+    }
+}
+
+/// Installs Debian packages; fetches the package lists only when they are absent or too old to serve.
+fn apt(packages: &[&str]) -> Result<()> {
+    let install = || {
+        program::run_quietly(
+            apt_get()
+                .args(["install", "-y", "--no-install-recommends"])
+                .args(packages),
+        )
+    };
+    let have_lists = Path::new("/var/lib/apt/lists").read_dir().is_ok_and(|mut files| {
+        files.any(|file| file.is_ok_and(|file| file.file_name().to_string_lossy().contains("_Packages")))
+    });
+    if have_lists && install().is_ok() {
+        return Ok(());
+    }
+    program::run_quietly(apt_get().arg("update"))?;
+    install()
+}
+
+fn apt_get() -> Command {
+    let mut command = Command::new("apt-get");
+    // A package whose service would start (prometheus) must not: invoke-rc.d asks this variable's policy.
+    command
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .arg("-q")
+        .stdin(Stdio::null());
+    command
+}
