@@ -88,6 +88,9 @@ pub struct AnalyzeArgs {
     /// Write alerts here, one JSON object a line.
     #[arg(long, value_name = "FILE.jsonl")]
     pub alerts: Option<PathBuf>,
+    /// Write alerts and flows here under the field names of Suricata's EVE JSON, one object a line.
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub eve: Option<PathBuf>,
     /// Write one row for each scored window here, in time order.
     #[arg(long, value_name = "FILE.csv")]
     pub scores: Option<PathBuf>,

@@ -95,7 +95,7 @@ pub fn pcap_header(order: Order, fraction: Fraction, link_type: u32) -> Vec<u8> 
 }
 
 /// The header of a record.
-fn pcap_record(packet: &Packet, order: Order, fraction: Fraction) -> Vec<u8> {
+pub fn pcap_record(packet: &Packet, order: Order, fraction: Fraction) -> Vec<u8> {
     let unit = if fraction == Fraction::Nano { 1 } else { 1_000 };
     let len = packet.frame.len() as u32;
     let mut record = Vec::with_capacity(24);

@@ -4,32 +4,35 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::clock::rfc3339;
-use super::flows::FlowRow;
+use super::flows::{counts, reason};
 use super::output::{AnalyzeError, OutputFile};
+use crate::alert::report::protocol;
 use crate::alert::{Alert, Severity};
+use crate::flow::flags::FlagCounts;
+use crate::flow::record::FlowRecord;
+use crate::status::rfc3339;
 
 /// Writes the records.
-pub struct EveWriter(OutputFile);
+pub(super) struct EveWriter(OutputFile);
 
 impl EveWriter {
     /// Creates the file.
-    pub fn create(path: &Path) -> Result<EveWriter, AnalyzeError> {
+    pub(super) fn create(path: &Path) -> Result<EveWriter, AnalyzeError> {
         Ok(EveWriter(OutputFile::create(path)?))
     }
 
     /// Writes an alert.
-    pub fn alert(&mut self, alert: &Alert) -> Result<(), AnalyzeError> {
+    pub(super) fn alert(&mut self, alert: &Alert) -> Result<(), AnalyzeError> {
         self.0.json_line(&alert_record(alert))
     }
 
     /// Writes a flow that ended.
-    pub fn flow(&mut self, flow: &FlowRow<'_>) -> Result<(), AnalyzeError> {
+    pub(super) fn flow(&mut self, flow: &FlowRecord) -> Result<(), AnalyzeError> {
         self.0.json_line(&flow_record(flow))
     }
 
     /// Everything is in the file.
-    pub fn finish(self) -> Result<(), AnalyzeError> {
+    pub(super) fn finish(self) -> Result<(), AnalyzeError> {
         self.0.finish()
     }
 }
@@ -72,16 +75,16 @@ fn alert_record(alert: &Alert) -> Value {
     record
 }
 
-fn flow_record(flow: &FlowRow<'_>) -> Value {
+fn flow_record(flow: &FlowRecord) -> Value {
     let mut record = json!({
         "timestamp": rfc3339(flow.end),
-        "flow_id": flow_id(flow.community_id),
+        "flow_id": flow_id(&flow.community_id),
         "event_type": "flow",
         "src_ip": flow.src,
         "src_port": flow.src_port,
         "dest_ip": flow.dst,
         "dest_port": flow.dst_port,
-        "proto": flow.proto,
+        "proto": protocol(flow.proto),
         "community_id": flow.community_id,
         "flow": {
             "pkts_toserver": flow.packets[0],
@@ -92,14 +95,14 @@ fn flow_record(flow: &FlowRow<'_>) -> Value {
             "end": rfc3339(flow.end),
             "age": flow.end.saturating_sub(flow.start) / 1_000_000_000,
             "state": if flow.packets[1] == 0 { "new" } else { "established" },
-            "reason": flow.reason,
+            "reason": reason(flow.reason),
         },
     });
     if let Some(fields) = record.as_object_mut() {
         if flow.vlan != 0 {
             fields.insert("vlan".to_owned(), json!([flow.vlan]));
         }
-        if flow.proto == "TCP" {
+        if flow.proto == sensor_ebpf::flow::proto::TCP {
             fields.insert("tcp".to_owned(), tcp(&flow.flags));
         }
     }
@@ -107,9 +110,9 @@ fn flow_record(flow: &FlowRow<'_>) -> Value {
 }
 
 /// Flags as Suricata gives them: the bits in hexadecimal, and each that was seen.
-fn tcp(flags: &[[u32; 8]; 2]) -> Value {
-    let bits = |counts: &[u32; 8]| {
-        counts
+fn tcp(flags: &[FlagCounts; 2]) -> Value {
+    let bits = |flags: &FlagCounts| {
+        counts(flags)
             .iter()
             .enumerate()
             .fold(0u8, |bits, (bit, count)| bits | (u8::from(*count > 0) << bit))

@@ -1,9 +1,10 @@
 //! `vesper analyze`: captures through the same stages as live traffic, and what comes out of them in files.
 //!
-//! In: capture files and where the results go. Out: alerts, EVE records, flows, scores and a summary. Results are
-//! written as they come, so that memory does not grow with the capture.
+//! In: capture files, settings, and where the results go. Out: alerts, EVE records, flows, scores and a summary.
+//! Flows and scores are written as they come, so that memory does not grow with the capture. Nothing is sent to
+//! sinks: looking at an old capture must wake nobody.
 
-mod clock;
+mod alerts;
 
 mod eve;
 
@@ -11,16 +12,258 @@ mod flows;
 
 mod output;
 
+mod page;
+
 mod progress;
 
 mod scores;
 
-mod summary;
+use std::path::{Path, PathBuf};
 
-pub use clock::{rfc3339, seconds};
-pub use eve::EveWriter;
-pub use flows::{FlowRow, FlowsWriter};
-pub use output::{AnalyzeError, OutputFile};
-pub use progress::Progress;
-pub use scores::{ScoreRow, ScoresWriter};
-pub use summary::{AlertLine, Summary};
+use crate::alert::Alert;
+use crate::analysis::{Analysis, AnalysisConfig, Output};
+use crate::capture::replay::{Replay, ReplayConfig};
+use crate::capture::{Event, Tick};
+use crate::config::Config;
+use crate::flow::record::EndReason;
+use crate::score::scorer::ScoreState;
+use crate::status::{FlowStatus, ModelState, ScoreStatus, Status, Summary};
+use alerts::Alerts;
+use eve::EveWriter;
+use flows::FlowsWriter;
+use output::refuse_same_file;
+use progress::Progress;
+use scores::ScoresWriter;
+
+pub use output::AnalyzeError;
+
+/// Where results go; `-` is standard output.
+#[derive(Clone, Debug, Default)]
+pub struct AnalyzeOptions {
+    /// Captures in the order of their time; `-` is standard input.
+    pub files: Vec<PathBuf>,
+    /// Alerts, one JSON object a line.
+    pub alerts: Option<PathBuf>,
+    /// Alerts and flows as EVE JSON.
+    pub eve: Option<PathBuf>,
+    /// One row for each flow.
+    pub flows: Option<PathBuf>,
+    /// One row for each scored window.
+    pub scores: Option<PathBuf>,
+    /// Print the summary as one JSON object instead of a page.
+    pub json: bool,
+}
+
+/// Analyses the captures, writes the results and prints the summary on standard output, unless a result goes
+/// there.
+pub fn analyze(options: &AnalyzeOptions, config: &Config) -> Result<Summary, AnalyzeError> {
+    let files = [&options.alerts, &options.eve, &options.flows, &options.scores];
+    let files: Vec<&Path> = files.into_iter().flatten().map(PathBuf::as_path).collect();
+    refuse_same_file(&files, options.json)?;
+    let replay = Replay::open(
+        &options.files,
+        ReplayConfig::new(&config.capture, config.flow.idle_timeout),
+    )?;
+    let stages = AnalysisConfig {
+        flow: config.flow.clone(),
+        features: config.features.clone(),
+        score: config.score.clone(),
+        alert: config.alert.clone(),
+    };
+    let mut run = Run {
+        analysis: Analysis::new(&stages)?,
+        results: Results::create(options)?,
+        status: Status::default(),
+        flows: 0,
+    };
+    let (summary, alerts) = run.all(replay)?;
+    if options.json {
+        output::print(&(serde_json::to_string(&summary).map_err(std::io::Error::from)? + "\n"))?;
+    } else if !files.contains(&Path::new("-")) {
+        output::print(&page::page(&summary, &alerts))?;
+    }
+    Ok(summary)
+}
+
+/// An analysis under way.
+struct Run {
+    analysis: Analysis,
+    results: Results,
+    status: Status,
+    flows: u64,
+}
+
+impl Run {
+    fn all(&mut self, mut replay: Replay) -> Result<(Summary, Vec<Alert>), AnalyzeError> {
+        let progress = Progress::new(replay.progress().1);
+        let mut last = 0;
+        let mut events = 0u64;
+        while let Some(event) = replay.next_event()? {
+            match event {
+                Event::Samples(samples) => self.analysis.samples(&samples),
+                Event::Tick(tick) => {
+                    last = tick.time;
+                    self.tick(&tick)?;
+                }
+            }
+            events += 1;
+            if events.is_multiple_of(32) {
+                progress.update(replay.progress().0, replay.packets());
+            }
+        }
+        let output = self.analysis.finish(last)?;
+        self.take(&output)?;
+        self.close(&replay.summary());
+        self.status.time = (progress.elapsed() * 1e9) as u64;
+        progress.finish();
+        let alerts = self.results.finish()?;
+        Ok((Summary::from(&self.status), alerts))
+    }
+
+    fn tick(&mut self, tick: &Tick) -> Result<(), AnalyzeError> {
+        self.status.ledger.drained(tick);
+        let output = self.analysis.tick(tick)?;
+        self.take(&output)
+    }
+
+    fn take(&mut self, output: &Output) -> Result<(), AnalyzeError> {
+        for alert in &output.alerts {
+            *self.status.threats.entry(alert.threat_type).or_default() += 1;
+        }
+        // A record of the active timeout is not the end of its flow.
+        self.flows += output
+            .ended
+            .iter()
+            .filter(|flow| flow.reason != EndReason::Active)
+            .count() as u64;
+        self.results.write(output)
+    }
+
+    /// The closing entries of the ledger: nothing is in flight any more.
+    fn close(&mut self, replay: &crate::capture::replay::Summary) {
+        let (samples, scoring, alerts) = self.analysis.bins();
+        let status = &mut self.status;
+        let ledger = &mut status.ledger;
+        ledger.samples.parsed = samples.parsed;
+        ledger.samples.shed_not_in_flow = samples.shed_not_in_flow;
+        ledger.scoring = scoring;
+        ledger.alerts = alerts;
+        status.residue = ledger.residue_at_rest();
+        status.first_packet = replay.first;
+        status.last_packet = replay.last;
+        status.truncated = replay.truncated;
+        status.flow = FlowStatus {
+            total: self.flows,
+            ..FlowStatus::default()
+        };
+        status.warnings.clone_from(&replay.warnings);
+        let overflow = ledger.totals.overflow_total().packets;
+        if overflow > 0 {
+            status.warnings.push(format!(
+                "the flow map was full: {overflow} packets are counted, but in no flow; raise \
+                 capture.flow_map_entries"
+            ));
+        }
+        let (state, warning) = model(&self.analysis.state());
+        status.score = state;
+        status.warnings.extend(warning);
+    }
+}
+
+/// Where the model stands at the end, and what a person should know about it.
+fn model(state: &ScoreState) -> (ScoreStatus, Option<String>) {
+    let unready = |name: &str, rows: u64, needed: u64, seconds: f64, needed_seconds: f64| {
+        Some(format!(
+            "the model was still {name} when the capture ended ({rows} of {needed} rows, {seconds:.0} of \
+             {needed_seconds:.0} s): alerts could not rise. Give a longer capture, put captures of ordinary traffic \
+             before it, or lower the settings of [score]"
+        ))
+    };
+    let part = |rows: u64, needed: u64, seconds: f64, needed_seconds: f64| {
+        (rows as f64 / needed.max(1) as f64)
+            .min(seconds / needed_seconds.max(1e-9))
+            .clamp(0.0, 1.0)
+    };
+    match *state {
+        ScoreState::Warming {
+            rows,
+            needed_rows,
+            seconds,
+            needed_seconds,
+        } => (
+            ScoreStatus {
+                state: ModelState::Warming,
+                progress: part(rows, needed_rows, seconds, needed_seconds) / 2.0,
+                ..ScoreStatus::default()
+            },
+            unready("warming up", rows, needed_rows, seconds, needed_seconds),
+        ),
+        ScoreState::Calibrating {
+            rows,
+            needed_rows,
+            seconds,
+            needed_seconds,
+        } => (
+            ScoreStatus {
+                state: ModelState::Calibrating,
+                progress: 0.5 + part(rows, needed_rows, seconds, needed_seconds) / 2.0,
+                ..ScoreStatus::default()
+            },
+            unready("calibrating", rows, needed_rows, seconds, needed_seconds),
+        ),
+        ScoreState::Active {
+            threshold,
+            host_threshold,
+        } => (
+            ScoreStatus {
+                state: ModelState::Active,
+                progress: 1.0,
+                threshold_flow: threshold,
+                threshold_host: host_threshold,
+            },
+            None,
+        ),
+    }
+}
+
+/// The files that were asked for.
+struct Results {
+    alerts: Alerts,
+    eve: Option<EveWriter>,
+    flows: Option<FlowsWriter>,
+    scores: Option<ScoresWriter>,
+}
+
+impl Results {
+    fn create(options: &AnalyzeOptions) -> Result<Results, AnalyzeError> {
+        Ok(Results {
+            alerts: Alerts::create(options.alerts.as_deref())?,
+            eve: options.eve.as_deref().map(EveWriter::create).transpose()?,
+            flows: options.flows.as_deref().map(FlowsWriter::create).transpose()?,
+            scores: options.scores.as_deref().map(ScoresWriter::create).transpose()?,
+        })
+    }
+
+    fn write(&mut self, output: &Output) -> Result<(), AnalyzeError> {
+        self.alerts.take(&output.alerts, &output.updates)?;
+        if let Some(eve) = &mut self.eve {
+            output.alerts.iter().try_for_each(|alert| eve.alert(alert))?;
+            output.ended.iter().try_for_each(|flow| eve.flow(flow))?;
+        }
+        if let Some(flows) = &mut self.flows {
+            output.ended.iter().try_for_each(|flow| flows.row(flow))?;
+        }
+        if let Some(scores) = &mut self.scores {
+            output.scores.iter().try_for_each(|window| scores.row(window))?;
+        }
+        Ok(())
+    }
+
+    /// Everything is in the files; gives the alerts that are kept.
+    fn finish(&mut self) -> Result<Vec<Alert>, AnalyzeError> {
+        self.eve.take().map_or(Ok(()), EveWriter::finish)?;
+        self.flows.take().map_or(Ok(()), FlowsWriter::finish)?;
+        self.scores.take().map_or(Ok(()), ScoresWriter::finish)?;
+        self.alerts.finish()
+    }
+}

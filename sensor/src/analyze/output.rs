@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use crate::capture::replay::ReplayError;
+use crate::score::ScoreError;
 
 /// Why an analysis fails.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +13,12 @@ pub enum AnalyzeError {
     /// The captures.
     #[error(transparent)]
     Replay(#[from] ReplayError),
+    /// The model.
+    #[error(transparent)]
+    Score(#[from] ScoreError),
+    /// The summary cannot be printed.
+    #[error("cannot write to standard output: {0}")]
+    Print(#[from] io::Error),
     /// A result cannot be written.
     #[error("cannot write {}: {source}; check that the folder exists and has room", path.display())]
     Write {
@@ -29,14 +36,14 @@ pub enum AnalyzeError {
 }
 
 /// A result that is written as it comes.
-pub struct OutputFile {
+pub(super) struct OutputFile {
     path: PathBuf,
     writer: Box<dyn Write + Send>,
 }
 
 impl OutputFile {
     /// Creates the file; an old one is replaced.
-    pub fn create(path: &Path) -> Result<OutputFile, AnalyzeError> {
+    pub(super) fn create(path: &Path) -> Result<OutputFile, AnalyzeError> {
         let writer: Box<dyn Write + Send> = if path == Path::new("-") {
             Box::new(BufWriter::new(io::stdout()))
         } else {
@@ -53,7 +60,7 @@ impl OutputFile {
     }
 
     /// Writes one line of JSON.
-    pub fn json_line(&mut self, value: &impl serde::Serialize) -> Result<(), AnalyzeError> {
+    pub(super) fn json_line(&mut self, value: &impl serde::Serialize) -> Result<(), AnalyzeError> {
         let written = serde_json::to_writer(&mut self.writer, value)
             .map_err(io::Error::from)
             .and_then(|()| self.writer.write_all(b"\n"));
@@ -61,13 +68,13 @@ impl OutputFile {
     }
 
     /// Writes text as it is.
-    pub fn text(&mut self, text: &str) -> Result<(), AnalyzeError> {
+    pub(super) fn text(&mut self, text: &str) -> Result<(), AnalyzeError> {
         let written = self.writer.write_all(text.as_bytes());
         self.check(written)
     }
 
     /// Everything that was written is in the file.
-    pub fn finish(mut self) -> Result<(), AnalyzeError> {
+    pub(super) fn finish(mut self) -> Result<(), AnalyzeError> {
         let written = self.writer.flush();
         self.check(written)
     }
@@ -81,7 +88,7 @@ impl OutputFile {
 }
 
 /// Refuses two results in one place; `json` is the summary on standard output.
-pub fn refuse_same_file(paths: &[&Path], json: bool) -> Result<(), AnalyzeError> {
+pub(super) fn refuse_same_file(paths: &[&Path], json: bool) -> Result<(), AnalyzeError> {
     let stdout = json.then_some(Path::new("-"));
     let all: Vec<&Path> = paths.iter().copied().chain(stdout).collect();
     for (index, path) in all.iter().enumerate() {
@@ -92,4 +99,18 @@ pub fn refuse_same_file(paths: &[&Path], json: bool) -> Result<(), AnalyzeError>
         }
     }
     Ok(())
+}
+
+/// Prints text; a reader that closed its end, such as `head`, has had enough and is no error.
+pub(super) fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
+/// Seconds with microseconds: `1767225600.000000`. Not a float, which has no room for both.
+pub(super) fn seconds(time: u64) -> String {
+    format!("{}.{:06}", time / 1_000_000_000, time / 1_000 % 1_000_000)
 }

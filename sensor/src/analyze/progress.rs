@@ -3,11 +3,11 @@
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Bytes, packets and the time that is left.
-pub struct Progress(ProgressBar);
+pub(super) struct Progress(ProgressBar);
 
 impl Progress {
     /// `total` bytes are to be read, where that is known.
-    pub fn new(total: Option<u64>) -> Progress {
+    pub(super) fn new(total: Option<u64>) -> Progress {
         // Standard error, so that results on standard output stay clean; hidden where it is no terminal.
         let bar = match total {
             Some(total) => ProgressBar::new(total),
@@ -25,7 +25,7 @@ impl Progress {
     }
 
     /// How far it is.
-    pub fn update(&self, bytes: u64, packets: u64) {
+    pub(super) fn update(&self, bytes: u64, packets: u64) {
         if self.0.is_hidden() {
             return;
         }
@@ -37,18 +37,13 @@ impl Progress {
         ));
     }
 
-    /// A line above the bar, or nothing in a pipe.
-    pub fn line(&self, text: &str) {
-        self.0.println(text);
-    }
-
     /// Seconds since the bar was made.
-    pub fn elapsed(&self) -> f64 {
+    pub(super) fn elapsed(&self) -> f64 {
         self.0.elapsed().as_secs_f64()
     }
 
     /// Takes the bar off the screen.
-    pub fn finish(&self) {
+    pub(super) fn finish(&self) {
         self.0.finish_and_clear();
     }
 }

@@ -1,53 +1,17 @@
-//! `--scores`: one row for each scored window of a flow, in time order.
+//! `--scores`: one row for each scored window of a flow, in time order. No cell holds text from packets.
 
-use std::net::IpAddr;
 use std::path::Path;
 
-use super::clock::seconds;
-use super::output::{AnalyzeError, OutputFile};
-use crate::alert::ThreatType;
-
-/// A scored window. Every field is made by this program, so no cell needs quoting.
-#[derive(Clone, Debug)]
-pub struct ScoreRow {
-    /// When the window began, nanoseconds since the Unix epoch.
-    pub window_start: u64,
-    /// When it ended.
-    pub window_end: u64,
-    /// The initiator.
-    pub src: IpAddr,
-    /// Its port.
-    pub src_port: u16,
-    /// The other side.
-    pub dst: IpAddr,
-    /// Its port.
-    pub dst_port: u16,
-    /// `TCP`, `UDP` and so on, or the number.
-    pub proto: String,
-    /// Packets from the initiator, and towards it.
-    pub packets: [u64; 2],
-    /// Bytes, same.
-    pub bytes: [u64; 2],
-    /// The score.
-    pub score: f64,
-    /// The score above which the sensor alerts.
-    pub threshold: f64,
-    /// `warming`, `calibrating` or `active`.
-    pub state: &'static str,
-    /// What it shows, where it shows anything.
-    pub threat_type: Option<ThreatType>,
-    /// 0 to 1.
-    pub confidence: f64,
-    /// Whether an alert came of it.
-    pub alerted: bool,
-}
+use super::output::{AnalyzeError, OutputFile, seconds};
+use crate::alert::report::protocol;
+use crate::analysis::ScoredWindow;
 
 /// Writes the rows.
-pub struct ScoresWriter(OutputFile);
+pub(super) struct ScoresWriter(OutputFile);
 
 impl ScoresWriter {
     /// Creates the file with its header.
-    pub fn create(path: &Path) -> Result<ScoresWriter, AnalyzeError> {
+    pub(super) fn create(path: &Path) -> Result<ScoresWriter, AnalyzeError> {
         let mut file = OutputFile::create(path)?;
         file.text(
             "window_start,window_end,src_ip,src_port,dst_ip,dst_port,proto,packets_fwd,packets_rev,bytes_fwd,\
@@ -57,7 +21,7 @@ impl ScoresWriter {
     }
 
     /// Writes a row.
-    pub fn row(&mut self, row: &ScoreRow) -> Result<(), AnalyzeError> {
+    pub(super) fn row(&mut self, row: &ScoredWindow) -> Result<(), AnalyzeError> {
         let threat_type = row
             .threat_type
             .map(|threat| format!("{threat:?}"))
@@ -70,7 +34,7 @@ impl ScoresWriter {
             row.src_port,
             row.dst,
             row.dst_port,
-            row.proto,
+            protocol(row.proto),
             row.packets[0],
             row.packets[1],
             row.bytes[0],
@@ -84,7 +48,7 @@ impl ScoresWriter {
     }
 
     /// Everything is in the file.
-    pub fn finish(self) -> Result<(), AnalyzeError> {
+    pub(super) fn finish(self) -> Result<(), AnalyzeError> {
         self.0.finish()
     }
 }
