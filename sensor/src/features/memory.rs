@@ -297,6 +297,41 @@ impl Memory {
         }
     }
 
+    /// Pairs and services that were answered, in order of key.
+    pub fn saved(&self) -> (Vec<(PairKey, Pair)>, Vec<(ServiceKey, Service)>) {
+        let mut pairs: Vec<_> = self
+            .pairs
+            .iter()
+            .filter(|(_, p)| p.answered)
+            .map(|(k, p)| (*k, *p))
+            .collect();
+        let mut services: Vec<_> = self
+            .services
+            .iter()
+            .filter(|(_, s)| s.answered)
+            .map(|(k, s)| (*k, *s))
+            .collect();
+        pairs.sort_unstable_by_key(|(key, _)| *key);
+        services.sort_unstable_by_key(|(key, _)| *key);
+        (pairs, services)
+    }
+
+    /// Takes up what was saved, as far as there is room.
+    pub fn restore(
+        &mut self,
+        pairs: Vec<(PairKey, Pair)>,
+        services: Vec<(ServiceKey, Service)>,
+        learned_until: u64,
+    ) {
+        for (key, pair) in pairs {
+            self.pairs.find_or_insert(key, || pair);
+        }
+        for (key, service) in services {
+            self.services.find_or_insert(key, || service);
+        }
+        self.learned_until = learned_until;
+    }
+
     /// Pairs remembered.
     pub fn pairs_len(&self) -> usize {
         self.pairs.len()
