@@ -55,7 +55,7 @@ fn flow_verdict(facts: &FlowFacts, kind: ThreatType, strength: f64, narrative: S
 fn exfiltration(facts: &FlowFacts, config: &AlertConfig) -> Option<Verdict> {
     let pair = &facts.pair;
     // A host of this network that merely is new to the sender may be a file server: it takes far more.
-    let asked = config.exfiltration_bytes as f64 / pair.newness().max(0.05);
+    let asked = config.exfiltration_bytes as f64 / pair.newness().max(0.01);
     let unusual = pair.new_pair && (pair.new_host || pair.bytes_surge >= 10.0);
     let outgoing = pair.bytes_out >= 5.0 * pair.bytes_in && facts.total.packets[1] > 0;
     (unusual && outgoing && pair.bytes_out >= asked).then(|| {
@@ -74,7 +74,7 @@ fn exfiltration(facts: &FlowFacts, config: &AlertConfig) -> Option<Verdict> {
 fn brute_force(facts: &FlowFacts, config: &AlertConfig) -> Option<Verdict> {
     let pair = &facts.pair;
     let asked = config.brute_force_logins as f64;
-    let alike = pair.short_variation <= 0.5 && pair.short_size <= config.brute_force_bytes as f64;
+    let alike = pair.short_variation <= 0.8 && pair.short_size <= config.brute_force_bytes as f64;
     let unusual = pair.connections_surge >= 2.5 && pair.short >= pair.connections / 2.0;
     (pair.short >= asked && alike && unusual).then(|| {
         let narrative = format!(
@@ -210,7 +210,7 @@ fn scan_from(facts: &HostFacts, config: &AlertConfig) -> Option<Verdict> {
     let failed = facts.failed();
     let fast = at_once >= config.scan_targets as f64 && failed as f64 >= at_once / 2.0;
     let slow = facts.failed_targets >= config.scan_targets_minute as f64;
-    if !(fast || slow) || failed < facts.completed {
+    if !(fast || slow) || failed == 0 || failed < facts.completed {
         return None;
     }
     let strength = (at_once / config.scan_targets as f64)

@@ -58,11 +58,11 @@ pub struct PairFacts {
 }
 
 impl PairFacts {
-    /// How new the destination is: 1 to everybody, a twentieth to this source only.
+    /// How new the destination is: 1 to everybody, a hundredth to this source only.
     pub fn newness(&self) -> f64 {
         match (self.new_host, self.new_pair) {
             (true, _) => 1.0,
-            (false, true) => 0.05,
+            (false, true) => 0.01,
             (false, false) => 0.0,
         }
     }

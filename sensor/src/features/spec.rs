@@ -30,6 +30,8 @@ pub struct Feature {
     pub least: f32,
     /// A deviation counts at most this many times what is usual: however far off a volume is, alone it is no attack.
     pub most: f32,
+    /// Made so that ordinary traffic has none of it: less than expected is not unusual.
+    pub evidence: bool,
 }
 
 impl Feature {
@@ -64,6 +66,7 @@ const fn log(name: &'static str, unit: &'static str, knee: f64, high: f64, least
         scale: Scale::Log { knee },
         least,
         most: most(least),
+        evidence: least <= TIGHT,
     }
 }
 
@@ -75,11 +78,12 @@ const fn linear(name: &'static str, unit: &'static str, high: f64, least: f32) -
         scale: Scale::Linear,
         least,
         most: most(least),
+        evidence: least <= TIGHT,
     }
 }
 
 const fn most(least: f32) -> f32 {
-    if least <= TIGHT { 40.0 } else { 5.0 }
+    if least <= TIGHT { 40.0 } else { 3.0 }
 }
 
 /// Ordinary things vary this much from one minute to the next.
