@@ -27,11 +27,24 @@ pub fn cargo() -> Command {
     command
 }
 
-/// A program of this machine by name, found in `PATH` or the system folders that `PATH` often lacks.
-pub fn find(name: &str) -> Option<PathBuf> {
+/// Where setup unpacks programs that are not installed on the machine.
+pub fn tools() -> PathBuf {
+    root().join("target/tools")
+}
+
+/// `PATH`, the system folders that it often lacks, and what setup unpacked.
+pub fn search_path() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from))
+        .chain([tools().join("usr/bin")])
+        .collect()
+}
+
+/// A program of this machine by name.
+pub fn find(name: &str) -> Option<PathBuf> {
+    search_path()
+        .into_iter()
         .map(|folder| folder.join(name))
         .find(|file| file.is_file())
 }
