@@ -49,7 +49,7 @@ pub struct Statistics {
 impl Sensor {
     /// Starts it on the lab's mirror port, and waits until its API answers.
     pub fn start(lab: &Lab) -> Result<Sensor> {
-        let folder = std::env::temp_dir().join(lab.namespace("state"));
+        let folder = lab.state_folder();
         fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
         let config = folder.join("vesper.toml");
         // Everything else is as it comes: the demo shows the defaults.
@@ -183,9 +183,6 @@ impl Drop for Sensor {
         }
         // It may have ended already.
         let _ = self.child.kill().and_then(|()| self.child.wait());
-        if let Err(error) = fs::remove_dir_all(&self.folder) {
-            eprintln!("{} could not be removed: {error}", self.folder.display());
-        }
     }
 }
 

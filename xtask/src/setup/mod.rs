@@ -124,7 +124,8 @@ fn ensure(requirements: &[Requirement]) -> Result<()> {
                     || apt(packages),
                 )?;
             }
-            Install::Own(install, shown) => announced(&format!("installing {what} ({shown})"), install)?,
+            Install::Own(install, shown) => announced(&format!("installing {what} ({shown})"), install)
+                .with_context(|| format!("{what} could not be installed; by hand: {shown}"))?,
         }
         if !(requirement.present)() {
             bail!(
