@@ -6,6 +6,7 @@ mod ebpf;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -58,8 +59,12 @@ const NEXTEST: Requirement = Requirement {
     what: "cargo-nextest",
     present: || program::find("cargo-nextest").is_some(),
     install: Install::Own(
-        || program::run_quietly(program::cargo().args(["install", "--locked", "cargo-nextest"])),
-        "cargo install --locked cargo-nextest",
+        || {
+            let mut cargo = program::cargo();
+            cargo.args(["install", "--locked", "cargo-nextest", "--version", "0.9.143"]);
+            program::run_bounded(&mut cargo, Duration::from_secs(600))
+        },
+        "cargo install --locked cargo-nextest --version 0.9.143; minutes, once",
     ),
 };
 
@@ -168,22 +173,25 @@ fn apt(packages: &[&str]) -> Result<()> {
 
 /// Takes promtool out of its package; needs apt, but not root.
 fn unpack_promtool() -> Result<()> {
-    let tools = program::tools();
-    let package = tools.join("prometheus.deb");
-    let folder = tools.join("download");
-    fs::create_dir_all(&folder)?;
+    let folder = program::tools().join("prometheus");
+    let bin = program::tools().join("usr/bin");
+    fs::create_dir_all(&folder)
+        .and_then(|()| fs::create_dir_all(&bin))
+        .context("make target/tools")?;
     program::run_quietly(apt_get().args(["download", "prometheus"]).current_dir(&folder))?;
-    for file in folder.read_dir()? {
-        fs::rename(file?.path(), &package)?;
-    }
+    let package = folder
+        .read_dir()?
+        .next()
+        .context("apt-get download brought nothing")??
+        .path();
     program::run_quietly(
         Command::new("dpkg-deb")
             .arg("--extract")
             .arg(&package)
-            .arg(&tools),
+            .arg(&folder),
     )?;
-    fs::remove_file(&package)?;
-    fs::remove_dir(&folder).context("remove the download")
+    fs::rename(folder.join("usr/bin/promtool"), bin.join("promtool")).context("promtool in its package")?;
+    fs::remove_dir_all(&folder).context("remove the rest of the package")
 }
 
 fn apt_get() -> Command {
