@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::analyze::AnalyzeOptions;
 use crate::capture::Mode;
 use crate::config::Overrides;
 
@@ -53,6 +54,20 @@ pub struct ConfigArgs {
     /// mirror: the interface only receives copies. host: it is this machine's own. Overrides capture.mode.
     #[arg(long, value_enum)]
     pub mode: Option<Mode>,
+}
+
+impl AnalyzeArgs {
+    /// What to analyse, and where the results go.
+    pub fn options(&self) -> AnalyzeOptions {
+        AnalyzeOptions {
+            files: self.files.clone(),
+            alerts: self.alerts.clone(),
+            eve: self.eve.clone(),
+            flows: self.flows.clone(),
+            scores: self.scores.clone(),
+            json: self.json,
+        }
+    }
 }
 
 impl ConfigArgs {

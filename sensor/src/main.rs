@@ -5,13 +5,14 @@ mod run;
 use std::process::ExitCode;
 
 use clap::Parser;
-use sensor::cli::{Cli, Command, EXIT_CONFIG, EXIT_DONE, EXIT_FAILED};
-use sensor::config::ConfigError;
+use sensor::cli::{AnalyzeArgs, Cli, Command, EXIT_CONFIG, EXIT_DONE, EXIT_FAILED};
+use sensor::config::{self, ConfigError, Overrides};
+use sensor::telemetry;
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(arguments) => run::run(&arguments),
-        Command::Analyze(_arguments) => Ok(()),
+        Command::Analyze(arguments) => analyze(&arguments),
         Command::Check(arguments) => {
             return match sensor::check::run(&arguments, &mut std::io::stdout().lock()) {
                 Ok(code) => ExitCode::from(code),
@@ -30,4 +31,11 @@ fn main() -> ExitCode {
             })
         }
     }
+}
+
+fn analyze(arguments: &AnalyzeArgs) -> anyhow::Result<()> {
+    let loaded = config::load(arguments.config.as_deref(), std::env::vars(), &Overrides::default())?;
+    telemetry::init(&loaded.config.telemetry);
+    sensor::analyze::analyze(&arguments.options(), &loaded.config)?;
+    Ok(())
 }
