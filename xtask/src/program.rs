@@ -1,6 +1,7 @@
 //! Runs other programs, with errors that name the program and say what it said.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -27,11 +28,24 @@ pub fn cargo() -> Command {
     command
 }
 
-/// A program of this machine by name, found in `PATH` or the system folders that `PATH` often lacks.
-pub fn find(name: &str) -> Option<PathBuf> {
+/// Where setup unpacks programs that are not installed on the machine.
+pub fn tools() -> PathBuf {
+    root().join("target/tools")
+}
+
+/// `PATH`, the system folders that it often lacks, and what setup unpacked.
+pub fn search_path() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from))
+        .chain([tools().join("usr/bin")])
+        .collect()
+}
+
+/// A program of this machine by name.
+pub fn find(name: &str) -> Option<PathBuf> {
+    search_path()
+        .into_iter()
         .map(|folder| folder.join(name))
         .find(|file| file.is_file())
 }
@@ -120,8 +134,19 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Runs it with its output shown, and ends it when it takes longer than `limit`.
+/// Runs it quietly, and ends it when it takes longer than `limit`.
 pub fn run_bounded(command: &mut Command, limit: Duration) -> Result<()> {
+    let log = tools().join("log");
+    fs::create_dir_all(tools())
+        .and_then(|()| fs::write(&log, ""))
+        .context("write below target/tools")?;
+    let output = || {
+        fs::File::options()
+            .append(true)
+            .open(&log)
+            .context("open the log")
+    };
+    command.stdin(Stdio::null()).stdout(output()?).stderr(output()?);
     let mut child = command
         .spawn()
         .with_context(|| format!("start `{}`", shown(command)))?;
@@ -129,7 +154,10 @@ pub fn run_bounded(command: &mut Command, limit: Duration) -> Result<()> {
     while Instant::now() < end {
         match child.try_wait()? {
             Some(status) if status.success() => return Ok(()),
-            Some(status) => bail!("`{}` failed: {status}", shown(command)),
+            Some(status) => {
+                let said = fs::read_to_string(&log).unwrap_or_default();
+                bail!("`{}` failed: {status}: {}", shown(command), last_lines(&said, 3));
+            }
             None => std::thread::sleep(Duration::from_millis(50)),
         }
     }

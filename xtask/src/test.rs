@@ -63,6 +63,10 @@ pub fn command(args: &[&str]) -> Result<()> {
         } else {
             cargo_test(&[])
         };
+        command.env(
+            "PATH",
+            std::env::join_paths(program::search_path()).context("PATH")?,
+        );
         if let Some(object) = &object {
             command.env(ebpf::OBJECT_VARIABLE, object);
         }

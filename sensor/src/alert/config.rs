@@ -42,7 +42,7 @@ pub struct AlertConfig {
     /// Bot: gaps between contacts, at least. 2 or more.
     pub beacon_gaps: u32,
     /// Exfiltration: bytes within about 10 s (`features.memory`) to a host never seen before. To a known host
-    /// that is new to the sender it takes twenty times as much. 1 or more.
+    /// that is new to the sender it takes a hundred times as much. 1 or more.
     pub exfiltration_bytes: u64,
 }
 

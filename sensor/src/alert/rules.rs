@@ -55,7 +55,7 @@ fn flow_verdict(facts: &FlowFacts, kind: ThreatType, strength: f64, narrative: S
 fn exfiltration(facts: &FlowFacts, config: &AlertConfig) -> Option<Verdict> {
     let pair = &facts.pair;
     // A host of this network that merely is new to the sender may be a file server: it takes far more.
-    let asked = config.exfiltration_bytes as f64 * if pair.new_host { 1.0 } else { 20.0 };
+    let asked = config.exfiltration_bytes as f64 / pair.newness().max(0.01);
     let unusual = pair.new_pair && (pair.new_host || pair.bytes_surge >= 10.0);
     let outgoing = pair.bytes_out >= 5.0 * pair.bytes_in && facts.total.packets[1] > 0;
     (unusual && outgoing && pair.bytes_out >= asked).then(|| {
@@ -74,7 +74,7 @@ fn exfiltration(facts: &FlowFacts, config: &AlertConfig) -> Option<Verdict> {
 fn brute_force(facts: &FlowFacts, config: &AlertConfig) -> Option<Verdict> {
     let pair = &facts.pair;
     let asked = config.brute_force_logins as f64;
-    let alike = pair.short_variation <= 0.5 && pair.short_size <= config.brute_force_bytes as f64;
+    let alike = pair.short_variation <= 0.8 && pair.short_size <= config.brute_force_bytes as f64;
     let unusual = pair.connections_surge >= 2.5 && pair.short >= pair.connections / 2.0;
     (pair.short >= asked && alike && unusual).then(|| {
         let narrative = format!(
@@ -160,9 +160,9 @@ fn flood_towards(facts: &HostFacts, config: &AlertConfig) -> Option<Verdict> {
 fn flood_from(facts: &HostFacts, config: &AlertConfig) -> Option<Verdict> {
     let incomplete = facts.half_open + facts.unanswered;
     let strength = flood_strength(incomplete, facts.one_sided_out, facts.seconds, config);
-    let (target, port) = facts.target?;
+    let (target, port) = (facts.target?, facts.target_port.unwrap_or(0));
     let failing = facts.failed() + facts.one_sided_out;
-    (strength >= 1.0 && concentrated(failing, facts.ports.max(facts.peers))).then(|| Verdict {
+    (strength >= 1.0 && concentrated(failing, facts.tried_ports.max(facts.failing_peers))).then(|| Verdict {
         kind: ThreatType::DoS,
         source: Some(facts.address),
         destination: Some(target),
@@ -206,18 +206,17 @@ fn scan_towards(facts: &HostFacts, config: &AlertConfig) -> Option<Verdict> {
 
 /// This host tries many ports or many hosts, mostly in vain.
 fn scan_from(facts: &HostFacts, config: &AlertConfig) -> Option<Verdict> {
-    let at_once = facts.ports.max(facts.peers);
+    let at_once = facts.tried_ports.max(facts.failing_peers);
     let failed = facts.failed();
     let fast = at_once >= config.scan_targets as f64 && failed as f64 >= at_once / 2.0;
     let slow = facts.failed_targets >= config.scan_targets_minute as f64;
-    if !(fast || slow) || failed < facts.completed {
+    if !(fast || slow) || failed == 0 || failed < facts.completed {
         return None;
     }
     let strength = (at_once / config.scan_targets as f64)
         .max(facts.failed_targets / config.scan_targets_minute as f64)
         .max(1.0);
-    let one_host = facts.peers < 1.5;
-    let destination = facts.target.map(|(host, _)| host).filter(|_| one_host);
+    let destination = facts.target.filter(|_| facts.failing_peers < 1.5);
     Some(Verdict {
         kind: ThreatType::PortScan,
         source: Some(facts.address),

@@ -180,3 +180,47 @@ fn tables_stay_bounded_under_a_million_spoofed_flows() {
     assert!(tables.flow_overflow_packets > 0 && tables.memory_overflow > 0);
     bins_add_up(&analysis);
 }
+
+#[test]
+fn a_saved_state_goes_on_alerting_and_a_damaged_one_is_refused() {
+    let mut traffic = Traffic::new(8);
+    traffic.ordinary(60.0);
+    let attack = attacks(&mut traffic, 42.0, 100.0).remove(0);
+    let ticks = traffic.ticks();
+    let (before, after) = ticks.split_at(400);
+    let mut analysis = Analysis::new(&AnalysisConfig::default()).unwrap();
+    for tick in before {
+        analysis.tick(tick).unwrap();
+    }
+    let saved = analysis.save().unwrap();
+
+    let mut restored = Analysis::new(&AnalysisConfig::default()).unwrap();
+    restored.restore(&saved).unwrap();
+    assert_eq!(restored.state(), analysis.state());
+    let after: Vec<Tick> = after
+        .iter()
+        .filter(|tick| tick.time < EPOCH + 59 * SECOND)
+        .cloned()
+        .collect();
+    let (alerts, _) = feed(&mut restored, &after);
+    assert!(
+        alerts.iter().any(|(_, alert)| is_of(alert, &attack)),
+        "{alerts:?}"
+    );
+
+    let mut fresh = Analysis::new(&AnalysisConfig::default()).unwrap();
+    for cut in (0..saved.len()).step_by(997) {
+        assert!(fresh.restore(&saved[..cut]).is_err(), "cut at {cut}");
+        let mut changed = saved.clone();
+        changed[cut] ^= 0x40;
+        assert!(fresh.restore(&changed).is_err(), "changed at {cut}");
+    }
+    let mut other = AnalysisConfig::default();
+    other.score.layers = [12, 4];
+    let error = Analysis::new(&other)
+        .unwrap()
+        .restore(&saved)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("layers"), "{error}");
+}

@@ -120,21 +120,18 @@ fn pipeline(status: &Status, now: u64) -> Component {
 }
 
 fn capture(status: &Status) -> Component {
-    let reason = status.capture.as_ref().and_then(|live| {
-        if !live.attached {
-            Some(format!(
-                "the XDP program is not on {}: was the interface removed? restart vesper",
-                live.interface
-            ))
-        } else if !live.link_up {
-            Some(format!(
-                "the link of {} is down: look at the cable and the mirror port",
-                live.interface
-            ))
-        } else {
-            None
-        }
-    });
+    let reason = match &status.capture {
+        None => Some("no interface is watched yet".to_owned()),
+        Some(live) if !live.attached => Some(format!(
+            "the XDP program is not on {}: was the interface removed? restart vesper",
+            live.interface
+        )),
+        Some(live) if !live.link_up => Some(format!(
+            "the link of {} is down: look at the cable and the mirror port",
+            live.interface
+        )),
+        Some(_) => None,
+    };
     component("capture", State::Failed, reason)
 }
 

@@ -74,11 +74,12 @@ impl Live {
         let mut program = Program::load(config.flow_map_entries)?;
         // Attach before bind: some drivers only then have the queues that AF_XDP wants (gve).
         let attached = program.attach(&nic.name, nic.index, config.xdp)?;
-        let queues = if config.mode == Mode::Mirror {
-            nic.rx_queues as usize
+        let sockets = if config.mode == Mode::Mirror {
+            bind_all(nic, config.ring_entries)?
         } else {
-            0
+            Vec::new()
         };
+        let queues = sockets.len();
         let clock = Clock::new();
         let counters = Arc::new(CaptureCounters {
             queues: (0..queues.max(1)).map(|_| QueueCounters::default()).collect(),
@@ -101,8 +102,7 @@ impl Live {
         let mut statistics = Vec::new();
         match config.mode {
             Mode::Mirror => {
-                for queue in 0..queues {
-                    let socket = bind(nic, queue, config.ring_entries)?;
+                for (queue, socket) in sockets.into_iter().enumerate() {
                     statistics.push(
                         socket
                             .statistics()
@@ -276,6 +276,24 @@ impl Drainer {
             );
         }
     }
+}
+
+/// A socket for each receive queue. An interface may have room for more queues than it uses (a veth has one a CPU,
+/// and uses one); the kernel refuses the unused ones as invalid, and they are the last ones.
+fn bind_all(nic: &Nic, entries: u32) -> Result<Vec<XskQueue>, CaptureError> {
+    let mut sockets = Vec::new();
+    for queue in 0..nic.rx_queues.max(1) as usize {
+        match bind(nic, queue, entries) {
+            Ok(socket) => sockets.push(socket),
+            Err(CaptureError::Socket { source, .. })
+                if queue > 0 && source.raw_os_error() == Some(libc::EINVAL) =>
+            {
+                break;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(sockets)
 }
 
 /// A queue that was just released needs a moment before it can be bound again.

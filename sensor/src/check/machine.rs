@@ -54,8 +54,8 @@ pub(super) fn jit(enabled: Option<&str>) -> Line {
         ),
         None => Line::warn(
             "bpf jit",
-            "unknown: /proc/sys/net/core/bpf_jit_enable cannot be read",
-            "use a kernel with CONFIG_BPF_JIT",
+            "unknown: there is no /proc/sys/net/core/bpf_jit_enable",
+            "normal in a network namespace; elsewhere use a kernel with CONFIG_BPF_JIT",
         ),
     }
 }

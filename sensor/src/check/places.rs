@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::http::Uri;
 
 use super::Line;
-use crate::api;
+use crate::api::{self, ApiError};
 use crate::config::Config;
 use crate::sinks::{WebhookConfig, redacted};
 
@@ -22,7 +22,10 @@ pub(super) fn lines(config: &Config) -> Vec<Line> {
     let mut lines = vec![writable("state", &config.state_dir)];
     if config.sinks.jsonl.enabled {
         let file = config.state_dir.join(&config.sinks.jsonl.path);
-        lines.push(writable("sink jsonl", file.parent().unwrap_or(&config.state_dir)));
+        let folder = file.parent().unwrap_or(&config.state_dir);
+        if folder != config.state_dir {
+            lines.push(writable("sink jsonl", folder));
+        }
     }
     lines.extend(
         config
@@ -32,10 +35,15 @@ pub(super) fn lines(config: &Config) -> Vec<Line> {
     );
     lines.push(match api::bind(&config.api) {
         Ok(_closed_again) => Line::ok("api", format!("{} is free", config.api.listen)),
-        Err(error) => Line::warn(
+        Err(ApiError::InUse { address }) => Line::warn(
             "api",
-            error.to_string(),
-            "not a fault if vesper is running already",
+            format!("{address} is in use"),
+            "fine if vesper runs already; else set api.listen",
+        ),
+        Err(ApiError::Bind { address, source }) => Line::fail(
+            "api",
+            format!("cannot listen on {address}: {source}"),
+            "set api.listen to an address of this machine; in a network namespace: ip link set lo up",
         ),
     });
     lines

@@ -7,6 +7,7 @@
 //! `VESPER_CAPTURE_DRAIN_INTERVAL`. Values are written as in the file, text without quotes.
 
 pub mod duration;
+mod file;
 mod load;
 mod schema;
 pub mod size;

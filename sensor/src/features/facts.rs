@@ -58,6 +58,15 @@ pub struct PairFacts {
 }
 
 impl PairFacts {
+    /// How new the destination is: 1 to everybody, a hundredth to this source only.
+    pub fn newness(&self) -> f64 {
+        match (self.new_host, self.new_pair) {
+            (true, _) => 1.0,
+            (false, true) => 0.01,
+            (false, false) => 0.0,
+        }
+    }
+
     /// How surprising the regularity of the contacts is, nats: each further gap equal to the others within a
     /// fraction has about that fraction as its chance. Contacts less than half a second apart are one burst.
     pub fn beacon(&self) -> f64 {
@@ -128,7 +137,7 @@ impl FlowFacts {
             (pair.bytes_surge - 1.0).max(0.0),
             if pair.new_service { pair.beacon() } else { 0.0 },
             yes(pair.new_pair),
-            if pair.new_pair { pair.bytes_out } else { 0.0 },
+            pair.bytes_out * pair.newness(),
             f64::from(self.entropy.unwrap_or(4.0)),
         ]
     }
@@ -173,8 +182,14 @@ pub struct HostFacts {
     pub failed_targets: f64,
     /// Failed connections it tried, fading.
     pub recent_failed: f64,
-    /// Where most of what failed went, if there is such a target.
-    pub target: Option<([u8; 16], u16)>,
+    /// The host that most of what failed went to, if there is one.
+    pub target: Option<[u8; 16]>,
+    /// The port that most of what failed went to, if there is one.
+    pub target_port: Option<u16>,
+    /// Distinct hosts and distinct ports of what failed.
+    pub failing_peers: f64,
+    /// See `failing_peers`.
+    pub tried_ports: f64,
     /// Protocol of most of what failed.
     pub target_proto: u8,
     /// Flows that others began to it.

@@ -55,7 +55,10 @@ struct Sums {
     peers: Distinct,
     ports: Distinct,
     port_spread: Spread,
-    target: Majority<([u8; 16], u16)>,
+    target: Majority<[u8; 16]>,
+    target_port: Majority<u16>,
+    failing_peers: Distinct,
+    tried_ports: Distinct,
     sources: Distinct,
     failing_sources: Distinct,
     failing_ports: Distinct,
@@ -232,7 +235,10 @@ impl Hosts {
             }
             let failing = incomplete + refused + one_sided;
             if failing > 0 {
-                sums.target.vote((flow.dst, flow.dst_port), failing);
+                sums.target.vote(flow.dst, failing);
+                sums.target_port.vote(flow.dst_port, failing);
+                sums.failing_peers.add(peer);
+                sums.tried_ports.add(port_hash);
                 facts.target_proto = flow.key.proto;
                 let slot = sums.slot;
                 if let Some(host) = self.hosts.get_mut(slot) {
@@ -253,6 +259,9 @@ impl Hosts {
             facts.ports = sums.ports.count();
             facts.port_entropy = sums.port_spread.entropy();
             facts.target = sums.target.value;
+            facts.target_port = sums.target_port.value;
+            facts.failing_peers = sums.failing_peers.count();
+            facts.tried_ports = sums.tried_ports.count();
             facts.sources = sums.sources.count();
             facts.failing_sources = sums.failing_sources.count();
             facts.failing_ports = sums.failing_ports.count();

@@ -69,9 +69,10 @@ pub struct Peaks {
 }
 
 impl Peaks {
-    fn raise(&mut self, connections: f64, bytes_out: f64) {
-        self.connections = self.connections.max(connections);
-        self.bytes_out = self.bytes_out.max(bytes_out);
+    /// Goes up by `part` of what is missing.
+    fn raise(&mut self, connections: f64, bytes_out: f64, part: f64) {
+        self.connections += part * (connections - self.connections).max(0.0);
+        self.bytes_out += part * (bytes_out - self.bytes_out).max(0.0);
     }
 }
 
@@ -92,6 +93,7 @@ pub struct Pair {
     bytes_out: f64,
     bytes_in: f64,
     last_contact: u64,
+    absorbed: u64,
     gaps: Damped,
     contact_size: Damped,
     short_size: Damped,
@@ -230,15 +232,22 @@ impl Memory {
         (slots, first && self.is_new(now, now, false))
     }
 
-    /// What was ordinary raises what is usual.
+    /// What was ordinary raises what is usual: at once while warming, else by a tenth a window, so that an attack
+    /// that begins slowly does not become usual.
     pub fn absorb(&mut self, slots: Slots) {
+        let warming = self.learned_until == u64::MAX;
         let Some(pair) = slots.pair.and_then(|slot| self.pairs.get_mut(slot)) else {
             return;
         };
+        if pair.absorbed == pair.last_seen && !warming {
+            return;
+        }
+        pair.absorbed = pair.last_seen;
+        let part = if warming { 1.0 } else { 0.1 };
         let (connections, bytes_out) = (pair.connections, pair.bytes_out);
-        pair.peaks.raise(connections, bytes_out);
+        pair.peaks.raise(connections, bytes_out, part);
         if let Some(service) = slots.service.and_then(|slot| self.services.get_mut(slot)) {
-            service.peaks.raise(connections, bytes_out);
+            service.peaks.raise(connections, bytes_out, part);
         }
     }
 
@@ -295,6 +304,41 @@ impl Memory {
             connections_surge: pair.connections / usual_connections,
             bytes_surge: pair.bytes_out / usual_bytes,
         }
+    }
+
+    /// Pairs and services that were answered, in order of key.
+    pub fn saved(&self) -> (Vec<(PairKey, Pair)>, Vec<(ServiceKey, Service)>) {
+        let mut pairs: Vec<_> = self
+            .pairs
+            .iter()
+            .filter(|(_, p)| p.answered)
+            .map(|(k, p)| (*k, *p))
+            .collect();
+        let mut services: Vec<_> = self
+            .services
+            .iter()
+            .filter(|(_, s)| s.answered)
+            .map(|(k, s)| (*k, *s))
+            .collect();
+        pairs.sort_unstable_by_key(|(key, _)| *key);
+        services.sort_unstable_by_key(|(key, _)| *key);
+        (pairs, services)
+    }
+
+    /// Takes up what was saved, as far as there is room.
+    pub fn restore(
+        &mut self,
+        pairs: Vec<(PairKey, Pair)>,
+        services: Vec<(ServiceKey, Service)>,
+        learned_until: u64,
+    ) {
+        for (key, pair) in pairs {
+            self.pairs.find_or_insert(key, || pair);
+        }
+        for (key, service) in services {
+            self.services.find_or_insert(key, || service);
+        }
+        self.learned_until = learned_until;
     }
 
     /// Pairs remembered.

@@ -28,6 +28,10 @@ pub struct Feature {
     pub scale: Scale,
     /// Deviations below this (on the scale of 0 to 1) are never called unusual, however steady the traffic was.
     pub least: f32,
+    /// A deviation counts at most this many times what is usual: however far off a volume is, alone it is no attack.
+    pub most: f32,
+    /// Made so that ordinary traffic has none of it: less than expected is not unusual.
+    pub evidence: bool,
 }
 
 impl Feature {
@@ -61,6 +65,8 @@ const fn log(name: &'static str, unit: &'static str, knee: f64, high: f64, least
         high,
         scale: Scale::Log { knee },
         least,
+        most: most(least),
+        evidence: least <= TIGHT,
     }
 }
 
@@ -71,13 +77,21 @@ const fn linear(name: &'static str, unit: &'static str, high: f64, least: f32) -
         high,
         scale: Scale::Linear,
         least,
+        most: most(least),
+        evidence: least <= TIGHT,
     }
+}
+
+const fn most(least: f32) -> f32 {
+    if least <= TIGHT { 40.0 } else { 3.0 }
 }
 
 /// Ordinary things vary this much from one minute to the next.
 const LOOSE: f32 = 0.15;
 /// What is nearly always zero, and tells when it is not.
 const TIGHT: f32 = 0.04;
+/// What was made to be zero in ordinary traffic.
+const EVIDENCE: f32 = 0.02;
 
 /// Features of a flow in a window, in the order of [`super::facts::FlowFacts::values`].
 pub const FLOW: [Feature; 22] = [
@@ -97,11 +111,11 @@ pub const FLOW: [Feature; 22] = [
     log("recent_connections", "connections", 2.0, 1e4, LOOSE),
     log("recent_failed", "connections", 1.0, 1e4, 0.08),
     log("recent_short", "connections", 2.0, 1e4, LOOSE),
-    log("connections_above_usual", "times", 4.0, 64.0, TIGHT),
-    log("bytes_out_above_usual", "times", 4.0, 256.0, TIGHT),
-    log("beacon_to_new_service", "nats", 4.0, 40.0, TIGHT),
+    log("connections_above_usual", "times", 1.0, 32.0, EVIDENCE),
+    log("bytes_out_above_usual", "times", 4.0, 256.0, 0.1),
+    log("beacon_to_new_service", "nats", 4.0, 40.0, EVIDENCE),
     linear("new_service", "yes/no", 1.0, 0.3),
-    log("bytes_to_new_destination", "bytes", 1e6, 1e9, TIGHT),
+    log("bytes_to_new_destination", "bytes", 1e6, 1e9, EVIDENCE),
     linear("payload_entropy", "bits/byte", 8.0, 0.3),
 ];
 
@@ -122,12 +136,12 @@ pub const HOST: [Feature; 22] = [
     log("bytes_out", "bytes/s", 1e3, 1e10, LOOSE),
     log("bytes_in", "bytes/s", 1e3, 1e10, LOOSE),
     linear("share_out", "of bytes", 1.0, 0.3),
-    log("one_sided_out", "packets/s", 10.0, 1e7, 0.06),
+    log("one_sided_out", "packets/s", 10.0, 1e7, TIGHT),
     log("connections_in", "connections/s", 2.0, 1e5, 0.12),
     log("sources", "hosts/s", 2.0, 4e3, 0.08),
     log("incomplete_in", "connections/s", 4.0, 1e5, TIGHT),
     log("refused_in", "connections/s", 4.0, 1e5, TIGHT),
-    log("one_sided_in", "packets/s", 10.0, 1e7, 0.06),
+    log("one_sided_in", "packets/s", 10.0, 1e7, TIGHT),
     log("recent_failed_out", "connections", 4.0, 1e5, 0.06),
 ];
 

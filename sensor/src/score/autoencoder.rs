@@ -96,6 +96,11 @@ impl Autoencoder {
         Ok(network)
     }
 
+    /// Units of each layer, the input first.
+    pub fn sizes(&self) -> Vec<u32> {
+        self.sizes.iter().map(|&n| n as u32).collect()
+    }
+
     /// Everything that was learned.
     pub fn weights(&self) -> Result<Weights, ScoreError> {
         let plain = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
@@ -108,7 +113,7 @@ impl Autoencoder {
             ]);
         }
         Ok(Weights {
-            sizes: self.sizes.iter().map(|&n| n as u32).collect(),
+            sizes: self.sizes(),
             step: self.step,
             tensors,
         })

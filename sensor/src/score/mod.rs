@@ -9,6 +9,7 @@ pub mod device;
 pub mod error;
 pub mod model;
 pub mod random;
+pub mod save;
 pub mod scorer;
 pub mod tail;
 pub mod training_set;

@@ -73,12 +73,15 @@ impl Model {
     /// Each feature's addition to the score.
     fn parts(&self, row: &[f32], expected: &[f32]) -> impl Iterator<Item = f32> {
         let width = self.features.len() as f32;
+        let usual = self.deviation.iter().zip(self.features);
         row.iter()
             .zip(expected)
-            .zip(&self.deviation)
-            .map(move |((seen, expected), usual)| {
-                let off = (seen - expected) / usual;
-                off * off / width
+            .zip(usual)
+            .map(move |((seen, expected), (usual, feature))| {
+                // Values lie between 0 and 1; where the network says otherwise, it is the network that is off.
+                let off = (seen - expected.clamp(0.0, 1.0)) / usual;
+                let off = if feature.evidence { off.max(0.0) } else { off.abs() };
+                off.min(feature.most).powi(2) / width
             })
     }
 

@@ -5,6 +5,7 @@ use super::config::ScoreConfig;
 use super::device::device;
 use super::model::Model;
 use super::random::Random;
+pub use super::save::ScorerState;
 use crate::alert::Share;
 use crate::features::rows::{Rows, Window};
 use crate::features::sketch::mix_address;
@@ -90,6 +91,8 @@ pub struct Scorer {
     pub phase: Phase,
     pub(super) since: Option<u64>,
     pub(super) now: u64,
+    /// Time in this state before it was saved.
+    pub(super) passed_before: u64,
     pub(super) rows: u64,
     pub(super) generation: u64,
     budget_per_hour: f64,
@@ -109,6 +112,7 @@ impl Scorer {
             phase: Phase::Warming,
             since: None,
             now: 0,
+            passed_before: 0,
             rows: 0,
             generation: 0,
             budget_per_hour,
@@ -225,7 +229,8 @@ impl Scorer {
     }
 
     fn seconds(&self) -> f64 {
-        self.now.saturating_sub(self.since.unwrap_or(self.now)) as f64 / 1e9
+        let here = self.now.saturating_sub(self.since.unwrap_or(self.now));
+        here.saturating_add(self.passed_before) as f64 / 1e9
     }
 
     /// Goes on to the next state when both count and time are reached.
@@ -260,6 +265,7 @@ impl Scorer {
             _ => return Ok(None),
         };
         self.since = Some(self.now);
+        self.passed_before = 0;
         self.rows = 0;
         Ok(Some(text))
     }

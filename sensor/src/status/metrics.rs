@@ -3,11 +3,9 @@
 //! Every series is there from the start, at zero. No label comes from traffic: values are names in this source,
 //! numbers of queues, or names a person wrote into the configuration.
 
-use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
-use prometheus::{Encoder, TextEncoder};
 use sensor_ebpf::counter::{Count, Reason};
 
-use super::latency::{BUCKETS, Latency};
+use super::exposition::Families;
 use super::{ModelState, Status, VERSION, process};
 use crate::alert::ThreatType;
 use crate::capture::Mode;
@@ -37,11 +35,7 @@ pub fn render(status: &Status) -> Result<String, prometheus::Error> {
     alerts(&mut families, status);
     sinks(&mut families, status);
     sensor(&mut families, status);
-    let mut families = families.0;
-    families.sort_by(|a, b| a.name().cmp(b.name()));
-    let mut text = Vec::new();
-    TextEncoder::new().encode(&families, &mut text)?;
-    String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
+    families.text()
 }
 
 fn capture(families: &mut Families, status: &Status) {
@@ -361,164 +355,25 @@ fn sensor(families: &mut Families, status: &Status) {
         status.started as f64 / 1e9,
     );
     let process = process::read();
-    let cpu = vec![counter(vec![], process.cpu_seconds)];
-    families.push(
-        "process_cpu_seconds_total",
+    families.process(
+        "cpu_seconds_total",
         "CPU time used by this process.",
-        MetricType::COUNTER,
-        cpu,
+        process.cpu_seconds,
     );
-    for (name, help, value) in [
-        (
-            "process_resident_memory_bytes",
-            "Memory of this process that is resident.",
-            process.resident_bytes,
-        ),
-        (
-            "process_open_fds",
-            "File descriptors this process has open.",
-            process.open_fds,
-        ),
-    ] {
-        families.push(name, help, MetricType::GAUGE, vec![gauge(vec![], value)]);
-    }
+    families.process(
+        "resident_memory_bytes",
+        "Memory of this process that is resident.",
+        process.resident_bytes,
+    );
+    families.process(
+        "open_fds",
+        "File descriptors this process has open.",
+        process.open_fds,
+    );
 }
 
 fn count_at(counts: &[Count], index: usize) -> Count {
     counts.get(index).copied().unwrap_or_default()
-}
-
-type Labels<'a> = Vec<(&'a str, &'a str)>;
-
-#[derive(Default)]
-struct Families(Vec<MetricFamily>);
-
-impl Families {
-    fn push(&mut self, name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) {
-        // A family without series (no webhook, no queue) has nothing to say, and the encoder refuses it.
-        if metrics.is_empty() {
-            return;
-        }
-        let mut family = MetricFamily::default();
-        family.set_name(name.to_owned());
-        family.set_help(help.to_owned());
-        family.set_field_type(kind);
-        family.set_metric(metrics);
-        self.0.push(family);
-    }
-
-    /// Packets and bytes under one name.
-    fn counts<'a>(&mut self, name: &str, what: &str, series: impl IntoIterator<Item = (Labels<'a>, Count)>) {
-        let (mut packets, mut bytes) = (Vec::new(), Vec::new());
-        for (labels, count) in series {
-            packets.push((labels.clone(), count.packets));
-            bytes.push((labels, count.bytes));
-        }
-        self.labelled_counters(
-            &format!("{name}_packets_total"),
-            &format!("Packets {what}."),
-            packets,
-        );
-        self.labelled_counters(
-            &format!("{name}_bytes_total"),
-            &format!("Bytes of packets {what}."),
-            bytes,
-        );
-    }
-
-    fn counter(&mut self, name: &str, help: &str, value: u64) {
-        self.labelled_counters(name, help, [(vec![], value)]);
-    }
-
-    fn counters<'a>(
-        &mut self,
-        name: &str,
-        help: &str,
-        label: &'a str,
-        series: impl IntoIterator<Item = (&'a str, u64)>,
-    ) {
-        self.labelled_counters(
-            name,
-            help,
-            series
-                .into_iter()
-                .map(|(value, count)| (vec![(label, value)], count)),
-        );
-    }
-
-    fn labelled_counters<'a>(
-        &mut self,
-        name: &str,
-        help: &str,
-        series: impl IntoIterator<Item = (Labels<'a>, u64)>,
-    ) {
-        let metrics = series
-            .into_iter()
-            .map(|(labels, value)| counter(labels, value as f64))
-            .collect();
-        self.push(&format!("vesper_{name}"), help, MetricType::COUNTER, metrics);
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, value: f64) {
-        self.gauges(name, help, [(vec![], value)]);
-    }
-
-    fn gauges<'a>(&mut self, name: &str, help: &str, series: impl IntoIterator<Item = (Labels<'a>, f64)>) {
-        let metrics = series
-            .into_iter()
-            .map(|(labels, value)| gauge(labels, value))
-            .collect();
-        self.push(&format!("vesper_{name}"), help, MetricType::GAUGE, metrics);
-    }
-
-    fn histogram(&mut self, name: &str, help: &str, latency: &Latency) {
-        let buckets = BUCKETS.iter().zip(latency.cumulative()).map(|(bound, count)| {
-            let mut bucket = Bucket::default();
-            bucket.set_upper_bound(*bound);
-            bucket.set_cumulative_count(count);
-            bucket
-        });
-        let mut histogram = Histogram::default();
-        histogram.set_bucket(buckets.collect());
-        histogram.set_sample_count(latency.count());
-        histogram.set_sample_sum(latency.sum_seconds());
-        let mut metric = Metric::default();
-        metric.set_histogram(histogram);
-        self.push(
-            &format!("vesper_{name}"),
-            help,
-            MetricType::HISTOGRAM,
-            vec![metric],
-        );
-    }
-}
-
-fn counter(labels: Labels<'_>, value: f64) -> Metric {
-    let mut inner = Counter::default();
-    inner.set_value(value);
-    let mut metric = Metric::from_label(pairs(labels));
-    metric.set_counter(inner);
-    metric
-}
-
-fn gauge(labels: Labels<'_>, value: f64) -> Metric {
-    let mut inner = Gauge::default();
-    inner.set_value(value);
-    let mut metric = Metric::from_label(pairs(labels));
-    metric.set_gauge(inner);
-    metric
-}
-
-fn pairs(labels: Labels<'_>) -> Vec<LabelPair> {
-    labels
-        .into_iter()
-        .map(|(name, value)| {
-            let mut pair = LabelPair::default();
-            pair.set_name(name.to_owned());
-            pair.set_value(value.to_owned());
-            pair
-        })
-        .collect()
 }
 
 #[cfg(test)]

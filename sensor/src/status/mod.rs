@@ -2,6 +2,7 @@
 //!
 //! A snapshot is whole and never changes: readers take the latest one and keep nobody waiting.
 
+mod exposition;
 pub mod latency;
 pub mod metrics;
 mod process;

@@ -4,6 +4,8 @@
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::net::{Ipv4Addr, TcpStream};
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -47,7 +49,7 @@ pub struct Statistics {
 impl Sensor {
     /// Starts it on the lab's mirror port, and waits until its API answers.
     pub fn start(lab: &Lab) -> Result<Sensor> {
-        let folder = std::env::temp_dir().join(lab.namespace("state"));
+        let folder = lab.state_folder();
         fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
         let config = folder.join("vesper.toml");
         // Everything else is as it comes: the demo shows the defaults.
@@ -73,6 +75,8 @@ impl Sensor {
             .stdin(Stdio::null())
             .stdout(log("summary.json")?)
             .stderr(log("vesper.log")?)
+            // Ctrl-C on a terminal is for us.
+            .process_group(0)
             .spawn()
             .with_context(|| format!("start {}", binary.display()))?;
         let network = Path::new("/run/netns").join(lab.namespace(SENSOR));
@@ -109,12 +113,7 @@ impl Sensor {
     /// An error with its last words, unless it runs or was stopped.
     pub fn still_runs(&mut self) -> Result<()> {
         match self.child.try_wait()? {
-            Some(status) if !self.stopped => {
-                if interrupt::asked() {
-                    bail!("interrupted");
-                }
-                bail!("vesper ended by itself: {status}\n{}", self.last_words())
-            }
+            Some(status) if !self.stopped => bail!("vesper ended by itself: {status}\n{}", self.last_words()),
             _ => Ok(()),
         }
     }
@@ -152,10 +151,7 @@ impl Sensor {
         let network = File::open(&self.network).context("open the sensor's namespace")?;
         // A thread of its own: the namespace it moves into ends with it.
         let body = std::thread::spawn(move || -> Result<String> {
-            move_into_link_name_space(
-                std::os::fd::AsFd::as_fd(&network),
-                Some(LinkNameSpaceType::Network),
-            )?;
+            move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))?;
             get("/api/v1/statistics")
         })
         .join()
@@ -187,9 +183,6 @@ impl Drop for Sensor {
         }
         // It may have ended already.
         let _ = self.child.kill().and_then(|()| self.child.wait());
-        if let Err(error) = fs::remove_dir_all(&self.folder) {
-            eprintln!("{} could not be removed: {error}", self.folder.display());
-        }
     }
 }
 

@@ -5,6 +5,8 @@
 
 mod network;
 
+use std::fs;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -66,6 +68,11 @@ impl Lab {
             .arg("--")
             .arg(program);
         command
+    }
+
+    /// Where its sensor keeps state, configuration, log and alerts; removed with the lab.
+    pub fn state_folder(&self) -> PathBuf {
+        state_folder(&self.prefix)
     }
 
     /// How a person gets a command inside.
@@ -162,7 +169,8 @@ fn down(chosen: impl Fn(u32) -> bool) -> Result<()> {
     Ok(())
 }
 
-/// Ends what runs in the namespaces with this prefix, and removes them. Tries all, says the first error.
+/// Ends what runs in the namespaces with this prefix, and removes them and the sensor's files. Tries all, says the
+/// first error.
 fn remove(prefix: &str) -> Result<()> {
     let mut first = Ok(());
     for name in namespaces()?.iter().filter(|name| name.starts_with(prefix)) {
@@ -175,7 +183,14 @@ fn remove(prefix: &str) -> Result<()> {
             first = deleted;
         }
     }
-    first
+    match fs::remove_dir_all(state_folder(prefix)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound && first.is_ok() => Err(error.into()),
+        _ => first,
+    }
+}
+
+fn state_folder(prefix: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("{prefix}state"))
 }
 
 fn processes(namespace: &str) -> Vec<Pid> {

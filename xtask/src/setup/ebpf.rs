@@ -109,9 +109,14 @@ fn install_compiler() -> Result<()> {
     );
     let Err(error) = fetched else { return Ok(()) };
     if !program::is_root() || program::find("apt-get").is_none() {
-        return Err(error).context("fetch the compiler by rustup");
+        return Err(error).context(
+            "rustup cannot fetch it, and its replacement needs root: apt-get install -y --no-install-recommends \
+             rustc-web cargo-web rust-web-src && rustup toolchain link vesper-bpf /usr",
+        );
     }
-    print!("rustup cannot fetch it ({error}); Debian packages rustc-web, cargo-web, rust-web-src ... ");
+    print!(
+        "rustup cannot fetch it ({error}); instead Debian packages rustc-web, cargo-web, rust-web-src ... "
+    );
     apt(&["rustc-web", "cargo-web", "rust-web-src"])?;
     program::run_quietly(Command::new("rustup").args(["toolchain", "link", DEBIAN, "/usr"]))
 }

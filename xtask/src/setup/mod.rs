@@ -3,10 +3,12 @@
 
 mod ebpf;
 
+use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::program;
 use crate::step::announced;
@@ -46,15 +48,23 @@ const NSENTER: Requirement = Requirement {
 const PROMTOOL: Requirement = Requirement {
     what: "promtool",
     present: || program::find("promtool").is_some(),
-    install: Install::Debian(&["prometheus"]),
+    // The Debian package would start a Prometheus server here; its one program is enough.
+    install: Install::Own(
+        unpack_promtool,
+        "Debian package prometheus, unpacked to target/tools",
+    ),
 };
 
 const NEXTEST: Requirement = Requirement {
     what: "cargo-nextest",
     present: || program::find("cargo-nextest").is_some(),
     install: Install::Own(
-        || program::run_quietly(program::cargo().args(["install", "--locked", "cargo-nextest"])),
-        "cargo install --locked cargo-nextest",
+        || {
+            let mut cargo = program::cargo();
+            cargo.args(["install", "--locked", "cargo-nextest", "--version", "0.9.143"]);
+            program::run_bounded(&mut cargo, Duration::from_secs(600))
+        },
+        "cargo install --locked cargo-nextest --version 0.9.143; minutes, once",
     ),
 };
 
@@ -119,7 +129,8 @@ fn ensure(requirements: &[Requirement]) -> Result<()> {
                     || apt(packages),
                 )?;
             }
-            Install::Own(install, shown) => announced(&format!("installing {what} ({shown})"), install)?,
+            Install::Own(install, shown) => announced(&format!("installing {what} ({shown})"), install)
+                .with_context(|| format!("{what} could not be installed; by hand: {shown}"))?,
         }
         if !(requirement.present)() {
             bail!(
@@ -160,9 +171,31 @@ fn apt(packages: &[&str]) -> Result<()> {
     install()
 }
 
+/// Takes promtool out of its package; needs apt, but not root.
+fn unpack_promtool() -> Result<()> {
+    let folder = program::tools().join("prometheus");
+    let bin = program::tools().join("usr/bin");
+    fs::create_dir_all(&folder)
+        .and_then(|()| fs::create_dir_all(&bin))
+        .context("make target/tools")?;
+    program::run_quietly(apt_get().args(["download", "prometheus"]).current_dir(&folder))?;
+    let package = folder
+        .read_dir()?
+        .next()
+        .context("apt-get download brought nothing")??
+        .path();
+    program::run_quietly(
+        Command::new("dpkg-deb")
+            .arg("--extract")
+            .arg(&package)
+            .arg(&folder),
+    )?;
+    fs::rename(folder.join("usr/bin/promtool"), bin.join("promtool")).context("promtool in its package")?;
+    fs::remove_dir_all(&folder).context("remove the rest of the package")
+}
+
 fn apt_get() -> Command {
     let mut command = Command::new("apt-get");
-    // A package whose service would start (prometheus) must not: invoke-rc.d asks this variable's policy.
     command
         .env("DEBIAN_FRONTEND", "noninteractive")
         .arg("-q")

@@ -5,6 +5,7 @@ mod client;
 mod net;
 mod server;
 
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -74,6 +75,8 @@ fn worker_command(lab: &Lab, name: &str, args: &[&str], keep: bool) -> Result<Co
         .args(args)
         .stdin(Stdio::null())
         .stdout(Stdio::null());
+    // Ctrl-C on a terminal is for us; the workers end when we end them.
+    command.process_group(0);
     if keep {
         command.env(KEEP, "1").stderr(Stdio::null());
     }

@@ -3,6 +3,7 @@
 //! Names and states come over rtnetlink, which knows the namespace the process is in; `/sys` shows the namespace
 //! it was mounted in, which `nsenter --net` leaves behind, so it is believed only about the very same interface.
 
+mod ethtool;
 mod netlink;
 
 use std::path::PathBuf;
@@ -24,7 +25,7 @@ pub struct Nic {
     pub mtu: u32,
     /// Driver or kind: `ixgbe`, `veth`, `bridge`; empty when the kernel does not say.
     pub driver: String,
-    /// Receive queues in use. Where `/sys` is that of another namespace: receive queues there can be at most.
+    /// Receive queues in use. Where the driver does not say: queues there are.
     pub rx_queues: u32,
     /// Whether a default route leaves through it.
     pub holds_default_route: bool,
@@ -54,6 +55,9 @@ pub fn list() -> Result<Vec<Nic>, NicError> {
     let routes = default_route_interfaces();
     for nic in &mut nics {
         nic.holds_default_route = routes.contains(&nic.name);
+        if let Some(queues) = ethtool::rx_queues(nic) {
+            nic.rx_queues = queues;
+        }
         let Some(folder) = sys_folder(nic) else { continue };
         if let Ok(driver) = std::fs::read_link(folder.join("device/driver"))
             && let Some(name) = driver.file_name()

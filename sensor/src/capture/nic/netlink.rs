@@ -1,14 +1,17 @@
-//! One question to rtnetlink: which links are there (RTM_GETLINK dump; rtnetlink(7), netlink(7)).
+//! Netlink messages, and one question to rtnetlink: which links are there (RTM_GETLINK dump; rtnetlink(7),
+//! netlink(7)).
 
 use std::io;
 
+use rustix::fd::OwnedFd;
+use rustix::net::Protocol;
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::net::{recv, sendto, socket_with, sockopt};
 
 use super::Nic;
 
-const NLMSG_ERROR: u16 = 2;
+pub(super) const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 const RTM_NEWLINK: u16 = 16;
 const RTM_GETLINK: u16 = 18;
@@ -23,33 +26,44 @@ const IFLA_INFO_KIND: u16 = 1;
 const IFF_UP: u32 = 0x1;
 const IFF_RUNNING: u32 = 0x40;
 /// Length of nlmsghdr and of ifinfomsg.
-const HEADER: usize = 16;
+pub(super) const HEADER: usize = 16;
 /// A machine with more interfaces than this is shown in part.
 const MOST_LINKS: usize = 4096;
 /// The kernel answers at once; a lost answer must not hold the start.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// All links of this network namespace.
-pub(super) fn links() -> io::Result<Vec<Nic>> {
+/// Sends one message (`kind`, `flags`, `body`) and returns the socket that the answer arrives at.
+pub(super) fn ask(protocol: Option<Protocol>, kind: u16, flags: u16, body: &[u8]) -> io::Result<OwnedFd> {
     let socket = socket_with(
         AddressFamily::NETLINK,
         SocketType::RAW,
         SocketFlags::CLOEXEC,
-        None,
+        protocol,
     )?;
     sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(PATIENCE))?;
-    let mut request = Vec::with_capacity(2 * HEADER);
-    request.extend((2 * HEADER as u32).to_ne_bytes());
-    request.extend(RTM_GETLINK.to_ne_bytes());
-    request.extend(REQUEST_DUMP.to_ne_bytes());
-    // Sequence number, port id, then an ifinfomsg of zeros: every link.
-    request.resize(2 * HEADER, 0);
+    let length = (HEADER + body.len()) as u32;
+    // Sequence number and port id are zero: one question, one socket.
+    let request = [
+        &length.to_ne_bytes()[..],
+        &kind.to_ne_bytes(),
+        &flags.to_ne_bytes(),
+        &[0; 8],
+        body,
+    ]
+    .concat();
     sendto(
         &socket,
         &request,
         SendFlags::empty(),
         &SocketAddrNetlink::new(0, 0),
     )?;
+    Ok(socket)
+}
+
+/// All links of this network namespace.
+pub(super) fn links() -> io::Result<Vec<Nic>> {
+    // An ifinfomsg of zeros: every link.
+    let socket = ask(None, RTM_GETLINK, REQUEST_DUMP, &[0; HEADER])?;
     let mut links = Vec::new();
     let mut answer = vec![0; 64 * 1024];
     loop {
@@ -74,7 +88,7 @@ pub(super) fn links() -> io::Result<Vec<Nic>> {
 }
 
 /// Type and body of the first message, and what follows it.
-fn message(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
+pub(super) fn message(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
     let length = u32::from_ne_bytes(*bytes.first_chunk()?) as usize;
     let kind = u16::from_ne_bytes(*bytes.get(4..)?.first_chunk()?);
     let next = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
@@ -112,8 +126,16 @@ fn text(value: &[u8]) -> String {
     String::from_utf8_lossy(value.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned()
 }
 
+/// An attribute as it is written.
+pub(super) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+    let length = 4 + value.len();
+    let mut bytes = [&(length as u16).to_ne_bytes()[..], &kind.to_ne_bytes(), value].concat();
+    bytes.resize(length.next_multiple_of(4), 0);
+    bytes
+}
+
 /// Attributes: length, type, value, padding to four bytes.
-struct Attributes<'a>(&'a [u8]);
+pub(super) struct Attributes<'a>(pub(super) &'a [u8]);
 
 impl<'a> Iterator for Attributes<'a> {
     type Item = (u16, &'a [u8]);
