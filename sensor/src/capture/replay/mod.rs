@@ -4,6 +4,10 @@
 //! capture's own clock. A file of any size is read in constant memory. A broken file gives its good records and a
 //! warning; it never panics, never loops, and never stops the analysis of what came before.
 
+mod error;
+
+mod format;
+
 mod input;
 
 mod link;
@@ -17,7 +21,7 @@ mod plane;
 mod record;
 
 use std::collections::VecDeque;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,7 +30,9 @@ use std::time::Duration;
 use sensor_ebpf::control::{Control, mode};
 
 use super::{CaptureConfig, Event};
-use input::{Input, ReadError};
+pub use error::ReplayError;
+use format::{Known, format};
+use input::Input;
 use pcap::Pcap;
 use pcapng::Pcapng;
 use plane::Plane;
@@ -77,45 +83,6 @@ impl Default for ReplayConfig {
     fn default() -> ReplayConfig {
         ReplayConfig::new(&CaptureConfig::default(), Duration::from_secs(120))
     }
-}
-
-/// Why a replay ends early.
-#[derive(Debug, thiserror::Error)]
-pub enum ReplayError {
-    /// The file is not there, or may not be read.
-    #[error("cannot open capture {file}: {source}")]
-    Open {
-        /// The file.
-        file: String,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// The operating system failed half-way.
-    #[error("cannot read capture {file}: {source}; what was read before is lost: analyse a copy of the file")]
-    Read {
-        /// The file.
-        file: String,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// Neither pcap nor pcapng.
-    #[error("{file} is not a capture: it {begins}; {remedy}")]
-    NotCapture {
-        /// The file.
-        file: String,
-        /// How it begins.
-        begins: String,
-        /// What to do.
-        remedy: String,
-    },
-    /// Settings that cannot work.
-    #[error("{name} = {value} cannot be used for a replay: it must be at least 1")]
-    Setting {
-        /// The setting.
-        name: &'static str,
-        /// Its value.
-        value: u64,
-    },
 }
 
 /// What a replay came to.
@@ -414,52 +381,4 @@ fn note_link(seen: &mut Vec<(u32, u64)>, link_type: u32) {
             }
         }
     }
-}
-
-/// The formats that are read.
-enum Known {
-    Pcap,
-    Pcapng,
-}
-
-/// Tells the format by the first bytes of the (decompressed) file.
-fn format(name: &str, input: &mut Input) -> Result<Known, ReplayError> {
-    let refuse = |begins: String, remedy: &str| {
-        Err(ReplayError::NotCapture {
-            file: name.to_owned(),
-            begins,
-            remedy: remedy.to_owned(),
-        })
-    };
-    let head = match input.peek(4) {
-        Ok(head) => head,
-        Err(ReadError::Io(source)) => {
-            return Err(ReplayError::Read {
-                file: name.to_owned(),
-                source,
-            });
-        }
-        Err(ReadError::Damaged(what)) => {
-            return refuse(format!("cannot be unpacked, {what}"), "fetch it again");
-        }
-    };
-    let Some(&magic) = head.first_chunk::<4>() else {
-        return refuse(format!("has {} bytes", head.len()), "give a pcap or pcapng file");
-    };
-    if Pcap::recognises(magic) {
-        return Ok(Known::Pcap);
-    }
-    if magic == pcapng::MAGIC {
-        return Ok(Known::Pcapng);
-    }
-    let unpack = "unpack it: `zstdcat`, `xzcat`, `bzcat` or `unzip -p` FILE | vesper analyze -";
-    let remedy = match magic {
-        [0x28, 0xb5, 0x2f, 0xfd] | [0xfd, b'7', b'z', b'X'] | [b'B', b'Z', b'h', _] | [b'P', b'K', ..] => {
-            unpack
-        }
-        [0x1f, 0x8b, ..] => "it is packed twice: `zcat FILE | vesper analyze -`",
-        _ => "pcap, pcapng and gzip of either are read; `editcap -F pcap IN OUT` converts others",
-    };
-    let [a, b, c, d] = magic;
-    refuse(format!("begins with {a:02x} {b:02x} {c:02x} {d:02x}"), remedy)
 }
