@@ -49,10 +49,8 @@ pub struct CaptureConfig {
     pub sample: SampleConfig,
     /// Where the XDP program runs.
     pub xdp: XdpMode,
-    /// Entries of each AF_XDP ring, a power of two.
+    /// Entries of each queue's RX ring, a power of two. There are twice as many frames of 4096 bytes to receive into.
     pub ring_entries: u32,
-    /// Frames of 4096 bytes that each queue's samples are received into.
-    pub umem_frames: u32,
     /// One CPU for each capture thread, so that its caches stay warm.
     pub pin_cpus: bool,
     /// Batches of samples that wait for the analysis; when it is full, samples are shed and counted.
@@ -70,7 +68,6 @@ impl Default for CaptureConfig {
             sample: SampleConfig::default(),
             xdp: XdpMode::Auto,
             ring_entries: 2048,
-            umem_frames: 4096,
             pin_cpus: true,
             queue_batches: 256,
         }
@@ -112,7 +109,6 @@ impl CaptureConfig {
         };
         range("flow_map_entries", self.flow_map_entries, 1024, 16_777_216);
         range("ring_entries", self.ring_entries, 64, 65_536);
-        range("umem_frames", self.umem_frames, 128, 1_048_576);
         range("queue_batches", self.queue_batches, 1, 65_536);
         if !self.ring_entries.is_power_of_two() {
             problems.push(format!(
@@ -121,13 +117,9 @@ impl CaptureConfig {
                 self.ring_entries.clamp(64, 65_536).next_power_of_two()
             ));
         }
-        if self.umem_frames < self.ring_entries {
-            problems.push(format!(
-                "umem_frames = {} cannot keep a fill ring of ring_entries = {} full: use at least {}",
-                self.umem_frames,
-                self.ring_entries,
-                self.ring_entries.saturating_mul(2)
-            ));
+        if self.map_idle_timeout < Duration::from_secs(1) {
+            let value = crate::config::duration::format(self.map_idle_timeout);
+            problems.push(format!("map_idle_timeout = {value} is too short: choose 1s or more"));
         }
         if !(Duration::from_millis(10)..=Duration::from_secs(10)).contains(&self.drain_interval) {
             let value = crate::config::duration::format(self.drain_interval);

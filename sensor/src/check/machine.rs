@@ -90,7 +90,7 @@ pub(super) fn flow_map_bytes(capture: &CaptureConfig) -> u64 {
 /// Bytes that samples are received into.
 pub(super) fn umem_bytes(capture: &CaptureConfig, queues: u32) -> u64 {
     match capture.mode {
-        Mode::Mirror => u64::from(capture.umem_frames) * UMEM_FRAME * u64::from(queues),
+        Mode::Mirror => u64::from(capture.ring_entries) * 2 * UMEM_FRAME * u64::from(queues),
         Mode::Host => 0,
     }
 }
@@ -109,7 +109,7 @@ pub(super) fn memory(capture: &CaptureConfig, queues: u32) -> Line {
 }
 
 pub(super) fn judge_memory(need: u64, available: Option<u64>, found: String) -> Line {
-    let remedy = "lower capture.flow_map_entries or capture.umem_frames, or add memory";
+    let remedy = "lower capture.flow_map_entries or capture.ring_entries, or add memory";
     match available {
         Some(available) if need > available => Line::fail(
             "memory",

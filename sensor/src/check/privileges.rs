@@ -105,7 +105,7 @@ pub(super) fn judge_locked(need: u64, limit: Option<u64>, unlimited: bool) -> Li
                 size::format(limit),
                 size::format(need)
             ),
-            "ulimit -l unlimited; under systemd: LimitMEMLOCK=infinity; or lower capture.umem_frames",
+            "ulimit -l unlimited; under systemd: LimitMEMLOCK=infinity; or lower capture.ring_entries",
         ),
         _ => Line::ok(
             "memlock",
