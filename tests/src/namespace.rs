@@ -43,6 +43,16 @@ impl Namespace {
         run("ip", &[&["-n", &self.name], arguments].concat());
     }
 
+    /// Runs `tc` inside.
+    pub fn tc(&self, arguments: &[&str]) {
+        run("tc", &[&["-n", &self.name], arguments].concat());
+    }
+
+    /// Its name, as `ip netns` shows it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// A command that will run inside, with the namespace's own `/sys`.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new("ip");
