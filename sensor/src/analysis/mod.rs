@@ -131,8 +131,24 @@ impl Analysis {
     /// Applies a drain; when a whole second has passed, closes the window.
     pub fn tick(&mut self, tick: &Tick) -> Result<Output, ScoreError> {
         let mut output = Output::default();
-        self.now = self.now.max(tick.time);
-        let start = *self.window_start.get_or_insert(self.now);
+        let time = self.now.max(tick.time);
+        if let Some(start) = self.window_start
+            && time - self.now > SECOND
+        {
+            // Silence, or a drain that came late: the new window begins where its packets do.
+            if self.now > start {
+                self.close_window(Window { start, end: self.now }, &mut output)?;
+            }
+            let earliest = tick
+                .deltas
+                .iter()
+                .map(|delta| delta.grown.last)
+                .min()
+                .unwrap_or(time);
+            self.window_start = Some(earliest.clamp(self.now, time));
+        }
+        let start = *self.window_start.get_or_insert(time);
+        self.now = time;
         self.apply(&tick.deltas);
         if self.now / SECOND > start / SECOND {
             self.close_window(Window { start, end: self.now }, &mut output)?;

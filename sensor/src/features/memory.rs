@@ -155,6 +155,9 @@ pub struct Service {
     peaks: Peaks,
 }
 
+/// Keys and what is remembered of them.
+pub type Entries<K, V> = Vec<(K, V)>;
+
 /// Where a flow's pair and service are remembered; `None` where the table was full.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Slots {
@@ -307,7 +310,7 @@ impl Memory {
     }
 
     /// Pairs and services that were answered, in order of key.
-    pub fn saved(&self) -> (Vec<(PairKey, Pair)>, Vec<(ServiceKey, Service)>) {
+    pub fn saved(&self) -> (Entries<PairKey, Pair>, Entries<ServiceKey, Service>) {
         let mut pairs: Vec<_> = self
             .pairs
             .iter()
