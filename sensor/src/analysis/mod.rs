@@ -211,7 +211,6 @@ impl Analysis {
     }
 
     fn close_window(&mut self, window: Window, output: &mut Output) -> Result<(), ScoreError> {
-        // What was learned so far is familiar: all of it while warming, nothing later while active.
         let rows = self.features.close(window, &self.flows.active(), &self.beyond);
         self.beyond.clear();
         self.flows.next_window();
@@ -259,8 +258,11 @@ impl Analysis {
             ordinary && !suspect(&facts.src) && !suspect(&facts.dst)
         });
         if let Some(notice) = self.scorer.learn(&rows, &scores, suspect)? {
-            // Whatever was seen up to here is familiar.
-            self.features.memory.learned_until = window.end + 1;
+            self.features.memory.warming = false;
+            if self.scorer.phase == Phase::Active {
+                // Whatever was seen up to here is familiar.
+                self.features.memory.learned_until = window.end + 1;
+            }
             output.notices.push(notice);
         }
         output.updates.extend(self.book.updates(window.end));
