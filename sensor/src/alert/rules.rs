@@ -3,7 +3,8 @@
 use super::ThreatType;
 use super::config::AlertConfig;
 use crate::features::facts::{FlowFacts, HostFacts};
-use crate::flow::ip;
+use crate::flow::{ip, is_group};
+use sensor_ebpf::flow::proto;
 
 /// What a rule saw.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,7 +97,8 @@ fn bot(facts: &FlowFacts, config: &AlertConfig) -> Option<Verdict> {
     let pair = &facts.pair;
     let evidence = pair.beacon();
     let regular = pair.gaps >= config.beacon_gaps && evidence >= config.beacon_evidence;
-    (pair.new_service && regular && pair.contact_variation <= 0.8).then(|| {
+    let service = matches!(facts.key.proto, proto::TCP | proto::UDP | proto::SCTP) && !is_group(&facts.dst);
+    (service && pair.new_service && regular && pair.contact_variation <= 0.8).then(|| {
         let narrative = format!(
             "{} calls port {} of {}, which nobody here used before, every {:.2} s within {:.0} %: {} times so far.",
             ip(&facts.src),

@@ -130,8 +130,24 @@ impl Analysis {
     /// Applies a drain; when a whole second has passed, closes the window.
     pub fn tick(&mut self, tick: &Tick) -> Result<Output, ScoreError> {
         let mut output = Output::default();
-        self.now = self.now.max(tick.time);
-        let start = *self.window_start.get_or_insert(self.now);
+        let time = self.now.max(tick.time);
+        if let Some(start) = self.window_start
+            && time - self.now > SECOND
+        {
+            // Silence, or a drain that came late: the new window begins where its packets do.
+            if self.now > start {
+                self.close_window(Window { start, end: self.now }, &mut output)?;
+            }
+            let earliest = tick
+                .deltas
+                .iter()
+                .map(|delta| delta.grown.last)
+                .min()
+                .unwrap_or(time);
+            self.window_start = Some(earliest.clamp(self.now, time));
+        }
+        let start = *self.window_start.get_or_insert(time);
+        self.now = time;
         self.apply(&tick.deltas);
         if self.now / SECOND > start / SECOND {
             self.close_window(Window { start, end: self.now }, &mut output)?;
@@ -195,7 +211,6 @@ impl Analysis {
     }
 
     fn close_window(&mut self, window: Window, output: &mut Output) -> Result<(), ScoreError> {
-        // What was learned so far is familiar: all of it while warming, nothing later while active.
         let rows = self.features.close(window, &self.flows.active(), &self.beyond);
         self.beyond.clear();
         self.flows.next_window();
@@ -243,8 +258,11 @@ impl Analysis {
             ordinary && !suspect(&facts.src) && !suspect(&facts.dst)
         });
         if let Some(notice) = self.scorer.learn(&rows, &scores, suspect)? {
-            // Whatever was seen up to here is familiar.
-            self.features.memory.learned_until = window.end + 1;
+            self.features.memory.warming = false;
+            if self.scorer.phase == Phase::Active {
+                // Whatever was seen up to here is familiar.
+                self.features.memory.learned_until = window.end + 1;
+            }
             output.notices.push(notice);
         }
         output.updates.extend(self.book.updates(window.end));

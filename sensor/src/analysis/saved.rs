@@ -6,7 +6,7 @@
 use super::Analysis;
 use crate::features::memory::{Pair, PairKey, Service, ServiceKey};
 use crate::score::ScoreError;
-use crate::score::scorer::ScorerState;
+use crate::score::scorer::{Phase, ScorerState};
 use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
 
@@ -76,9 +76,10 @@ impl Analysis {
             return Err(damaged("there is more than one state in it"));
         }
         self.scorer.restore(&saved.scorer)?;
+        let warming = self.scorer.phase == Phase::Warming;
         self.features
             .memory
-            .restore(saved.pairs, saved.services, saved.learned_until);
+            .restore(saved.pairs, saved.services, saved.learned_until, warming);
         for (address, first_seen) in saved.hosts {
             self.features.hosts.remember(address, first_seen, saved.now);
         }

@@ -224,3 +224,91 @@ fn a_saved_state_goes_on_alerting_and_a_damaged_one_is_refused() {
         .to_string();
     assert!(error.contains("layers"), "{error}");
 }
+
+#[test]
+fn silence_and_late_drains_do_not_change_rates() {
+    let mut analysis = Analysis::new(&AnalysisConfig::default()).unwrap();
+    let mut traffic = Traffic::new(1);
+    traffic.ordinary(3.0);
+    let mut ticks = traffic.ticks();
+    for tick in ticks.iter_mut().skip(15) {
+        tick.time += 3600 * SECOND;
+        tick.deltas
+            .iter_mut()
+            .for_each(|delta| delta.grown.last += 3600 * SECOND);
+    }
+    let mut scores = Vec::new();
+    for tick in &ticks {
+        scores.extend(analysis.tick(tick).unwrap().scores);
+    }
+    assert!(!scores.is_empty());
+    assert!(
+        scores
+            .iter()
+            .all(|window| window.window_end - window.window_start <= 2 * SECOND)
+    );
+}
+
+#[test]
+fn every_sample_is_in_one_bin() {
+    use crate::capture::{Link, Sample};
+    let mut analysis = Analysis::new(&AnalysisConfig::default()).unwrap();
+    let mut random = Random::new(4);
+    let samples: Vec<Sample> = (0..3000)
+        .map(|n| {
+            let mut frame: Vec<u8> = (0..random.below(120)).map(|_| random.bits() as u8).collect();
+            if frame.len() > 34 && n % 3 == 0 {
+                frame[12..16].copy_from_slice(&[8, 0, 0x45, 0]);
+            }
+            let link = [
+                Link::Ethernet,
+                Link::Network {
+                    ethertype: 0x86dd,
+                    at: 200,
+                },
+                Link::Unknown,
+            ][n % 3];
+            Sample {
+                time: EPOCH,
+                wire_len: frame.len() as u32,
+                link,
+                frame: frame.into(),
+            }
+        })
+        .collect();
+    analysis.samples(&samples);
+    let (bins, ..) = analysis.bins();
+    assert_eq!(bins.parsed + bins.shed_not_in_flow, 3000);
+    assert!(bins.parsed > 100);
+}
+
+/// Prints how fast a window of many short connections is scored.
+#[test]
+#[ignore = "needs an idle machine: prints rows per second"]
+#[allow(clippy::disallowed_methods, reason = "measures wall-clock time")]
+fn rows_per_second() {
+    let mut config = AnalysisConfig::default();
+    config.features.max_rows = 200_000;
+    let mut analysis = Analysis::new(&config).unwrap();
+    for window in 0..6u64 {
+        let mut traffic = Traffic::new(window);
+        for _ in 0..50_000 {
+            let bits = traffic.random.bits().to_be_bytes();
+            let from = ([10, 1, bits[0] % 8, bits[1]], traffic.port());
+            let to = ([10, 2, 0, bits[2]], 80 + u16::from(bits[3] % 8));
+            traffic.connection(EPOCH + window * SECOND, from, to, [400.0, 4000.0], 0.02);
+        }
+        let mut tick = traffic.ticks().pop().unwrap();
+        tick.time = EPOCH + (window + 1) * SECOND;
+        let before = analysis.bins().1.made;
+        let start = std::time::Instant::now();
+        analysis.tick(&tick).unwrap();
+        let seconds = start.elapsed().as_secs_f64();
+        let rows = analysis.bins().1.made - before;
+        println!(
+            "{rows} rows of {} flows in {seconds:.3} s: {:.0} rows/s",
+            tick.deltas.len(),
+            rows as f64 / seconds
+        );
+    }
+}

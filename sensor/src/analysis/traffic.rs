@@ -209,6 +209,16 @@ impl Traffic {
                 traffic.connection(time, (client, port), (LOGIN, 22), bytes, seconds);
             },
         );
+        // What is ordinary shows at least once while the model warms up: a server nobody ever spoke to before is
+        // new, and a first large upload to it is what exfiltration looks like.
+        let (client, port) = (self.pick(&CLIENTS), self.port());
+        self.connection(
+            EPOCH + 5 * SECOND,
+            (client, port),
+            (FILES, 2049),
+            [500.0, 3e6],
+            0.2,
+        );
         self.every(
             seconds,
             |traffic| 5.0 + traffic.exponential(12.0),

@@ -4,8 +4,8 @@ use super::config::FeaturesConfig;
 use super::facts::{FlowFacts, HostFacts, Outcome};
 use super::memory::Memory;
 use super::sketch::{Distinct, Spread, mix, mix_address};
-use crate::flow::SECOND;
 use crate::flow::slab::Slab;
+use crate::flow::{SECOND, is_group};
 use sensor_ebpf::flow::proto;
 
 /// A host that never had an answer is forgotten after this silence, or spoofed addresses would fill the table.
@@ -180,10 +180,11 @@ impl Hosts {
         let seed = self.seed;
         let answered = flow.total.packets[1] > 0;
         let tcp = flow.key.proto == proto::TCP;
-        let one_sided = if answered || tcp {
-            0
-        } else {
+        let unanswered_datagrams = !answered && !tcp && !is_group(&flow.dst);
+        let one_sided = if unanswered_datagrams {
             flow.window.packets[0]
+        } else {
+            0
         };
         // A flood may use one source port: every SYN counts, not every flow.
         let syns = u64::from(flow.window.flags[0].syn).max(1);

@@ -155,6 +155,9 @@ pub struct Service {
     peaks: Peaks,
 }
 
+/// Keys and what is remembered of them.
+pub type Entries<K, V> = Vec<(K, V)>;
+
 /// Where a flow's pair and service are remembered; `None` where the table was full.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Slots {
@@ -179,8 +182,10 @@ pub struct Memory {
     fading: f64,
     familiar_after: u64,
     forget_after: u64,
-    /// What was first seen before this time is familiar; the end of time while warming.
+    /// What was first seen before this time is familiar; the end of time until the model is active.
     pub learned_until: u64,
+    /// Whatever happens is usual.
+    pub warming: bool,
     /// Additions the full tables had no room for.
     pub overflow: u64,
 }
@@ -196,6 +201,7 @@ impl Memory {
             familiar_after: nanos(config.familiar_after),
             forget_after: nanos(config.forget_after),
             learned_until: u64::MAX,
+            warming: true,
             overflow: 0,
         }
     }
@@ -225,8 +231,7 @@ impl Memory {
             service.answered |= addition.answered;
         }
         let slots = Slots { pair, service };
-        if self.learned_until == u64::MAX {
-            // While warming, whatever happens is usual.
+        if self.warming {
             self.absorb(slots);
         }
         (slots, first && self.is_new(now, now, false))
@@ -235,7 +240,7 @@ impl Memory {
     /// What was ordinary raises what is usual: at once while warming, else by a tenth a window, so that an attack
     /// that begins slowly does not become usual.
     pub fn absorb(&mut self, slots: Slots) {
-        let warming = self.learned_until == u64::MAX;
+        let warming = self.warming;
         let Some(pair) = slots.pair.and_then(|slot| self.pairs.get_mut(slot)) else {
             return;
         };
@@ -307,7 +312,7 @@ impl Memory {
     }
 
     /// Pairs and services that were answered, in order of key.
-    pub fn saved(&self) -> (Vec<(PairKey, Pair)>, Vec<(ServiceKey, Service)>) {
+    pub fn saved(&self) -> (Entries<PairKey, Pair>, Entries<ServiceKey, Service>) {
         let mut pairs: Vec<_> = self
             .pairs
             .iter()
@@ -331,6 +336,7 @@ impl Memory {
         pairs: Vec<(PairKey, Pair)>,
         services: Vec<(ServiceKey, Service)>,
         learned_until: u64,
+        warming: bool,
     ) {
         for (key, pair) in pairs {
             self.pairs.find_or_insert(key, || pair);
@@ -339,6 +345,7 @@ impl Memory {
             self.services.find_or_insert(key, || service);
         }
         self.learned_until = learned_until;
+        self.warming = warming;
     }
 
     /// Pairs remembered.

@@ -16,6 +16,14 @@ use std::net::{IpAddr, Ipv6Addr};
 /// Nanoseconds in a second.
 pub const SECOND: u64 = 1_000_000_000;
 
+/// Whether an address names a group or everybody: nobody is expected to answer (RFC 5771, RFC 919, RFC 4291).
+pub fn is_group(address: &[u8; 16]) -> bool {
+    match ip(address) {
+        IpAddr::V4(v4) => v4.is_multicast() || v4.is_broadcast(),
+        IpAddr::V6(v6) => v6.is_multicast(),
+    }
+}
+
 /// An address as keys hold it, as people write it: IPv4-mapped addresses are IPv4.
 pub fn ip(address: &[u8; 16]) -> IpAddr {
     let v6 = Ipv6Addr::from(*address);

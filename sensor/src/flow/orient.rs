@@ -46,7 +46,8 @@ mod tests {
     #[test]
     fn table() {
         // protocol, port a, port b, packets as (direction, flags), expected initiator
-        let cases: &[(u8, u16, u16, &[(usize, u8)], usize)] = &[
+        type Case = (u8, u16, u16, &'static [(usize, u8)], usize);
+        let cases: &[Case] = &[
             (
                 proto::TCP,
                 50000,

@@ -111,7 +111,10 @@ impl Flow {
         let fresh = self.total.packets == [0, 0];
         if fresh {
             self.began = true;
-            self.contact = Some(self.start);
+            // The kernel's entry may be older than this one, which ended and begins again: then it is the latest
+            // packet that made contact.
+            let old = stats.last.saturating_sub(stats.first) > SECOND;
+            self.contact = Some(if old { stats.last } else { stats.first });
         } else if stats.last.saturating_sub(self.last) >= CONTACT_SILENCE && self.contact.is_none() {
             self.contact = Some(stats.last);
         }

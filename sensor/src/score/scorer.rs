@@ -221,6 +221,11 @@ impl Scorer {
     }
 
     fn train(&mut self, steps: usize, rate: f64) -> Result<(), ScoreError> {
+        // After a restart the sets fill anew; a handful of rows would be learned by heart.
+        let few = self.flow.set.len().min(self.host.set.len()) < self.config.batch_rows;
+        if few && self.phase == Phase::Active {
+            return Ok(());
+        }
         self.generation += steps as u64;
         self.flow
             .train(steps, self.config.batch_rows, rate, &mut self.random)?;
