@@ -208,8 +208,17 @@ impl Demo {
             let active =
                 self.active.is_some() || self.sensor.statistics().is_ok_and(|now| now.state == "active");
             let seen = Seen::new(at, active, &alert);
-            println!("{:>7.1} s  alert   {}", at.as_secs_f64(), seen.headline());
-            println!("                   {}", seen.narrative);
+            if self.seen.iter().any(|earlier| earlier.id == seen.id) {
+                println!(
+                    "{:>7.1} s  goes on {}  {} windows so far",
+                    at.as_secs_f64(),
+                    seen.headline(),
+                    seen.count
+                );
+            } else {
+                println!("{:>7.1} s  alert   {}", at.as_secs_f64(), seen.headline());
+                println!("                   {}", seen.narrative);
+            }
             self.seen.push(seen);
         }
         self.sensor.still_runs()

@@ -23,6 +23,10 @@ pub struct Staged {
 /// An alert that came.
 #[derive(Debug)]
 pub struct Seen {
+    /// An alert that goes on comes again under the same id.
+    pub id: String,
+    /// Windows folded into it.
+    pub count: u64,
     /// Since the demo started.
     pub at: Duration,
     /// Whether the sensor was active then.
@@ -41,6 +45,8 @@ impl Seen {
         Seen {
             at,
             active,
+            id: text(&alert["threat_id"]),
+            count: alert["details"]["count"].as_u64().unwrap_or(1),
             kind: text(&alert["threat_type"]),
             severity: text(&alert["severity"]),
             source: text(&alert["source_ip"]),

@@ -114,9 +114,7 @@ fn install_compiler() -> Result<()> {
              rustc-web cargo-web rust-web-src && rustup toolchain link vesper-bpf /usr",
         );
     }
-    print!(
-        "rustup cannot fetch it ({error}); instead Debian packages rustc-web, cargo-web, rust-web-src ... "
-    );
+    print!("rustup cannot fetch it; instead Debian packages rustc-web, cargo-web, rust-web-src ... ");
     apt(&["rustc-web", "cargo-web", "rust-web-src"])?;
     program::run_quietly(Command::new("rustup").args(["toolchain", "link", DEBIAN, "/usr"]))
 }
