@@ -17,13 +17,7 @@ const START: u64 = 1_767_225_600 * SECOND;
 fn capture_with_scan(folder: &Path) -> (PathBuf, u64) {
     let mut traffic = Traffic::new(1);
     traffic.benign(START, 180 * SECOND, 8);
-    traffic.port_scan(
-        START + 150 * SECOND,
-        traffic::client(66),
-        traffic::SSH.0,
-        1_000,
-        5 * MILLISECOND,
-    );
+    traffic.port_scan(START + 150 * SECOND, traffic::client(66), traffic::SSH.0, 1_000, 5 * MILLISECOND);
     let packets = traffic.into_packets();
     let path = folder.join("capture.pcapng");
     std::fs::write(&path, capture::pcapng(&packets, Order::Little, capture::ETHERNET)).unwrap();
@@ -59,57 +53,34 @@ fn results_agree_with_each_other_and_with_the_capture() {
     let (path, packets) = capture_with_scan(folder.path());
     let summary = run(&path, &folder.path().join("one"));
     assert_eq!(summary.packets, packets);
-    assert!(
-        summary.residue.values().all(|residue| *residue == 0),
-        "{:?}",
-        summary.residue
-    );
+    assert!(summary.residue.values().all(|residue| *residue == 0), "{:?}", summary.residue);
     assert!(!summary.truncated);
-    assert_eq!(
-        summary.first.as_deref().map(|first| &first[..19]),
-        Some("2026-01-01T00:00:00")
-    );
+    assert_eq!(summary.first.as_deref().map(|first| &first[..19]), Some("2026-01-01T00:00:00"));
 
     let lines = |name: &str| -> Vec<serde_json::Value> {
         let text = std::fs::read_to_string(folder.path().join("one").join(name)).unwrap();
-        text.lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     };
     let alerts = lines("alerts.jsonl");
     assert_eq!(alerts.len() as u64, summary.alerts);
-    assert!(
-        alerts.iter().any(|alert| alert["threat_type"] == "PortScan"),
-        "{summary:?}"
-    );
+    assert!(alerts.iter().any(|alert| alert["threat_type"] == "PortScan"), "{summary:?}");
     let eve = lines("eve.jsonl");
     let of = |kind: &str| eve.iter().filter(|record| record["event_type"] == kind).count() as u64;
     assert_eq!(of("alert"), summary.alerts);
-    assert!(
-        eve.iter()
-            .all(|record| record["timestamp"].is_string() && record["src_ip"].is_string())
-    );
+    assert!(eve.iter().all(|record| record["timestamp"].is_string() && record["src_ip"].is_string()));
 
     let mut flows = csv::Reader::from_path(folder.path().join("one/flows.csv")).unwrap();
     let flows: Vec<csv::StringRecord> = flows.records().map(Result::unwrap).collect();
     assert_eq!(flows.len() as u64, of("flow"));
-    let counted: u64 = flows
-        .iter()
-        .flat_map(|row| [&row[8], &row[9]].map(|n| n.parse::<u64>().unwrap()))
-        .sum();
+    let counted: u64 =
+        flows.iter().flat_map(|row| [&row[8], &row[9]].map(|n| n.parse::<u64>().unwrap())).sum();
     let arp = packets - counted;
     assert!(arp > 0 && arp < 100, "{arp} packets in no flow: only ARP is");
 
     let mut scores = csv::Reader::from_path(folder.path().join("one/scores.csv")).unwrap();
     assert_eq!(scores.headers().unwrap().len(), 17);
-    let starts: Vec<f64> = scores
-        .records()
-        .map(|row| row.unwrap()[0].parse().unwrap())
-        .collect();
-    assert!(
-        !starts.is_empty() && starts.is_sorted(),
-        "scores are in time order"
-    );
+    let starts: Vec<f64> = scores.records().map(|row| row.unwrap()[0].parse().unwrap()).collect();
+    assert!(!starts.is_empty() && starts.is_sorted(), "scores are in time order");
 
     let again = run(&path, &folder.path().join("two"));
     for name in ["alerts.jsonl", "eve.jsonl", "flows.csv", "scores.csv"] {
@@ -127,9 +98,7 @@ fn two_results_in_one_file_are_refused() {
         json: true,
         ..AnalyzeOptions::default()
     };
-    let Err(error) = analyze(&options, &Config::default()) else {
-        panic!("both went to standard output")
-    };
+    let Err(error) = analyze(&options, &Config::default()) else { panic!("both went to standard output") };
     assert!(matches!(error, AnalyzeError::SameFile { .. }), "{error}");
 }
 
@@ -140,21 +109,13 @@ fn throughput() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("big.pcap");
     let mut file = std::io::BufWriter::new(std::fs::File::create(&path).unwrap());
-    std::io::Write::write_all(
-        &mut file,
-        &capture::pcap_header(Order::Little, capture::Fraction::Nano, 1),
-    )
-    .unwrap();
+    std::io::Write::write_all(&mut file, &capture::pcap_header(Order::Little, capture::Fraction::Nano, 1))
+        .unwrap();
     let mut written = 0u64;
     for minute in 0..90 {
         let mut traffic = Traffic::new(minute);
         traffic.benign(START + minute * 60 * SECOND, 60 * SECOND, 8);
-        traffic.syn_flood(
-            START + minute * 60 * SECOND,
-            traffic::WEB,
-            30_000,
-            2 * MILLISECOND,
-        );
+        traffic.syn_flood(START + minute * 60 * SECOND, traffic::WEB, 30_000, 2 * MILLISECOND);
         for packet in traffic.into_packets() {
             let record = capture::pcap_record(&packet, Order::Little, capture::Fraction::Nano);
             std::io::Write::write_all(&mut file, &record).unwrap();
@@ -175,11 +136,7 @@ fn throughput() {
         peak()
     );
     let time = cpu_seconds();
-    let options = AnalyzeOptions {
-        files: vec![path],
-        json: true,
-        ..AnalyzeOptions::default()
-    };
+    let options = AnalyzeOptions { files: vec![path], json: true, ..AnalyzeOptions::default() };
     let summary = analyze(&options, &Config::default()).unwrap();
     let took = cpu_seconds() - time;
     eprintln!(
@@ -200,9 +157,5 @@ fn cpu_seconds() -> f64 {
 /// Peak of resident memory, as the kernel words it.
 fn peak() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    status
-        .lines()
-        .find(|line| line.starts_with("VmHWM"))
-        .unwrap_or("unknown")
-        .to_owned()
+    status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("unknown").to_owned()
 }

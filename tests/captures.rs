@@ -14,10 +14,8 @@ use sensor_ebpf::counter::Totals;
 
 #[test]
 fn every_capture_is_accounted_for() {
-    let folder = std::env::var_os("VESPER_DATA").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
-        PathBuf::from,
-    );
+    let folder = std::env::var_os("VESPER_DATA")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"), PathBuf::from);
     if !folder.is_dir() {
         eprintln!(
             "SKIPPED: no capture data at {}; set VESPER_DATA to a folder of captures",
@@ -39,10 +37,7 @@ fn every_capture_is_accounted_for() {
             None => refused += 1,
         }
     }
-    eprintln!(
-        "{} files, {packets} packets, {damaged} damaged, {refused} no captures",
-        captures.len()
-    );
+    eprintln!("{} files, {packets} packets, {damaged} damaged, {refused} no captures", captures.len());
     assert!(packets > 0, "no packets under {}", folder.display());
 }
 
@@ -50,23 +45,13 @@ fn every_capture_is_accounted_for() {
 fn collect(folder: &Path, unpacked: &Path, captures: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if path.is_dir() {
             collect(&path, unpacked, captures);
         } else if name.ends_with(".tar.gz") {
             let into = unpacked.join(&name);
             std::fs::create_dir(&into).unwrap();
-            let done = Command::new("tar")
-                .arg("-xzf")
-                .arg(&path)
-                .arg("-C")
-                .arg(&into)
-                .status()
-                .unwrap();
+            let done = Command::new("tar").arg("-xzf").arg(&path).arg("-C").arg(&into).status().unwrap();
             assert!(done.success(), "tar cannot unpack {}", path.display());
             collect(&into, unpacked, captures);
         } else if !name.contains(".csv") && !name.ends_with(".md") {
@@ -90,11 +75,7 @@ fn check(path: &Path) -> Option<(u64, bool)> {
         match event {
             Event::Samples(some) => samples += some.len() as u64,
             Event::Tick(tick) => {
-                drained += tick
-                    .deltas
-                    .iter()
-                    .flat_map(|delta| delta.grown.packets)
-                    .sum::<u64>();
+                drained += tick.deltas.iter().flat_map(|delta| delta.grown.packets).sum::<u64>();
                 totals = tick.totals;
             }
         }
@@ -102,16 +83,8 @@ fn check(path: &Path) -> Option<(u64, bool)> {
     let summary = replay.summary();
     assert_eq!(summary.packets, totals.seen.packets, "{name}");
     assert_eq!(summary.bytes, totals.seen.bytes, "{name}");
-    assert_eq!(
-        totals.seen.packets,
-        totals.counted.packets + totals.not_counted_total().packets,
-        "{name}"
-    );
-    assert_eq!(
-        totals.counted.packets,
-        drained + totals.overflow_total().packets,
-        "{name}"
-    );
+    assert_eq!(totals.seen.packets, totals.counted.packets + totals.not_counted_total().packets, "{name}");
+    assert_eq!(totals.counted.packets, drained + totals.overflow_total().packets, "{name}");
     assert_eq!(totals.sampled, samples, "{name}");
     let counted = independent_count(path);
     assert_eq!(summary.packets, counted, "{name}: {:?}", summary.warnings);
@@ -129,18 +102,10 @@ fn independent_count(path: &Path) -> u64 {
     }
     let number = |at: usize, big: bool| {
         let four = bytes.get(at..at + 4)?.try_into().unwrap();
-        Some(if big {
-            u32::from_be_bytes(four)
-        } else {
-            u32::from_le_bytes(four)
-        } as usize)
+        Some(if big { u32::from_be_bytes(four) } else { u32::from_le_bytes(four) } as usize)
     };
     let pcapng = bytes.starts_with(&[0x0a, 0x0d, 0x0d, 0x0a]);
-    let mut big = if pcapng {
-        bytes.get(8) == Some(&0x1a)
-    } else {
-        bytes[0] == 0xa1
-    };
+    let mut big = if pcapng { bytes.get(8) == Some(&0x1a) } else { bytes[0] == 0xa1 };
     let record = if bytes[..4] == [0xa1, 0xb2, 0xcd, 0x34] || bytes[..4] == [0x34, 0xcd, 0xb2, 0xa1] {
         24
     } else {

@@ -16,11 +16,7 @@ const FLOWS: u64 = 10_000;
 #[test]
 #[ignore = "needs root: cargo xtask test"]
 fn every_packet_is_counted_native_mirror() {
-    full_speed(
-        "every_packet_is_counted_native_mirror",
-        Mode::Mirror,
-        XdpMode::Native,
-    );
+    full_speed("every_packet_is_counted_native_mirror", Mode::Mirror, XdpMode::Native);
 }
 
 #[test]
@@ -32,21 +28,13 @@ fn every_packet_is_counted_native_host() {
 #[test]
 #[ignore = "needs root: cargo xtask test"]
 fn every_packet_is_counted_generic_mirror() {
-    full_speed(
-        "every_packet_is_counted_generic_mirror",
-        Mode::Mirror,
-        XdpMode::Generic,
-    );
+    full_speed("every_packet_is_counted_generic_mirror", Mode::Mirror, XdpMode::Generic);
 }
 
 #[test]
 #[ignore = "needs root: cargo xtask test"]
 fn every_packet_is_counted_generic_host() {
-    full_speed(
-        "every_packet_is_counted_generic_host",
-        Mode::Host,
-        XdpMode::Generic,
-    );
+    full_speed("every_packet_is_counted_generic_host", Mode::Host, XdpMode::Generic);
 }
 
 /// Sends [`PACKETS`] of [`FLOWS`] flows and asks the ledger for every one of them.
@@ -55,11 +43,7 @@ fn full_speed(name: &str, mode: Mode, xdp: XdpMode) {
         return Namespace::new(name.trim_start_matches("every_packet_is_counted_")).run_test(name);
     }
     let nic = nic::find("rx0").unwrap();
-    let config = CaptureConfig {
-        mode,
-        xdp,
-        ..CaptureConfig::default()
-    };
+    let config = CaptureConfig { mode, xdp, ..CaptureConfig::default() };
     let (sender, events) = sync_channel(config.queue_batches as usize + TICK_ROOM);
     let live = Live::start(&config, &nic, sender).unwrap();
     let reader = thread::spawn(move || {
@@ -93,10 +77,7 @@ fn full_speed(name: &str, mode: Mode, xdp: XdpMode) {
     live.stop();
     let (ledger, worst, flows, ticks) = reader.join().unwrap();
     let totals = ledger.totals;
-    println!(
-        "{name}: {ticks} ticks, {flows} flows, sampled {}, {:?}",
-        totals.sampled, ledger.samples
-    );
+    println!("{name}: {ticks} ticks, {flows} flows, sampled {}, {:?}", totals.sampled, ledger.samples);
     assert_eq!(worst, Residue::default(), "residues while packets flew");
     let residue = ledger.residue_at_rest();
     assert_eq!((residue.wire, residue.wire_bytes), (0, 0), "{totals:?}");

@@ -67,15 +67,19 @@ fn a_port_scan_on_a_mirror_port_becomes_an_alert() {
     for (namespace, address) in [(&host, "10.9.0.2/24"), (&peer, "10.9.0.1/24")] {
         namespace.ip(&["addr", "add", address, "dev", "lan"]);
         namespace.ip(&["link", "set", "lan", "up"]);
-        namespace.command("ethtool").args(["-K", "lan", "tso", "off", "gso", "off", "gro", "off"]).output().unwrap();
+        namespace
+            .command("ethtool")
+            .args(["-K", "lan", "tso", "off", "gso", "off", "gro", "off"])
+            .output()
+            .unwrap();
     }
     host.ip(&["link", "set", "out", "up"]);
     sensor.ip(&["link", "set", "mon0", "up"]);
     host.tc(&["qdisc", "add", "dev", "lan", "clsact"]);
     for direction in ["ingress", "egress"] {
         host.tc(&[
-            "filter", "add", "dev", "lan", direction, "protocol", "all", "u32", "match", "u32", "0", "0", "action",
-            "mirred", "egress", "mirror", "dev", "out",
+            "filter", "add", "dev", "lan", direction, "protocol", "all", "u32", "match", "u32", "0", "0",
+            "action", "mirred", "egress", "mirror", "dev", "out",
         ]);
     }
 
@@ -171,7 +175,8 @@ impl Running {
 
     fn get(&self, namespace: &Namespace, path: &str) -> String {
         let url = format!("http://127.0.0.1:8888{path}");
-        let output = namespace.command("curl").args(["--silent", "--include", "--max-time", "5", &url]).output();
+        let output =
+            namespace.command("curl").args(["--silent", "--include", "--max-time", "5", &url]).output();
         String::from_utf8(output.unwrap().stdout).unwrap()
     }
 

@@ -26,23 +26,12 @@ struct Kernel {
 
 impl Kernel {
     fn new(entries: u32) -> Kernel {
-        Kernel {
-            program: Program::load(entries).unwrap(),
-            drain: Drain::new(Duration::from_secs(3600)),
-        }
+        Kernel { program: Program::load(entries).unwrap(), drain: Drain::new(Duration::from_secs(3600)) }
     }
 
     fn run(&mut self, frame: &[u8]) -> u32 {
-        let options = TestRunOptions {
-            data_in: Some(frame),
-            ..TestRunOptions::new()
-        };
-        self.program
-            .xdp()
-            .unwrap()
-            .test_run(options)
-            .unwrap()
-            .return_value
+        let options = TestRunOptions { data_in: Some(frame), ..TestRunOptions::new() };
+        self.program.xdp().unwrap().test_run(options).unwrap().return_value
     }
 
     fn totals(&self) -> Totals {
@@ -50,44 +39,20 @@ impl Kernel {
     }
 
     fn set(&mut self, mode: u32, first_packets: u32) {
-        let control = Control {
-            mode,
-            first_packets,
-            ..Control::default()
-        };
+        let control = Control { mode, first_packets, ..Control::default() };
         self.program.set_control(control).unwrap();
     }
 }
 
 /// Frames of every kind the parser knows, and some it does not.
 fn corpus() -> Vec<Vec<u8>> {
-    let four: (IpAddr, IpAddr) = (
-        Ipv4Addr::new(192, 0, 2, 7).into(),
-        Ipv4Addr::new(198, 51, 100, 9).into(),
-    );
-    let six: (IpAddr, IpAddr) = (
-        Ipv6Addr::LOCALHOST.into(),
-        "2001:db8::1:2".parse::<Ipv6Addr>().unwrap().into(),
-    );
-    let mut frames = vec![frames::arp(
-        Ipv4Addr::new(192, 0, 2, 7),
-        Ipv4Addr::new(192, 0, 2, 1),
-    )];
+    let four: (IpAddr, IpAddr) = (Ipv4Addr::new(192, 0, 2, 7).into(), Ipv4Addr::new(198, 51, 100, 9).into());
+    let six: (IpAddr, IpAddr) =
+        (Ipv6Addr::LOCALHOST.into(), "2001:db8::1:2".parse::<Ipv6Addr>().unwrap().into());
+    let mut frames = vec![frames::arp(Ipv4Addr::new(192, 0, 2, 7), Ipv4Addr::new(192, 0, 2, 1))];
     for (a, b) in [four, six, (four.1, four.0), (six.1, six.0)] {
-        for flags in [
-            flag::S,
-            flag::S | flag::A,
-            flag::P | flag::A,
-            flag::F | flag::A,
-            flag::R,
-            0xff,
-        ] {
-            let header = Tcp {
-                src: 40_000,
-                dst: 443,
-                flags,
-                ..Tcp::default()
-            };
+        for flags in [flag::S, flag::S | flag::A, flag::P | flag::A, flag::F | flag::A, flag::R, 0xff] {
+            let header = Tcp { src: 40_000, dst: 443, flags, ..Tcp::default() };
             frames.push(frames::tcp(a, b, header, b"payload"));
         }
         frames.push(frames::udp((a, 5353), (b, 53), b"query"));
@@ -101,18 +66,14 @@ fn corpus() -> Vec<Vec<u8>> {
     }
     // IPv4 with options, first and later fragments; the fragment field is behind the identification.
     let segment = frames::udp_datagram((four.0, 1), (four.1, 2), b"fragment");
-    let (IpAddr::V4(a), IpAddr::V4(b)) = four else {
-        unreachable!()
-    };
+    let (IpAddr::V4(a), IpAddr::V4(b)) = four else { unreachable!() };
     for options in [&[][..], &[1; 4], &[1; 40]] {
         for fragment in [0, 0x2000, 0x2001, 0x00b9, 0x4000] {
             let packet = frames::ipv4(a, b, proto::UDP, options, fragment, &segment);
             frames.push(frames::ethernet(ethertype::IPV4, &packet));
         }
     }
-    let (IpAddr::V6(a), IpAddr::V6(b)) = six else {
-        unreachable!()
-    };
+    let (IpAddr::V6(a), IpAddr::V6(b)) = six else { unreachable!() };
     let chains: [&[u8]; 8] = [
         &[0],
         &[0, 60, 43],
@@ -126,18 +87,11 @@ fn corpus() -> Vec<Vec<u8>> {
     for chain in chains {
         let headers: Vec<(u8, Vec<u8>)> = chain.iter().map(|&kind| (kind, vec![0; 6])).collect();
         let (next, payload) = frames::extension_headers(&headers, proto::UDP, &segment);
-        frames.push(frames::ethernet(
-            ethertype::IPV6,
-            &frames::ipv6(a, b, next, &payload),
-        ));
+        frames.push(frames::ethernet(ethertype::IPV6, &frames::ipv6(a, b, next, &payload)));
     }
     for inner in frames.clone() {
         frames.push(frames::tagged(ethertype::VLAN, 0x6123, &inner));
-        let doubly = frames::tagged(
-            ethertype::QINQ,
-            0x0fff,
-            &frames::tagged(ethertype::VLAN, 7, &inner),
-        );
+        let doubly = frames::tagged(ethertype::QINQ, 0x0fff, &frames::tagged(ethertype::VLAN, 7, &inner));
         frames.push(frames::tagged(ethertype::VLAN, 1, &doubly));
         frames.push(doubly);
     }
@@ -168,11 +122,7 @@ fn same_in_both(kernel: &mut Kernel, frame: &[u8]) {
             assert_eq!(deltas.len(), 1, "one flow grew: {frame:02x?}");
             assert_eq!(deltas[0].key, packet.key, "{frame:02x?}");
             let kernel = deltas[0].grown;
-            assert_eq!(
-                (kernel.packets, kernel.bytes),
-                (grown.packets, grown.bytes),
-                "{frame:02x?}"
-            );
+            assert_eq!((kernel.packets, kernel.bytes), (grown.packets, grown.bytes), "{frame:02x?}");
             assert_eq!(kernel.flags, grown.flags, "{frame:02x?}");
         }
         Err(reason) => {
@@ -194,13 +144,9 @@ fn kernel_and_user_space_parse_alike() {
         }
     }
     let seen = kernel.totals();
-    let missing: Vec<usize> = (0..REASONS - 1)
-        .filter(|&reason| seen.not_counted[reason].packets == 0)
-        .collect();
-    assert!(
-        missing.is_empty(),
-        "the corpus does not reach these reasons: {missing:?}"
-    );
+    let missing: Vec<usize> =
+        (0..REASONS - 1).filter(|&reason| seen.not_counted[reason].packets == 0).collect();
+    assert!(missing.is_empty(), "the corpus does not reach these reasons: {missing:?}");
 }
 
 #[test]
@@ -237,11 +183,7 @@ fn a_full_map_counts_what_it_has_no_room_for() {
         kernel.run(&frames::udp(source(index), target, b"x"));
     }
     let tick = kernel.drain.tick(&kernel.program, 0, 0).unwrap();
-    let drained: u64 = tick
-        .deltas
-        .iter()
-        .map(|delta| delta.grown.packets.iter().sum::<u64>())
-        .sum();
+    let drained: u64 = tick.deltas.iter().map(|delta| delta.grown.packets.iter().sum::<u64>()).sum();
     let totals = kernel.totals();
     assert_eq!(totals.counted.packets, 1500);
     assert!(totals.overflow_map_full.packets > 0);
@@ -260,11 +202,7 @@ fn the_control_map_decides_what_becomes_of_a_packet() {
         &[7; 1000],
     );
     let mut kernel = Kernel::new(1024);
-    assert_eq!(
-        (kernel.run(&frame), kernel.totals().sampled),
-        (PASS, 0),
-        "before user space is ready"
-    );
+    assert_eq!((kernel.run(&frame), kernel.totals().sampled), (PASS, 0), "before user space is ready");
 
     kernel.set(mode::MIRROR, 3);
     // The flow has one packet already: two more are samples, which no socket takes here.
@@ -278,9 +216,6 @@ fn the_control_map_decides_what_becomes_of_a_packet() {
     assert_eq!(kernel.totals().sampled, 3);
     let mut ring = kernel.program.take_samples().unwrap();
     let record = ring.next().expect("a copy of the sample");
-    assert_eq!(
-        record[8..16],
-        [(frame.len() as u32).to_ne_bytes(), 512u32.to_ne_bytes()].concat()
-    );
+    assert_eq!(record[8..16], [(frame.len() as u32).to_ne_bytes(), 512u32.to_ne_bytes()].concat());
     assert_eq!(record[16..], frame[..512]);
 }

@@ -119,12 +119,10 @@ impl Totals {
 
     /// All packets in no flow.
     pub fn not_counted_total(&self) -> Count {
-        self.not_counted
-            .iter()
-            .fold(Count::default(), |sum, count| Count {
-                packets: sum.packets + count.packets,
-                bytes: sum.bytes + count.bytes,
-            })
+        self.not_counted.iter().fold(Count::default(), |sum, count| Count {
+            packets: sum.packets + count.packets,
+            bytes: sum.bytes + count.bytes,
+        })
     }
 
     /// Packets counted, but in no map entry.

@@ -55,10 +55,8 @@ pub struct FlowKey {
     pub proto: u8,
 }
 
-const _: () = assert!(
-    size_of::<FlowKey>() == 40,
-    "a multiple of 4 without padding: the map hashes every byte"
-);
+const _: () =
+    assert!(size_of::<FlowKey>() == 40, "a multiple of 4 without padding: the map hashes every byte");
 
 impl FlowKey {
     /// The key of a packet from `src` to `dst`, and whether the packet goes from `b` to `a`.
@@ -70,22 +68,9 @@ impl FlowKey {
         proto: u8,
     ) -> (FlowKey, bool) {
         let reverse = greater(&src, src_port, &dst, dst_port);
-        let (addr_a, port_a, addr_b, port_b) = if reverse {
-            (dst, dst_port, src, src_port)
-        } else {
-            (src, src_port, dst, dst_port)
-        };
-        (
-            FlowKey {
-                addr_a,
-                addr_b,
-                port_a,
-                port_b,
-                vlan,
-                proto,
-            },
-            reverse,
-        )
+        let (addr_a, port_a, addr_b, port_b) =
+            if reverse { (dst, dst_port, src, src_port) } else { (src, src_port, dst, dst_port) };
+        (FlowKey { addr_a, addr_b, port_a, port_b, vlan, proto }, reverse)
     }
 
     /// Outer VLAN id, 0 when untagged.
@@ -124,10 +109,7 @@ fn greater(src: &[u8; 16], src_port: u16, dst: &[u8; 16], dst_port: u16) -> bool
 #[inline(always)]
 fn halves(address: &[u8; 16]) -> (u64, u64) {
     let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *address;
-    (
-        u64::from_be_bytes([a, b, c, d, e, f, g, h]),
-        u64::from_be_bytes([i, j, k, l, m, n, o, p]),
-    )
+    (u64::from_be_bytes([a, b, c, d, e, f, g, h]), u64::from_be_bytes([i, j, k, l, m, n, o, p]))
 }
 
 /// TCP flag counts of one direction, two to a word so that a packet costs one atomic add, rarely two.
@@ -191,18 +173,8 @@ impl FlowStats {
         self.packets[side] = 1;
         self.bytes = [0; 2];
         self.bytes[side] = bytes;
-        self.flags[1 - side] = FlagWords {
-            ack_psh: 0,
-            syn_fin: 0,
-            rst_urg: 0,
-            ece_cwr: 0,
-        };
-        self.flags[side] = FlagWords {
-            ack_psh,
-            syn_fin,
-            rst_urg,
-            ece_cwr,
-        };
+        self.flags[1 - side] = FlagWords { ack_psh: 0, syn_fin: 0, rst_urg: 0, ece_cwr: 0 };
+        self.flags[side] = FlagWords { ack_psh, syn_fin, rst_urg, ece_cwr };
         self.first = now;
         self.last = now;
         self.initiator = side as u64;

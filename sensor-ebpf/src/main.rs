@@ -1,11 +1,5 @@
 //! The XDP program: parse, account, steer. Everything that can be done later is done in user space.
-#![cfg_attr(
-    target_arch = "bpf",
-    no_std,
-    no_main,
-    feature(core_intrinsics),
-    allow(internal_features)
-)]
+#![cfg_attr(target_arch = "bpf", no_std, no_main, feature(core_intrinsics), allow(internal_features))]
 
 #[cfg(target_arch = "bpf")]
 mod kernel;

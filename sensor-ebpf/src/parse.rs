@@ -191,14 +191,7 @@ fn ipv6<F: Frame + ?Sized>(frame: &F, network: Network) -> Result<Transport, Rea
     if is_extension(proto) {
         return Err(Reason::Ipv6Chain);
     }
-    Ok(Transport {
-        src,
-        dst,
-        proto,
-        at,
-        later_fragment: false,
-        vlan: network.vlan,
-    })
+    Ok(Transport { src, dst, proto, at, later_fragment: false, vlan: network.vlan })
 }
 
 #[inline(always)]
@@ -215,14 +208,7 @@ fn is_extension(next: u8) -> bool {
 
 #[inline(always)]
 fn transport_layer<F: Frame + ?Sized>(frame: &F, transport: Transport) -> Result<Packet, Reason> {
-    let Transport {
-        src,
-        dst,
-        proto,
-        at,
-        later_fragment,
-        vlan,
-    } = transport;
+    let Transport { src, dst, proto, at, later_fragment, vlan } = transport;
     let mut ports = (0, 0);
     let mut tcp_flags = 0;
     let mut header_len = 0;
@@ -254,13 +240,7 @@ fn transport_layer<F: Frame + ?Sized>(frame: &F, transport: Transport) -> Result
         }
     }
     let (key, reverse) = FlowKey::canonical((src, ports.0), (dst, ports.1), vlan, proto);
-    Ok(Packet {
-        key,
-        reverse,
-        tcp_flags,
-        payload_at: (at + header_len) as u16,
-        later_fragment,
-    })
+    Ok(Packet { key, reverse, tcp_flags, payload_at: (at + header_len) as u16, later_fragment })
 }
 
 /// Type and reply type where ICMP pairs requests with replies, so that both directions share a key; else

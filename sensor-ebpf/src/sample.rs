@@ -64,10 +64,7 @@ pub struct SampleMeta {
     pub captured_len: u32,
 }
 
-const _: () = assert!(
-    size_of::<SampleMeta>() == 16,
-    "metadata must be a multiple of 4 and at most 32 bytes"
-);
+const _: () = assert!(size_of::<SampleMeta>() == 16, "metadata must be a multiple of 4 and at most 32 bytes");
 
 /// Bytes of a frame that `host` mode copies, a power of two.
 pub const HOST_SNAP: usize = 512;

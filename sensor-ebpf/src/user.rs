@@ -1,8 +1,5 @@
 //! Marks the map layouts as plain data for aya.
-#![expect(
-    unsafe_code,
-    reason = "aya reads map values as bytes and asks for this promise"
-)]
+#![expect(unsafe_code, reason = "aya reads map values as bytes and asks for this promise")]
 
 use crate::{control::Control, counter::Totals, flow::FlowKey, flow::FlowStats, sample::Sampler};
 

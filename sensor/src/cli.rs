@@ -17,12 +17,7 @@ pub const EXIT_CONFIG: u8 = 78;
 
 /// Counts every packet, learns what is normal on this network, and says what is not.
 #[derive(Debug, Parser)]
-#[command(
-    name = "vesper",
-    version,
-    propagate_version = true,
-    arg_required_else_help = true
-)]
+#[command(name = "vesper", version, propagate_version = true, arg_required_else_help = true)]
 #[command(after_help = "Exit codes: 0 done, 1 failed, 2 usage, 78 bad configuration.\n\
     Not sure where to start? `vesper check --interface IF` says what is missing and how to get it.")]
 pub struct Cli {
@@ -73,10 +68,7 @@ impl AnalyzeArgs {
 impl ConfigArgs {
     /// What the command line sets.
     pub fn overrides(&self) -> Overrides {
-        Overrides {
-            interface: self.interface.clone(),
-            mode: self.mode,
-        }
+        Overrides { interface: self.interface.clone(), mode: self.mode }
     }
 }
 

@@ -116,11 +116,7 @@ impl Ledger {
             self.sampled_next = (tick.time, tick.totals.sampled);
         }
         let (parsed, not_in_flow) = (self.samples.parsed, self.samples.shed_not_in_flow);
-        self.samples = SampleBins {
-            parsed,
-            shed_not_in_flow: not_in_flow,
-            ..tick.samples
-        };
+        self.samples = SampleBins { parsed, shed_not_in_flow: not_in_flow, ..tick.samples };
         self.totals_before = std::mem::replace(&mut self.totals, tick.totals);
         for delta in &tick.deltas {
             self.drained_packets += delta.grown.packets.iter().sum::<u64>();
@@ -153,16 +149,8 @@ impl Ledger {
             + samples.lost_invalid_descs;
         let (scoring, alerts) = (&self.scoring, &self.alerts);
         Residue {
-            wire: outside(
-                now.counted.packets + not_counted.packets,
-                before.seen.packets,
-                now.seen.packets,
-            ),
-            wire_bytes: outside(
-                now.counted.bytes + not_counted.bytes,
-                before.seen.bytes,
-                now.seen.bytes,
-            ),
+            wire: outside(now.counted.packets + not_counted.packets, before.seen.packets, now.seen.packets),
+            wire_bytes: outside(now.counted.bytes + not_counted.bytes, before.seen.bytes, now.seen.bytes),
             flows: outside(
                 self.drained_packets,
                 before.counted.packets.saturating_sub(overflow.packets),

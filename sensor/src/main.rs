@@ -24,11 +24,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::from(EXIT_DONE),
         Err(error) => {
             eprintln!("vesper: {error:#}");
-            ExitCode::from(if error.is::<ConfigError>() {
-                EXIT_CONFIG
-            } else {
-                EXIT_FAILED
-            })
+            ExitCode::from(if error.is::<ConfigError>() { EXIT_CONFIG } else { EXIT_FAILED })
         }
     }
 }

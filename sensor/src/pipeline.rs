@@ -44,14 +44,9 @@ impl Pipeline {
         let (sender, events) = sync_channel(config.capture.queue_batches as usize + TICK_ROOM);
         let live = Live::start(&config.capture, nic, sender)?;
         let watcher = Watcher::new(analysis, sinks, &live, config, shared.clone());
-        let analysis = thread::Builder::new()
-            .name("analysis".to_owned())
-            .spawn(move || watcher.run(&events))?;
-        Ok(Pipeline {
-            live,
-            analysis,
-            shared,
-        })
+        let analysis =
+            thread::Builder::new().name("analysis".to_owned()).spawn(move || watcher.run(&events))?;
+        Ok(Pipeline { live, analysis, shared })
     }
 
     /// What a person wants to know about the start.
@@ -124,10 +119,7 @@ impl Watcher {
             score_errors: 0,
             flow_limit: config.flow.max_flows as u64,
             at_rest: false,
-            published: Reading {
-                time: live.clock.now(),
-                ..Reading::default()
-            },
+            published: Reading { time: live.clock.now(), ..Reading::default() },
         }
     }
 
@@ -182,12 +174,7 @@ impl Watcher {
         for notice in &output.notices {
             tracing::info!("{notice}");
         }
-        let newest = output
-            .scores
-            .iter()
-            .map(|window| window.last)
-            .max()
-            .unwrap_or(now);
+        let newest = output.scores.iter().map(|window| window.last).max().unwrap_or(now);
         for alert in &output.alerts {
             self.latency_alert.record(now.saturating_sub(newest));
             self.raise(alert);
@@ -199,12 +186,7 @@ impl Watcher {
 
     fn raise(&mut self, alert: &Alert) {
         *self.threats.entry(alert.threat_type).or_default() += 1;
-        tracing::warn!(
-            id = alert.threat_id,
-            "{:?} alert: {}",
-            alert.severity,
-            alert.details.narrative
-        );
+        tracing::warn!(id = alert.threat_id, "{:?} alert: {}", alert.severity, alert.details.narrative);
         self.sinks.send(alert);
     }
 
@@ -231,17 +213,10 @@ impl Watcher {
             last_packet_age: (self.last_packet != 0).then(|| now.saturating_sub(self.last_packet)),
             ..self.capture.clone()
         };
-        let residue = if self.at_rest {
-            self.ledger.residue_at_rest()
-        } else {
-            self.ledger.residue()
-        };
+        let residue = if self.at_rest { self.ledger.residue_at_rest() } else { self.ledger.residue() };
         let mut warnings = Vec::new();
         if self.score_errors > 0 {
-            warnings.push(format!(
-                "{} windows could not be scored: see the log",
-                self.score_errors
-            ));
+            warnings.push(format!("{} windows could not be scored: see the log", self.score_errors));
         }
         self.shared.publish(Status {
             time: now,
@@ -292,41 +267,24 @@ impl Reading {
 /// The model's state as the control plane shows it.
 pub fn score_status(state: ScoreState) -> ScoreStatus {
     let part = |have: f64, needed: f64| {
-        if needed > 0.0 {
-            (have / needed).min(1.0)
-        } else {
-            1.0
-        }
+        if needed > 0.0 { (have / needed).min(1.0) } else { 1.0 }
     };
     let slower = |rows: u64, needed_rows: u64, seconds: f64, needed_seconds: f64| {
         part(rows as f64, needed_rows as f64).min(part(seconds, needed_seconds))
     };
     match state {
         // Two halves of the way.
-        ScoreState::Warming {
-            rows,
-            needed_rows,
-            seconds,
-            needed_seconds,
-        } => ScoreStatus {
+        ScoreState::Warming { rows, needed_rows, seconds, needed_seconds } => ScoreStatus {
             state: ModelState::Warming,
             progress: slower(rows, needed_rows, seconds, needed_seconds) / 2.0,
             ..ScoreStatus::default()
         },
-        ScoreState::Calibrating {
-            rows,
-            needed_rows,
-            seconds,
-            needed_seconds,
-        } => ScoreStatus {
+        ScoreState::Calibrating { rows, needed_rows, seconds, needed_seconds } => ScoreStatus {
             state: ModelState::Calibrating,
             progress: 0.5 + slower(rows, needed_rows, seconds, needed_seconds) / 2.0,
             ..ScoreStatus::default()
         },
-        ScoreState::Active {
-            threshold,
-            host_threshold,
-        } => ScoreStatus {
+        ScoreState::Active { threshold, host_threshold } => ScoreStatus {
             state: ModelState::Active,
             progress: 1.0,
             threshold_flow: threshold,

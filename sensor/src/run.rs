@@ -12,11 +12,8 @@ use sensor::{api, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 
 pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
-    let loaded = config::load(
-        arguments.config.config.as_deref(),
-        std::env::vars(),
-        &arguments.config.overrides(),
-    )?;
+    let loaded =
+        config::load(arguments.config.config.as_deref(), std::env::vars(), &arguments.config.overrides())?;
     let config = loaded.config;
     telemetry::init(&config.telemetry);
     for warning in &loaded.warnings {
@@ -44,9 +41,7 @@ pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
                 _ = interrupt.recv() => {}
             }
         };
-        api::serve(listener, shared, asked)
-            .await
-            .context("serving the API")
+        api::serve(listener, shared, asked).await.context("serving the API")
     });
     tracing::info!("stopping: detaching, then analysing and delivering what is left");
     let status = pipeline.stop();
@@ -82,10 +77,7 @@ fn announce(config: &Config, pipeline: &Pipeline) {
 fn summarise(status: &Status, json: bool) -> anyhow::Result<()> {
     let summary = Summary::from(status);
     if json {
-        println!(
-            "{}",
-            serde_json::to_string(&summary).context("writing the summary")?
-        );
+        println!("{}", serde_json::to_string(&summary).context("writing the summary")?);
     }
     let left: Vec<String> = summary
         .residue
@@ -103,10 +95,7 @@ fn summarise(status: &Status, json: bool) -> anyhow::Result<()> {
         if left.is_empty() {
             "every packet, sample, row and alert is accounted for".to_owned()
         } else {
-            format!(
-                "NOT accounted for: {}; this is a fault of the sensor, please report it",
-                left.join(", ")
-            )
+            format!("NOT accounted for: {}; this is a fault of the sensor, please report it", left.join(", "))
         }
     );
     Ok(())

@@ -30,10 +30,7 @@ pub enum Format {
 
 impl Default for TelemetryConfig {
     fn default() -> Self {
-        TelemetryConfig {
-            level: "info".to_owned(),
-            format: Format::Auto,
-        }
+        TelemetryConfig { level: "info".to_owned(), format: Format::Auto }
     }
 }
 
@@ -60,10 +57,8 @@ pub fn init(config: &TelemetryConfig) {
         None => (EnvFilter::new(&config.level), None),
     };
     let terminal = std::io::stderr().is_terminal();
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(terminal);
+    let lines =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal);
     // Without a subscriber nothing is logged; with two the first one stays. Neither is a reason to stop.
     let _second_call = match config.format {
         Format::Json => lines.json().flatten_event(true).try_init(),
@@ -80,13 +75,7 @@ pub fn printable(text: &str, limit: usize) -> String {
     let mut shown: String = text
         .chars()
         .take(limit)
-        .map(|c| {
-            if is_hostile(c) {
-                char::REPLACEMENT_CHARACTER
-            } else {
-                c
-            }
-        })
+        .map(|c| if is_hostile(c) { char::REPLACEMENT_CHARACTER } else { c })
         .collect();
     if text.chars().nth(limit).is_some() {
         shown.push('…');
@@ -119,13 +108,7 @@ mod tests {
 
     #[test]
     fn levels() {
-        let with = |level: &str| {
-            TelemetryConfig {
-                level: level.to_owned(),
-                ..Default::default()
-            }
-            .problems()
-        };
+        let with = |level: &str| TelemetryConfig { level: level.to_owned(), ..Default::default() }.problems();
         assert!(with("info").is_empty() && with("warn,sensor=debug").is_empty());
         assert!(with("sensor=loud")[0].contains("use error, warn"));
     }

@@ -104,11 +104,8 @@ pub fn icmp(src: IpAddr, dst: IpAddr, kind: u8, code: u8, payload: &[u8]) -> Vec
     let protocol = if src.is_ipv4() { proto::ICMP } else { proto::ICMPV6 };
     let mut message = vec![kind, code, 0, 0, 0, 1, 0, 1];
     message.extend(payload);
-    let sum = if src.is_ipv4() {
-        checksum(&[&message])
-    } else {
-        transport_checksum(src, dst, protocol, &message)
-    };
+    let sum =
+        if src.is_ipv4() { checksum(&[&message]) } else { transport_checksum(src, dst, protocol, &message) };
     message[2..4].copy_from_slice(&sum.to_be_bytes());
     ip(src, dst, protocol, &message)
 }
@@ -252,9 +249,7 @@ pub fn checksum(parts: &[&[u8]]) -> u16 {
 /// CRC-32C (RFC 9260, appendix A), bit by bit: tests do not need speed here.
 fn crc32c(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |crc, &byte| {
-        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
-            (crc >> 1) ^ (0x82f6_3b78 * (crc & 1))
-        })
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0x82f6_3b78 * (crc & 1)))
     })
 }
 
@@ -265,10 +260,7 @@ mod tests {
     #[test]
     fn checksums_are_right() {
         // RFC 1071, section 3, and the check value of CRC-32C.
-        assert_eq!(
-            checksum(&[&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]]),
-            !0xddf2
-        );
+        assert_eq!(checksum(&[&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]]), !0xddf2);
         assert_eq!(crc32c(b"123456789"), 0xe306_9283);
         let (a, b) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
         let frame = udp((a, 1000), (b, 53), b"odd");

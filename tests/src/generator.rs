@@ -19,32 +19,19 @@ impl Generator {
     /// Will send from `interface`, walking through `flows` source addresses and ports.
     pub fn new(interface: &str, flows: u64) -> Generator {
         let mut ebpf = Ebpf::load(OBJECT).expect("the generator loads");
-        let program: &mut Xdp = ebpf
-            .program_mut("generate")
-            .expect("program")
-            .try_into()
-            .expect("XDP");
+        let program: &mut Xdp = ebpf.program_mut("generate").expect("program").try_into().expect("XDP");
         program.load().expect("the kernel accepts the generator");
         let mut state: Array<_, [u64; 2]> =
             Array::try_from(ebpf.map_mut("STATE").expect("map STATE")).expect("an array");
         state.set(0, [flows, 0], 0).expect("state set");
         let path = format!("/sys/class/net/{interface}/ifindex");
-        let ifindex = std::fs::read_to_string(path)
-            .expect("interface")
-            .trim()
-            .parse()
-            .expect("number");
+        let ifindex = std::fs::read_to_string(path).expect("interface").trim().parse().expect("number");
         Generator { ebpf, ifindex }
     }
 
     /// Sends `count` copies of `frame`, an IPv4 packet on untagged Ethernet.
     pub fn send(&mut self, frame: &[u8], count: u32) {
-        let program: &mut Xdp = self
-            .ebpf
-            .program_mut("generate")
-            .expect("program")
-            .try_into()
-            .expect("XDP");
+        let program: &mut Xdp = self.ebpf.program_mut("generate").expect("program").try_into().expect("XDP");
         // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
         let context: Vec<u8> = [0, frame.len() as u32, 0, self.ifindex, 0, 0]
             .iter()

@@ -10,9 +10,7 @@ pub struct Namespace {
 impl Namespace {
     /// Makes the namespace. Panics with the command that failed: a test cannot go on without it.
     pub fn new(purpose: &str) -> Namespace {
-        let namespace = Namespace {
-            name: format!("vesper-test-{}-{purpose}", std::process::id()),
-        };
+        let namespace = Namespace { name: format!("vesper-test-{}-{purpose}", std::process::id()) };
         run("ip", &["netns", "add", &namespace.name]);
         namespace.ip(&["link", "set", "lo", "up"]);
         namespace.ip(&["link", "add", "tx0", "type", "veth", "peer", "name", "rx0"]);
@@ -22,19 +20,7 @@ impl Namespace {
             namespace.ip(&["link", "set", end, "up"]);
         }
         // Live frames into a veth arrive only where its peer polls (NAPI): with native XDP it does, else GRO makes it.
-        run(
-            "ip",
-            &[
-                "netns",
-                "exec",
-                &namespace.name,
-                "ethtool",
-                "-K",
-                "rx0",
-                "gro",
-                "on",
-            ],
-        );
+        run("ip", &["netns", "exec", &namespace.name, "ethtool", "-K", "rx0", "gro", "on"]);
         namespace
     }
 
@@ -56,9 +42,7 @@ impl Namespace {
     /// A command that will run inside, with the namespace's own `/sys`.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new("ip");
-        command
-            .args(["netns", "exec", &self.name, program])
-            .stdin(Stdio::null());
+        command.args(["netns", "exec", &self.name, program]).stdin(Stdio::null());
         command
     }
 
@@ -90,10 +74,7 @@ impl Drop for Namespace {
 }
 
 fn run(program: &str, arguments: &[&str]) {
-    let output = Command::new(program)
-        .args(arguments)
-        .output()
-        .expect("iproute2 is installed");
+    let output = Command::new(program).args(arguments).output().expect("iproute2 is installed");
     assert!(
         output.status.success(),
         "{program} {}: {}",

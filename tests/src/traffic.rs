@@ -47,11 +47,7 @@ pub struct Traffic {
 impl Traffic {
     /// Nothing yet.
     pub fn new(seed: u64) -> Traffic {
-        Traffic {
-            random: seed,
-            port: 32_768,
-            packets: Vec::new(),
-        }
+        Traffic { random: seed, port: 32_768, packets: Vec::new() }
     }
 
     /// All packets so far, in order of time.
@@ -93,26 +89,10 @@ impl Traffic {
         let from = self.next_port();
         for port in 1..=ports {
             let now = start + u64::from(port) * gap;
-            let syn = Tcp {
-                src: from,
-                dst: port,
-                flags: flag::SYN,
-                seq: 1,
-                ack: 0,
-            };
-            let answer = if port % 64 == 22 {
-                flag::SYN | flag::ACK
-            } else {
-                flag::RST | flag::ACK
-            };
+            let syn = Tcp { src: from, dst: port, flags: flag::SYN, seq: 1, ack: 0 };
+            let answer = if port % 64 == 22 { flag::SYN | flag::ACK } else { flag::RST | flag::ACK };
             self.add(now, frames::tcp(attacker, victim, syn, &[]));
-            let answer = Tcp {
-                src: port,
-                dst: from,
-                flags: answer,
-                seq: 0,
-                ack: 2,
-            };
+            let answer = Tcp { src: port, dst: from, flags: answer, seq: 0, ack: 2 };
             self.add(now + MILLISECOND / 5, frames::tcp(victim, attacker, answer, &[]));
         }
     }
@@ -129,10 +109,7 @@ impl Traffic {
                 seq: (random >> 20) as u32,
                 ack: 0,
             };
-            self.add(
-                start + u64::from(number) * gap,
-                frames::tcp(source, victim.0, syn, &[]),
-            );
+            self.add(start + u64::from(number) * gap, frames::tcp(source, victim.0, syn, &[]));
         }
     }
 
@@ -178,23 +155,9 @@ impl Traffic {
         now += trip;
         self.segment(now, from, to, flag::FIN | flag::ACK, (sent, received), 0);
         now += trip;
-        self.segment(
-            now,
-            to,
-            from,
-            flag::FIN | flag::ACK,
-            (received, sent.wrapping_add(1)),
-            0,
-        );
+        self.segment(now, to, from, flag::FIN | flag::ACK, (received, sent.wrapping_add(1)), 0);
         now += trip;
-        self.segment(
-            now,
-            from,
-            to,
-            flag::ACK,
-            (sent.wrapping_add(1), received.wrapping_add(1)),
-            0,
-        );
+        self.segment(now, from, to, flag::ACK, (sent.wrapping_add(1), received.wrapping_add(1)), 0);
         now
     }
 
@@ -234,13 +197,7 @@ impl Traffic {
         (seq, ack): (u32, u32),
         len: u32,
     ) {
-        let header = Tcp {
-            src: from.1,
-            dst: to.1,
-            flags,
-            seq,
-            ack,
-        };
+        let header = Tcp { src: from.1, dst: to.1, flags, seq, ack };
         self.add(time, frames::tcp(from.0, to.0, header, &vec![0x5a; len as usize]));
     }
 
@@ -249,17 +206,15 @@ impl Traffic {
         self.add(start, frames::udp(from, RESOLVER, &[0x11; 33]));
         self.add(start + MILLISECOND, frames::udp(RESOLVER, from, &[0x11; 90]));
         let pages = 1 + self.below(3);
-        let exchanges: Vec<_> = (0..pages)
-            .map(|_| (200 + self.below(600) as u32, 2_000 + self.below(30_000) as u32))
-            .collect();
+        let exchanges: Vec<_> =
+            (0..pages).map(|_| (200 + self.below(600) as u32, 2_000 + self.below(30_000) as u32)).collect();
         let from = (host, self.next_port());
         self.connection(start + 2 * MILLISECOND, from, WEB, &exchanges)
     }
 
     fn login(&mut self, start: u64, host: IpAddr) {
-        let exchanges: Vec<_> = (0..20)
-            .map(|_| (36 + self.below(60) as u32, 36 + self.below(400) as u32))
-            .collect();
+        let exchanges: Vec<_> =
+            (0..20).map(|_| (36 + self.below(60) as u32, 36 + self.below(400) as u32)).collect();
         let from = (host, self.next_port());
         self.connection(start, from, SSH, &exchanges);
     }
@@ -279,10 +234,7 @@ impl Traffic {
         for number in 0..4 {
             let now = start + number * SECOND;
             self.add(now, frames::icmp(host, RESOLVER.0, 8, 0, &[0x61; 56]));
-            self.add(
-                now + MILLISECOND / 2,
-                frames::icmp(RESOLVER.0, host, 0, 0, &[0x61; 56]),
-            );
+            self.add(now + MILLISECOND / 2, frames::icmp(RESOLVER.0, host, 0, 0, &[0x61; 56]));
         }
     }
 
@@ -298,11 +250,7 @@ impl Traffic {
 
     /// Ephemeral ports in turn.
     fn next_port(&mut self) -> u16 {
-        self.port = if self.port == 60_999 {
-            32_768
-        } else {
-            self.port + 1
-        };
+        self.port = if self.port == 60_999 { 32_768 } else { self.port + 1 };
         self.port
     }
 

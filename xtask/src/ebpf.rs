@@ -39,11 +39,7 @@ pub fn command(args: &[&str]) -> Result<()> {
     };
     setup::for_ebpf()?;
     let built = build()?;
-    if check_only {
-        compare(&built)
-    } else {
-        install(&built)
-    }
+    if check_only { compare(&built) } else { install(&built) }
 }
 
 /// Builds the object from source; says where it is. The toolchain must be there.
@@ -53,16 +49,7 @@ pub fn build() -> Result<PathBuf> {
     let mut cargo = Command::new("rustup");
     cargo
         .current_dir(program::root())
-        .args([
-            "run",
-            tools.name,
-            "cargo",
-            "rustc",
-            "--quiet",
-            "-Zbuild-std=core",
-            "--target",
-            TARGET,
-        ])
+        .args(["run", tools.name, "cargo", "rustc", "--quiet", "-Zbuild-std=core", "--target", TARGET])
         .args(["--release", "--package", "sensor-ebpf", "--bin", "sensor-xdp"])
         .args(["--", "-Clinker=bpf-linker", "-Cpanic=abort"])
         .env("CARGO_TARGET_DIR", &target_dir)
@@ -72,54 +59,30 @@ pub fn build() -> Result<PathBuf> {
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "3")
         // Debian's compiler is a stable one; nightly does not mind.
         .env("RUSTC_BOOTSTRAP", "1");
-    for variable in [
-        "CARGO",
-        "RUSTC",
-        "RUSTFLAGS",
-        "CARGO_ENCODED_RUSTFLAGS",
-        "RUSTUP_TOOLCHAIN",
-    ] {
+    for variable in ["CARGO", "RUSTC", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTUP_TOOLCHAIN"] {
         cargo.env_remove(variable);
     }
-    announced(
-        &format!("building the XDP program with {}", tools.versions),
-        || program::run(&mut cargo),
-    )?;
+    announced(&format!("building the XDP program with {}", tools.versions), || program::run(&mut cargo))?;
     Ok(target_dir.join(TARGET).join("release/sensor-xdp"))
 }
 
 fn install(built: &Path) -> Result<()> {
     let bytes = fs::read(built).with_context(|| format!("read {}", built.display()))?;
-    let tools = setup::toolchain()
-        .context("the toolchain for eBPF went away")?
-        .versions;
-    let record = Record {
-        object: hex(&Sha256::digest(&bytes)),
-        sources: sources_hash()?,
-        tools,
-    };
+    let tools = setup::toolchain().context("the toolchain for eBPF went away")?.versions;
+    let record = Record { object: hex(&Sha256::digest(&bytes)), sources: sources_hash()?, tools };
     let same = fs::read(program::root().join(OBJECT)).is_ok_and(|old| old == bytes);
     write(OBJECT, &bytes)?;
     write(RECORD, record.to_text().as_bytes())?;
-    println!(
-        "{OBJECT}: {} bytes, {}",
-        bytes.len(),
-        if same { "same as before" } else { "new" }
-    );
+    println!("{OBJECT}: {} bytes, {}", bytes.len(), if same { "same as before" } else { "new" });
     Ok(())
 }
 
 /// Whether the object just built is the committed one, as far as the same tools built both.
 pub fn compare(built: &Path) -> Result<()> {
     let committed = Record::read()?;
-    let here = setup::toolchain()
-        .context("the toolchain for eBPF went away")?
-        .versions;
+    let here = setup::toolchain().context("the toolchain for eBPF went away")?.versions;
     if committed.tools != here {
-        println!(
-            "not compared byte by byte: the committed object was built with {}",
-            committed.tools
-        );
+        println!("not compared byte by byte: the committed object was built with {}", committed.tools);
         return Ok(());
     }
     let built = hex(&Sha256::digest(fs::read(built)?));
@@ -136,14 +99,9 @@ pub fn compare(built: &Path) -> Result<()> {
 /// Whether object, record and sources agree; needs no toolchain.
 pub fn verify_committed() -> Result<()> {
     let record = Record::read()?;
-    let object = hex(&Sha256::digest(
-        fs::read(program::root().join(OBJECT)).context(OBJECT)?,
-    ));
+    let object = hex(&Sha256::digest(fs::read(program::root().join(OBJECT)).context(OBJECT)?));
     if object != record.object {
-        bail!(
-            "{OBJECT} has hash {object}, {RECORD} says {}: run `cargo xtask ebpf`",
-            record.object
-        );
+        bail!("{OBJECT} has hash {object}, {RECORD} says {}: run `cargo xtask ebpf`", record.object);
     }
     let sources = sources_hash()?;
     if sources != record.sources {
@@ -183,11 +141,7 @@ fn kernel_crates(lock: &str) -> String {
 }
 
 fn collect(root: &Path, folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    for entry in root
-        .join(folder)
-        .read_dir()
-        .with_context(|| format!("read {}", folder.display()))?
-    {
+    for entry in root.join(folder).read_dir().with_context(|| format!("read {}", folder.display()))? {
         let entry = entry?;
         let path = folder.join(entry.file_name());
         if entry.file_type()?.is_dir() {
@@ -220,24 +174,13 @@ impl Record {
                 .find_map(|line| line.strip_suffix(name))
                 .map(|value| value.trim_matches(['#', ' ']).to_owned())
         };
-        let tools = text
-            .lines()
-            .find_map(|line| line.strip_prefix("# built with "))?
-            .to_owned();
-        Some(Record {
-            object: value("sensor-xdp.o")?,
-            sources: value("sources")?,
-            tools,
-        })
+        let tools = text.lines().find_map(|line| line.strip_prefix("# built with "))?.to_owned();
+        Some(Record { object: value("sensor-xdp.o")?, sources: value("sources")?, tools })
     }
 
     /// The first line is such that `sha256sum --check` understands it.
     fn to_text(&self) -> String {
-        let Record {
-            object,
-            sources,
-            tools,
-        } = self;
+        let Record { object, sources, tools } = self;
         format!("{object}  sensor-xdp.o\n# built with {tools}\n# {sources}  sources\n")
     }
 }

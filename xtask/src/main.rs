@@ -1,9 +1,6 @@
 //! `cargo xtask`: what cargo alone cannot do. No product code lives here, and nothing here is needed to run
 //! the product.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "a tool for people: it measures how long things take"
-)]
+#![allow(clippy::disallowed_methods, reason = "a tool for people: it measures how long things take")]
 
 mod demo;
 mod ebpf;
@@ -93,11 +90,7 @@ impl std::error::Error for Reported {}
 
 /// An error about arguments that a command does not understand.
 fn misused(command: &str, args: &[&str]) -> anyhow::Error {
-    Usage(format!(
-        "cargo xtask {command} does not understand `{}`",
-        args.join(" ")
-    ))
-    .into()
+    Usage(format!("cargo xtask {command} does not understand `{}`", args.join(" "))).into()
 }
 
 fn usage(words: &[&str]) -> ExitCode {

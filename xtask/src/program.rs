@@ -11,20 +11,13 @@ use anyhow::{Context, Result, bail};
 
 /// The root of the workspace.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .ancestors()
-        .nth(1)
-        .map(Path::to_path_buf)
-        .unwrap_or_default()
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(1).map(Path::to_path_buf).unwrap_or_default()
 }
 
 /// The cargo that runs us, in the workspace root. Without what `cargo run` set for this crate.
 pub fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command
-        .current_dir(root())
-        .stdin(Stdio::null())
-        .env_remove("CARGO_MANIFEST_DIR");
+    command.current_dir(root()).stdin(Stdio::null()).env_remove("CARGO_MANIFEST_DIR");
     command
 }
 
@@ -44,17 +37,12 @@ pub fn search_path() -> Vec<PathBuf> {
 
 /// A program of this machine by name.
 pub fn find(name: &str) -> Option<PathBuf> {
-    search_path()
-        .into_iter()
-        .map(|folder| folder.join(name))
-        .find(|file| file.is_file())
+    search_path().into_iter().map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
 /// Runs it with its output shown; an error unless it succeeds.
 pub fn run(command: &mut Command) -> Result<()> {
-    let status = command
-        .status()
-        .with_context(|| format!("start `{}`", shown(command)))?;
+    let status = command.status().with_context(|| format!("start `{}`", shown(command)))?;
     if !status.success() {
         bail!("`{}` failed: {status}", shown(command));
     }
@@ -68,31 +56,19 @@ pub fn run_quietly(command: &mut Command) -> Result<()> {
 
 /// Runs it and returns what it printed on stdout.
 pub fn output(command: &mut Command) -> Result<String> {
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("start `{}`", shown(command)))?;
+    let output =
+        command.stdin(Stdio::null()).output().with_context(|| format!("start `{}`", shown(command)))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        bail!(
-            "`{}` failed: {}: {}",
-            shown(command),
-            output.status,
-            last_lines(&said, 20)
-        );
+        bail!("`{}` failed: {}: {}", shown(command), output.status, last_lines(&said, 20));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Runs it with `input` on its stdin.
 pub fn feed(command: &mut Command, input: &str) -> Result<()> {
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = command
-        .spawn()
-        .with_context(|| format!("start `{}`", shown(command)))?;
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().with_context(|| format!("start `{}`", shown(command)))?;
     if let Some(mut stdin) = child.stdin.take() {
         match stdin.write_all(input.as_bytes()) {
             // It ended early; what it says below is the better message.
@@ -100,9 +76,7 @@ pub fn feed(command: &mut Command, input: &str) -> Result<()> {
             other => other.with_context(|| format!("write to `{}`", shown(command)))?,
         }
     }
-    let output = child
-        .wait_with_output()
-        .with_context(|| format!("wait for `{}`", shown(command)))?;
+    let output = child.wait_with_output().with_context(|| format!("wait for `{}`", shown(command)))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         bail!(
@@ -137,19 +111,10 @@ pub fn is_root() -> bool {
 /// Runs it quietly, and ends it when it takes longer than `limit`.
 pub fn run_bounded(command: &mut Command, limit: Duration) -> Result<()> {
     let log = tools().join("log");
-    fs::create_dir_all(tools())
-        .and_then(|()| fs::write(&log, ""))
-        .context("write below target/tools")?;
-    let output = || {
-        fs::File::options()
-            .append(true)
-            .open(&log)
-            .context("open the log")
-    };
+    fs::create_dir_all(tools()).and_then(|()| fs::write(&log, "")).context("write below target/tools")?;
+    let output = || fs::File::options().append(true).open(&log).context("open the log");
     command.stdin(Stdio::null()).stdout(output()?).stderr(output()?);
-    let mut child = command
-        .spawn()
-        .with_context(|| format!("start `{}`", shown(command)))?;
+    let mut child = command.spawn().with_context(|| format!("start `{}`", shown(command)))?;
     let end = Instant::now() + limit;
     while Instant::now() < end {
         match child.try_wait()? {
@@ -161,17 +126,11 @@ pub fn run_bounded(command: &mut Command, limit: Duration) -> Result<()> {
             None => std::thread::sleep(Duration::from_millis(50)),
         }
     }
-    child
-        .kill()
-        .and_then(|()| child.wait())
-        .with_context(|| format!("end `{}`", shown(command)))?;
+    child.kill().and_then(|()| child.wait()).with_context(|| format!("end `{}`", shown(command)))?;
     bail!("`{}` took longer than {} s", shown(command), limit.as_secs());
 }
 
 /// Text of unknown origin as it may be shown on a terminal: control characters become spaces.
 pub fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(400)
-        .collect()
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(400).collect()
 }

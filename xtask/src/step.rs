@@ -24,11 +24,7 @@ impl Steps {
         println!("\n== {name}");
         let start = Instant::now();
         let done = work();
-        let outcome = if done.is_ok() {
-            Outcome::Ok
-        } else {
-            Outcome::Failed
-        };
+        let outcome = if done.is_ok() { Outcome::Ok } else { Outcome::Failed };
         self.done.push((name.to_owned(), outcome, start.elapsed()));
         done
     }
@@ -36,8 +32,7 @@ impl Steps {
     /// Notes a step that was not done, and says why.
     pub fn skip(&mut self, name: &str, why: &str) {
         println!("\n== {name}: not run: {why}");
-        self.done
-            .push((name.to_owned(), Outcome::Skipped(why.to_owned()), Duration::ZERO));
+        self.done.push((name.to_owned(), Outcome::Skipped(why.to_owned()), Duration::ZERO));
     }
 
     /// The table for the end.
@@ -94,15 +89,11 @@ mod tests {
     fn the_table_names_every_step_with_its_outcome() {
         let mut steps = Steps::default();
         steps.run("one", || Ok(())).unwrap();
-        steps
-            .run("two", || -> Result<()> { anyhow::bail!("no") })
-            .unwrap_err();
+        steps.run("two", || -> Result<()> { anyhow::bail!("no") }).unwrap_err();
         steps.skip("three", "needs root");
         let table = steps.table();
-        let rows: Vec<Vec<&str>> = table
-            .lines()
-            .map(|line| line.split_whitespace().take(2).collect())
-            .collect();
+        let rows: Vec<Vec<&str>> =
+            table.lines().map(|line| line.split_whitespace().take(2).collect()).collect();
         assert_eq!(rows[..3], [["one", "ok"], ["two", "FAILED"], ["three", "not"]]);
         assert_eq!(rows.len(), 4);
     }

@@ -26,12 +26,7 @@ pub fn command(args: &[&str]) -> Result<()> {
             failed.push(name);
         }
     };
-    note(
-        "fmt",
-        steps.run("fmt", || {
-            program::run(program::cargo().args(["fmt", "--all", "--check"]))
-        }),
-    );
+    note("fmt", steps.run("fmt", || program::run(program::cargo().args(["fmt", "--all", "--check"]))));
     note("tidy", steps.run("tidy", tidy::command));
     note("clippy", steps.run("clippy", clippy));
     let object = match setup::for_ebpf() {
@@ -50,34 +45,17 @@ pub fn command(args: &[&str]) -> Result<()> {
             None
         }
     };
-    note(
-        "doc tests",
-        steps.run("doc tests", || {
-            program::run(cargo_test(&["--doc"]).arg("--quiet"))
-        }),
-    );
+    note("doc tests", steps.run("doc tests", || program::run(cargo_test(&["--doc"]).arg("--quiet"))));
     let mut closing = None;
     let tests = steps.run("tests", || {
-        let mut command = if program::find("cargo-nextest").is_some() {
-            nextest()
-        } else {
-            cargo_test(&[])
-        };
-        command.env(
-            "PATH",
-            std::env::join_paths(program::search_path()).context("PATH")?,
-        );
+        let mut command = if program::find("cargo-nextest").is_some() { nextest() } else { cargo_test(&[]) };
+        command.env("PATH", std::env::join_paths(program::search_path()).context("PATH")?);
         if let Some(object) = &object {
             command.env(ebpf::OBJECT_VARIABLE, object);
         }
         command.args(filter);
         if program::find("cargo-nextest").is_none() {
-            command.args(
-                program::is_root()
-                    .then_some(["--", "--include-ignored"])
-                    .into_iter()
-                    .flatten(),
-            );
+            command.args(program::is_root().then_some(["--", "--include-ignored"]).into_iter().flatten());
         }
         run_watched(command, &mut closing)
     });
@@ -93,11 +71,7 @@ pub fn command(args: &[&str]) -> Result<()> {
     if let Some(closing) = closing {
         println!("{closing}");
     }
-    if failed.is_empty() {
-        Ok(())
-    } else {
-        Err(Reported.into())
-    }
+    if failed.is_empty() { Ok(()) } else { Err(Reported.into()) }
 }
 
 fn clippy() -> Result<()> {
@@ -122,18 +96,13 @@ fn nextest() -> Command {
 
 fn cargo_test(which: &[&str]) -> Command {
     let mut command = program::cargo();
-    command
-        .args(["test", "--workspace", "--no-fail-fast"])
-        .args(which);
+    command.args(["test", "--workspace", "--no-fail-fast"]).args(which);
     command
 }
 
 /// Runs the tests, passing their output on; `closing` becomes the line that sums them up.
 fn run_watched(mut command: Command, closing: &mut Option<String>) -> Result<()> {
-    let mut child = command
-        .stderr(Stdio::piped())
-        .spawn()
-        .context("start the tests")?;
+    let mut child = command.stderr(Stdio::piped()).spawn().context("start the tests")?;
     let stderr = child.stderr.take().context("the tests have no stderr")?;
     for line in BufReader::new(stderr).lines() {
         let line = line.context("read what the tests say")?;

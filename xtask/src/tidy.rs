@@ -51,17 +51,7 @@ pub fn command() -> Result<()> {
 }
 
 fn is_text(file: &str) -> bool {
-    let kinds = [
-        ".rs",
-        ".toml",
-        ".md",
-        ".yml",
-        ".service",
-        ".json",
-        ".sysusers",
-        ".tmpfiles",
-        ".ci/run",
-    ];
+    let kinds = [".rs", ".toml", ".md", ".yml", ".service", ".json", ".sysusers", ".tmpfiles", ".ci/run"];
     kinds.iter().any(|kind| file.ends_with(kind))
 }
 
@@ -70,9 +60,7 @@ fn check(file: &str, text: &str) -> Vec<String> {
     let mut problems = Vec::new();
     let lines = text.lines().count();
     if file.ends_with(".rs") && lines > LONGEST_FILE {
-        problems.push(format!(
-            "{file}: {lines} lines, {LONGEST_FILE} at most: it tells more than one story"
-        ));
+        problems.push(format!("{file}: {lines} lines, {LONGEST_FILE} at most: it tells more than one story"));
     }
     for (number, line) in text.lines().enumerate().map(|(at, line)| (at + 1, line)) {
         problems.extend(check_line(file, line).map(|problem| format!("{file}:{number}: {problem}")));
@@ -98,10 +86,7 @@ fn check_line(file: &str, line: &str) -> Option<String> {
         }
     }
     if file.starts_with("sensor/src") {
-        let name = METRIC_MAKERS
-            .iter()
-            .find_map(|maker| code.split_once(maker))
-            .map(|(_, rest)| rest);
+        let name = METRIC_MAKERS.iter().find_map(|maker| code.split_once(maker)).map(|(_, rest)| rest);
         if name.is_some_and(|name| !name.starts_with("vesper_")) {
             return Some("metric names begin with vesper_".to_owned());
         }
@@ -116,9 +101,7 @@ fn check_line(file: &str, line: &str) -> Option<String> {
 }
 
 fn first_word(text: &str) -> &str {
-    text.split(|c: char| !c.is_ascii_alphanumeric())
-        .next()
-        .unwrap_or("")
+    text.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or("")
 }
 
 #[cfg(test)]
@@ -137,16 +120,8 @@ mod tests {
             ("sensor/src/main.rs", unsafe_block, true),
             ("sensor/src/capture/xsk/ring.rs", unsafe_block, false),
             ("sensor/src/main.rs", concat!("// no unsafe", " {"), false),
-            (
-                "sensor/src/api/metrics.rs",
-                "Opts::new(\"packets_total\", \"\")",
-                true,
-            ),
-            (
-                "sensor/src/api/metrics.rs",
-                "Opts::new(\"vesper_packets_total\", \"\")",
-                false,
-            ),
+            ("sensor/src/api/metrics.rs", "Opts::new(\"packets_total\", \"\")", true),
+            ("sensor/src/api/metrics.rs", "Opts::new(\"vesper_packets_total\", \"\")", false),
             ("README.md", "run `cargo xtask demo --keep`", false),
             ("README.md", "run `cargo xtask dance`", true),
         ] {

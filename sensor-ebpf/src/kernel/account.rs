@@ -42,10 +42,7 @@ pub(super) fn count(ctx: &XdpContext, totals: &mut Totals, packet: &Packet, byte
         }
         Err(E2BIG) => {
             if totals.overflow_map_full.packets % LOG_EVERY == 0 {
-                warn!(
-                    ctx,
-                    "flow map full: packets of new flows are counted in the overflow aggregate only"
-                );
+                warn!(ctx, "flow map full: packets of new flows are counted in the overflow aggregate only");
             }
             totals.overflow_map_full.add(bytes);
         }

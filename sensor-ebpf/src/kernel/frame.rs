@@ -1,8 +1,5 @@
 //! The one read of packet memory.
-#![expect(
-    unsafe_code,
-    reason = "packet memory is raw; the bounds check is what the verifier asks for"
-)]
+#![expect(unsafe_code, reason = "packet memory is raw; the bounds check is what the verifier asks for")]
 
 use aya_ebpf::programs::XdpContext;
 use sensor_ebpf::frame::Frame;

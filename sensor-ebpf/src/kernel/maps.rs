@@ -59,7 +59,5 @@ pub(super) fn scratch() -> Option<&'static mut FlowStats> {
 #[inline(always)]
 pub(super) fn control() -> Option<Control> {
     // SAFETY: the pointer is to a live element of the array; four aligned words are read, each whole.
-    CONTROL
-        .get_ptr(0)
-        .map(|control| unsafe { core::ptr::read_volatile(control) })
+    CONTROL.get_ptr(0).map(|control| unsafe { core::ptr::read_volatile(control) })
 }

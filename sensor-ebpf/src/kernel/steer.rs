@@ -70,11 +70,7 @@ fn write_meta(ctx: &XdpContext) -> bool {
     // SAFETY: `start..start + size` is metadata space by the check above; it is 4-byte aligned, and the
     // program's target allows unaligned words, as `write_unaligned` also does.
     unsafe {
-        (start as *mut SampleMeta).write_unaligned(SampleMeta {
-            time,
-            wire_len,
-            captured_len: wire_len,
-        })
+        (start as *mut SampleMeta).write_unaligned(SampleMeta { time, wire_len, captured_len: wire_len })
     };
     true
 }
@@ -90,19 +86,11 @@ fn copy(ctx: &XdpContext, totals: &mut Totals) {
     let sample = record.as_mut_ptr();
     let snap = HOST_SNAP as u32;
     // The mask tells the verifier what is so anyway: at least one byte, and no more than the record has room for.
-    let captured_len = if wire_len > snap {
-        snap
-    } else {
-        (wire_len.wrapping_sub(1) & (snap - 1)) + 1
-    };
+    let captured_len = if wire_len > snap { snap } else { (wire_len.wrapping_sub(1) & (snap - 1)) + 1 };
     // SAFETY: `sample` is a reserved record of this size; `captured_len` is at most the size of `data` and at
     // most the packet. The rest of `data` holds what an earlier record left there, and is not meant.
     let copied = unsafe {
-        (&raw mut (*sample).meta).write(SampleMeta {
-            time: bpf_ktime_get_ns(),
-            wire_len,
-            captured_len,
-        });
+        (&raw mut (*sample).meta).write(SampleMeta { time: bpf_ktime_get_ns(), wire_len, captured_len });
         bpf_xdp_load_bytes(ctx.ctx, 0, (&raw mut (*sample).data).cast(), captured_len)
     };
     if copied == 0 {

@@ -84,13 +84,7 @@ impl Book {
             self.bins.suppressed_limit += 1;
             return Ok(None);
         }
-        let alert = alert(
-            candidate,
-            self.next_id(now),
-            model.to_owned(),
-            explain(candidate)?,
-            now,
-        );
+        let alert = alert(candidate, self.next_id(now), model.to_owned(), explain(candidate)?, now);
         self.make_room();
         let standing = Standing {
             alert: alert.clone(),
@@ -136,8 +130,7 @@ impl Book {
             return false;
         };
         if self.strikes.len() >= STRIKES && !self.strikes.contains_key(&host) {
-            self.strikes
-                .retain(|_, (last, _)| now.saturating_sub(*last) < 10 * SECOND);
+            self.strikes.retain(|_, (last, _)| now.saturating_sub(*last) < 10 * SECOND);
             if self.strikes.len() >= STRIKES {
                 return false;
             }
@@ -161,9 +154,8 @@ impl Book {
             let age = now.saturating_sub(standing.last);
             let is = |one: Option<[u8; 16]>, other: Option<[u8; 16]>| one.is_some() && one == other;
             if anomaly {
-                let involved = [source, destination]
-                    .iter()
-                    .any(|&host| is(host, *attacker) || is(host, *victim));
+                let involved =
+                    [source, destination].iter().any(|&host| is(host, *attacker) || is(host, *victim));
                 return age <= AFTERMATH && involved;
             }
             let same_pair = (is(source, *attacker) && is(destination, *victim))
@@ -197,11 +189,7 @@ impl Book {
         if self.standing.len() < self.config.max_standing {
             return;
         }
-        let quietest = self
-            .standing
-            .iter()
-            .min_by_key(|(_, standing)| standing.last)
-            .map(|(key, _)| *key);
+        let quietest = self.standing.iter().min_by_key(|(_, standing)| standing.last).map(|(key, _)| *key);
         if let Some(key) = quietest {
             self.standing.remove(&key);
         }

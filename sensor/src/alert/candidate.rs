@@ -44,12 +44,7 @@ pub struct Candidate {
 impl Candidate {
     /// See [`FoldKey`]. A scan is one attack however many hosts it tries; so is what is unusual about a host.
     pub fn fold_key(&self) -> FoldKey {
-        let Verdict {
-            kind,
-            source,
-            destination,
-            ..
-        } = self.verdict;
+        let Verdict { kind, source, destination, .. } = self.verdict;
         match kind {
             ThreatType::PortScan | ThreatType::Anomaly => (kind, source, None),
             _ => (kind, source, destination),
@@ -81,24 +76,12 @@ pub fn candidates(
     };
     for (row, facts) in rows.hosts.iter().enumerate() {
         if f64::from(scores.hosts[row]) > thresholds[1] {
-            note(of_host(
-                facts,
-                row,
-                f64::from(scores.hosts[row]),
-                thresholds[1],
-                config,
-            ));
+            note(of_host(facts, row, f64::from(scores.hosts[row]), thresholds[1], config));
         }
     }
     for (row, facts) in rows.flows.iter().enumerate() {
         if f64::from(scores.flows[row]) > thresholds[0] {
-            note(of_flow(
-                facts,
-                row,
-                f64::from(scores.flows[row]),
-                thresholds[0],
-                config,
-            ));
+            note(of_flow(facts, row, f64::from(scores.flows[row]), thresholds[0], config));
         }
     }
     let mut all: Vec<Candidate> = found.into_values().collect();
@@ -108,10 +91,7 @@ pub fn candidates(
             .cmp(&rank(other.verdict.kind))
             .then_with(|| other.margin().total_cmp(&one.margin()))
     });
-    let definite = all
-        .iter()
-        .filter(|candidate| candidate.verdict.kind != ThreatType::Anomaly)
-        .count();
+    let definite = all.iter().filter(|candidate| candidate.verdict.kind != ThreatType::Anomaly).count();
     all.truncate(definite + ANOMALIES);
     all
 }
@@ -206,10 +186,6 @@ fn of_host(facts: &HostFacts, row: usize, score: f64, threshold: f64, config: &A
         seen: facts.seen,
         source_port: 0,
         key: None,
-        flags: FlagCounts {
-            syn,
-            rst,
-            ..FlagCounts::default()
-        },
+        flags: FlagCounts { syn, rst, ..FlagCounts::default() },
     }
 }

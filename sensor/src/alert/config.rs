@@ -93,16 +93,10 @@ impl AlertConfig {
         least("beacon_gaps", f64::from(self.beacon_gaps), 2.0);
         least("exfiltration_bytes", self.exfiltration_bytes as f64, 1.0);
         if !(1..=10).contains(&self.anomaly_windows) {
-            problems.push(format!(
-                "alert.anomaly_windows is {}, must be 1 to 10",
-                self.anomaly_windows
-            ));
+            problems.push(format!("alert.anomaly_windows is {}, must be 1 to 10", self.anomaly_windows));
         }
         if !(1..=100_000).contains(&self.max_standing) {
-            problems.push(format!(
-                "alert.max_standing is {}, must be 1 to 100000",
-                self.max_standing
-            ));
+            problems.push(format!("alert.max_standing is {}, must be 1 to 100000", self.max_standing));
         }
         problems
     }

@@ -15,11 +15,7 @@ pub fn rfc3339(time: u64) -> String {
 
 /// The date of a time as `YYYYMMDD`.
 pub fn date(time: u64) -> String {
-    rfc3339(time)
-        .chars()
-        .take(10)
-        .filter(char::is_ascii_digit)
-        .collect()
+    rfc3339(time).chars().take(10).filter(char::is_ascii_digit).collect()
 }
 
 /// The name of a protocol as alerts carry it.

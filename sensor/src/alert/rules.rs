@@ -27,9 +27,7 @@ pub struct Verdict {
 
 /// The type that a flow's row shows, if it shows one.
 pub fn judge_flow(facts: &FlowFacts, config: &AlertConfig) -> Option<Verdict> {
-    exfiltration(facts, config)
-        .or_else(|| brute_force(facts, config))
-        .or_else(|| bot(facts, config))
+    exfiltration(facts, config).or_else(|| brute_force(facts, config)).or_else(|| bot(facts, config))
 }
 
 /// The type that a host's row shows, if it shows one: as a target first, for a flood's sources may be invented.
@@ -122,10 +120,7 @@ fn flood_words(incomplete: u64, one_sided: u64, seconds: f64) -> String {
     if one_sided > incomplete {
         format!("{:.0} unanswered packets a second", one_sided as f64 / seconds)
     } else {
-        format!(
-            "{:.0} connections a second that are never completed",
-            incomplete as f64 / seconds
-        )
+        format!("{:.0} connections a second that are never completed", incomplete as f64 / seconds)
     }
 }
 
@@ -231,10 +226,8 @@ fn scan_from(facts: &HostFacts, config: &AlertConfig) -> Option<Verdict> {
              about {:.0} targets in the last minute.",
             ip(&facts.address),
             facts.ports,
-            destination.map_or_else(
-                || format!("about {:.0} hosts", facts.peers),
-                |host| ip(&host).to_string()
-            ),
+            destination
+                .map_or_else(|| format!("about {:.0} hosts", facts.peers), |host| ip(&host).to_string()),
             facts.seconds,
             facts.failed_targets,
         ),

@@ -48,12 +48,8 @@ pub struct AnalysisConfig {
 impl AnalysisConfig {
     /// What is wrong with the values, each with its remedy.
     pub fn problems(&self) -> Vec<String> {
-        let sections = [
-            self.flow.problems(),
-            self.features.problems(),
-            self.score.problems(),
-            self.alert.problems(),
-        ];
+        let sections =
+            [self.flow.problems(), self.features.problems(), self.score.problems(), self.alert.problems()];
         sections.concat()
     }
 }
@@ -138,12 +134,7 @@ impl Analysis {
             if self.now > start {
                 self.close_window(Window { start, end: self.now }, &mut output)?;
             }
-            let earliest = tick
-                .deltas
-                .iter()
-                .map(|delta| delta.grown.last)
-                .min()
-                .unwrap_or(time);
+            let earliest = tick.deltas.iter().map(|delta| delta.grown.last).min().unwrap_or(time);
             self.window_start = Some(earliest.clamp(self.now, time));
         }
         let start = *self.window_start.get_or_insert(time);
@@ -225,30 +216,17 @@ impl Analysis {
             for candidate in &found {
                 let scorer = &self.scorer;
                 let explain = |candidate: &Candidate| {
-                    let matrix = if candidate.is_host {
-                        &rows.host_matrix
-                    } else {
-                        &rows.flow_matrix
-                    };
+                    let matrix = if candidate.is_host { &rows.host_matrix } else { &rows.flow_matrix };
                     scorer.explain(matrix.row(candidate.row), candidate.is_host, EXPLAINED)
                 };
                 let alert = self.book.consider(candidate, window.end, &model, explain)?;
                 if alert.is_some() && !candidate.is_host {
-                    self.features
-                        .memory
-                        .suspect(&pair_key(&rows.flows[candidate.row]));
+                    self.features.memory.suspect(&pair_key(&rows.flows[candidate.row]));
                 }
                 output.alerts.extend(alert);
             }
         }
-        scored::scored(
-            window,
-            &rows,
-            &scores,
-            &self.scorer.state(),
-            &found,
-            &mut output.scores,
-        );
+        scored::scored(window, &rows, &scores, &self.scorer.state(), &found, &mut output.scores);
 
         let attackers = self.book.attackers(window.end);
         let suspect = |address: &[u8; 16]| attackers.contains(address);

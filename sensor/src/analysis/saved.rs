@@ -53,19 +53,14 @@ impl Analysis {
         if bytes.get(..8) != Some(MAGIC) {
             return Err(damaged("it does not begin like one"));
         }
-        let (Some(format), Some(sum), Some(body)) = (
-            bytes.get(8..12).and_then(|b| b.first_chunk()),
-            bytes.get(12..HEAD),
-            bytes.get(HEAD..),
-        ) else {
+        let (Some(format), Some(sum), Some(body)) =
+            (bytes.get(8..12).and_then(|b| b.first_chunk()), bytes.get(12..HEAD), bytes.get(HEAD..))
+        else {
             return Err(damaged("it ends too early"));
         };
         let found = u32::from_le_bytes(*format);
         if found != FORMAT {
-            return Err(ScoreError::Version {
-                found,
-                expected: FORMAT,
-            });
+            return Err(ScoreError::Version { found, expected: FORMAT });
         }
         if Sha1::digest(body).as_slice() != sum {
             return Err(damaged("its checksum is wrong"));
@@ -77,9 +72,7 @@ impl Analysis {
         }
         self.scorer.restore(&saved.scorer)?;
         let warming = self.scorer.phase == Phase::Warming;
-        self.features
-            .memory
-            .restore(saved.pairs, saved.services, saved.learned_until, warming);
+        self.features.memory.restore(saved.pairs, saved.services, saved.learned_until, warming);
         for (address, first_seen) in saved.hosts {
             self.features.hosts.remember(address, first_seen, saved.now);
         }
@@ -89,7 +82,5 @@ impl Analysis {
 }
 
 fn damaged(what: &str) -> ScoreError {
-    ScoreError::Damaged {
-        what: what.to_owned(),
-    }
+    ScoreError::Damaged { what: what.to_owned() }
 }

@@ -54,18 +54,12 @@ pub(super) fn scored(
     found: &[Candidate],
     into: &mut Vec<ScoredWindow>,
 ) {
-    let threshold = if let ScoreState::Active { threshold, .. } = state {
-        *threshold
-    } else {
-        0.0
-    };
+    let threshold = if let ScoreState::Active { threshold, .. } = state { *threshold } else { 0.0 };
     for (facts, &score) in rows.flows.iter().zip(&scores.flows) {
         let cause = found.iter().take(64).find(|candidate| {
             let verdict = &candidate.verdict;
             let source = verdict.source.is_none_or(|source| source == facts.src);
-            let destination = verdict
-                .destination
-                .is_none_or(|destination| destination == facts.dst);
+            let destination = verdict.destination.is_none_or(|destination| destination == facts.dst);
             verdict.kind != ThreatType::Anomaly && source && destination
         });
         into.push(ScoredWindow {

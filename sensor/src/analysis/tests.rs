@@ -31,11 +31,7 @@ fn feed(analysis: &mut Analysis, ticks: &[Tick]) -> (Vec<(u64, Alert)>, Vec<Stri
 
 fn is_of(alert: &Alert, attack: &Attack) -> bool {
     let text = |address: [u8; 4]| std::net::Ipv4Addr::from(address).to_string();
-    let source = if alert.threat_type == ThreatType::DDoS {
-        String::new()
-    } else {
-        text(attack.source)
-    };
+    let source = if alert.threat_type == ThreatType::DDoS { String::new() } else { text(attack.source) };
     let target = attack.target.map(text).unwrap_or_default();
     attack.kinds.contains(&alert.threat_type) && alert.source_ip == source && alert.destination_ip == target
 }
@@ -47,10 +43,7 @@ fn bins_add_up(analysis: &Analysis) {
         scoring.scored,
         scoring.trained + scoring.withheld_anomalous + scoring.withheld_budget + scoring.withheld_calibrating
     );
-    assert_eq!(
-        alerts.raised,
-        alerts.stored + alerts.suppressed_duplicate + alerts.suppressed_limit
-    );
+    assert_eq!(alerts.raised, alerts.stored + alerts.suppressed_duplicate + alerts.suppressed_limit);
 }
 
 #[test]
@@ -66,9 +59,7 @@ fn every_attack_is_one_alert_within_five_seconds() {
         println!("{seed:>4} {notices:?}");
         let mut claimed = vec![false; alerts.len()];
         for attack in &attacks {
-            let found = alerts
-                .iter()
-                .position(|(time, alert)| *time >= attack.start && is_of(alert, attack));
+            let found = alerts.iter().position(|(time, alert)| *time >= attack.start && is_of(alert, attack));
             let Some(place) = found else {
                 println!("{seed:>4} {:<18} MISSED", attack.name);
                 failures.push(format!("seed {seed}: {} missed", attack.name));
@@ -88,10 +79,7 @@ fn every_attack_is_one_alert_within_five_seconds() {
         for ((time, alert), claimed) in alerts.iter().zip(claimed) {
             if !claimed {
                 let at = (*time - EPOCH) as f64 / 1e9;
-                println!(
-                    "{seed:>4} FALSE {at:.1} {:?} {:#?}",
-                    alert.threat_type, alert.details
-                );
+                println!("{seed:>4} FALSE {at:.1} {:?} {:#?}", alert.threat_type, alert.details);
                 failures.push(format!("seed {seed}: false {:?} at {at:.1} s", alert.threat_type));
             }
         }
@@ -163,10 +151,7 @@ fn tables_stay_bounded_under_a_million_spoofed_flows() {
         let mut traffic = Traffic::new(batch);
         for _ in 0..50_000 {
             let bits = random.bits().to_be_bytes();
-            let from = (
-                [bits[0], bits[1], bits[2], bits[3]],
-                u16::from_be_bytes([bits[4], bits[5]]),
-            );
+            let from = ([bits[0], bits[1], bits[2], bits[3]], u16::from_be_bytes([bits[4], bits[5]]));
             let time = EPOCH + batch * SECOND + random.below(100) as u64 * SECOND / 1000;
             traffic.syn(time, from, (lan(21), 80), super::traffic::Answer::Nothing);
         }
@@ -197,16 +182,9 @@ fn a_saved_state_goes_on_alerting_and_a_damaged_one_is_refused() {
     let mut restored = Analysis::new(&AnalysisConfig::default()).unwrap();
     restored.restore(&saved).unwrap();
     assert_eq!(restored.state(), analysis.state());
-    let after: Vec<Tick> = after
-        .iter()
-        .filter(|tick| tick.time < EPOCH + 59 * SECOND)
-        .cloned()
-        .collect();
+    let after: Vec<Tick> = after.iter().filter(|tick| tick.time < EPOCH + 59 * SECOND).cloned().collect();
     let (alerts, _) = feed(&mut restored, &after);
-    assert!(
-        alerts.iter().any(|(_, alert)| is_of(alert, &attack)),
-        "{alerts:?}"
-    );
+    assert!(alerts.iter().any(|(_, alert)| is_of(alert, &attack)), "{alerts:?}");
 
     let mut fresh = Analysis::new(&AnalysisConfig::default()).unwrap();
     for cut in (0..saved.len()).step_by(997) {
@@ -217,11 +195,7 @@ fn a_saved_state_goes_on_alerting_and_a_damaged_one_is_refused() {
     }
     let mut other = AnalysisConfig::default();
     other.score.layers = [12, 4];
-    let error = Analysis::new(&other)
-        .unwrap()
-        .restore(&saved)
-        .unwrap_err()
-        .to_string();
+    let error = Analysis::new(&other).unwrap().restore(&saved).unwrap_err().to_string();
     assert!(error.contains("layers"), "{error}");
 }
 
@@ -233,20 +207,14 @@ fn silence_and_late_drains_do_not_change_rates() {
     let mut ticks = traffic.ticks();
     for tick in ticks.iter_mut().skip(15) {
         tick.time += 3600 * SECOND;
-        tick.deltas
-            .iter_mut()
-            .for_each(|delta| delta.grown.last += 3600 * SECOND);
+        tick.deltas.iter_mut().for_each(|delta| delta.grown.last += 3600 * SECOND);
     }
     let mut scores = Vec::new();
     for tick in &ticks {
         scores.extend(analysis.tick(tick).unwrap().scores);
     }
     assert!(!scores.is_empty());
-    assert!(
-        scores
-            .iter()
-            .all(|window| window.window_end - window.window_start <= 2 * SECOND)
-    );
+    assert!(scores.iter().all(|window| window.window_end - window.window_start <= 2 * SECOND));
 }
 
 #[test]
@@ -260,20 +228,8 @@ fn every_sample_is_in_one_bin() {
             if frame.len() > 34 && n % 3 == 0 {
                 frame[12..16].copy_from_slice(&[8, 0, 0x45, 0]);
             }
-            let link = [
-                Link::Ethernet,
-                Link::Network {
-                    ethertype: 0x86dd,
-                    at: 200,
-                },
-                Link::Unknown,
-            ][n % 3];
-            Sample {
-                time: EPOCH,
-                wire_len: frame.len() as u32,
-                link,
-                frame: frame.into(),
-            }
+            let link = [Link::Ethernet, Link::Network { ethertype: 0x86dd, at: 200 }, Link::Unknown][n % 3];
+            Sample { time: EPOCH, wire_len: frame.len() as u32, link, frame: frame.into() }
         })
         .collect();
     analysis.samples(&samples);

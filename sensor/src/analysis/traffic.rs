@@ -53,10 +53,7 @@ pub struct Traffic {
 
 impl Traffic {
     pub fn new(seed: u64) -> Traffic {
-        Traffic {
-            bursts: Vec::new(),
-            random: Random::new(seed.wrapping_mul(7919) + 17),
-        }
+        Traffic { bursts: Vec::new(), random: Random::new(seed.wrapping_mul(7919) + 17) }
     }
 
     pub fn uniform(&mut self, low: f64, high: f64) -> f64 {
@@ -88,15 +85,7 @@ impl Traffic {
         flags: u8,
     ) {
         let (packets, bytes) = count;
-        self.bursts.push(Burst {
-            time,
-            from,
-            to,
-            proto,
-            packets,
-            bytes,
-            flags,
-        });
+        self.bursts.push(Burst { time, from, to, proto, packets, bytes, flags });
     }
 
     /// A whole TCP connection: `bytes` out and in, over `seconds`.
@@ -133,21 +122,11 @@ impl Traffic {
     pub fn syn(&mut self, time: u64, from: Endpoint, to: Endpoint, answer: Answer) {
         self.burst(time, (from, to), proto::TCP, (1, 60), tcp::SYN);
         match answer {
-            Answer::Refused => self.burst(
-                time + MS / 5,
-                (to, from),
-                proto::TCP,
-                (1, 54),
-                tcp::RST | tcp::ACK,
-            ),
+            Answer::Refused => {
+                self.burst(time + MS / 5, (to, from), proto::TCP, (1, 54), tcp::RST | tcp::ACK)
+            }
             Answer::HalfOpen => {
-                self.burst(
-                    time + MS / 5,
-                    (to, from),
-                    proto::TCP,
-                    (1, 60),
-                    tcp::SYN | tcp::ACK,
-                );
+                self.burst(time + MS / 5, (to, from), proto::TCP, (1, 60), tcp::SYN | tcp::ACK);
                 self.burst(time + MS / 3, (from, to), proto::TCP, (1, 54), tcp::RST);
             }
             Answer::Nothing => {}
@@ -172,10 +151,8 @@ impl Traffic {
                 |traffic| traffic.exponential(0.8),
                 |traffic, time| {
                     let port = traffic.port();
-                    let bytes = [
-                        70 + traffic.random.below(30) as u64,
-                        100 + traffic.random.below(300) as u64,
-                    ];
+                    let bytes =
+                        [70 + traffic.random.below(30) as u64, 100 + traffic.random.below(300) as u64];
                     traffic.exchange(time, (client, port), (DNS, 53), bytes);
                 },
             );
@@ -212,24 +189,14 @@ impl Traffic {
         // What is ordinary shows at least once while the model warms up: a server nobody ever spoke to before is
         // new, and a first large upload to it is what exfiltration looks like.
         let (client, port) = (self.pick(&CLIENTS), self.port());
-        self.connection(
-            EPOCH + 5 * SECOND,
-            (client, port),
-            (FILES, 2049),
-            [500.0, 3e6],
-            0.2,
-        );
+        self.connection(EPOCH + 5 * SECOND, (client, port), (FILES, 2049), [500.0, 3e6], 0.2);
         self.every(
             seconds,
             |traffic| 5.0 + traffic.exponential(12.0),
             |traffic, time| {
                 let (client, port) = (traffic.pick(&CLIENTS), traffic.port());
                 let (much, little) = (traffic.pareto(2e6, 1.1, 8e7), 500.0);
-                let bytes = if traffic.random.below(3) == 0 {
-                    [little, much]
-                } else {
-                    [much, little]
-                };
+                let bytes = if traffic.random.below(3) == 0 { [little, much] } else { [much, little] };
                 let rate = traffic.uniform(5e6, 6e7);
                 traffic.connection(time, (client, port), (FILES, 2049), bytes, much / rate);
             },
@@ -261,16 +228,9 @@ impl Traffic {
                 let direction = usize::from(reverse);
                 let stats = grown.entry(key).or_insert_with(|| {
                     let before = held.get(&key).copied();
-                    let zero = FlowStats {
-                        first: burst.time,
-                        initiator: direction as u64,
-                        ..FlowStats::default()
-                    };
-                    before.map_or(zero, |b| FlowStats {
-                        first: b.first,
-                        initiator: b.initiator,
-                        ..zero
-                    })
+                    let zero =
+                        FlowStats { first: burst.time, initiator: direction as u64, ..FlowStats::default() };
+                    before.map_or(zero, |b| FlowStats { first: b.first, initiator: b.initiator, ..zero })
                 });
                 for _ in 0..burst.packets {
                     stats.add_packet(direction, 0, burst.flags, burst.time);
@@ -278,15 +238,8 @@ impl Traffic {
                 stats.bytes[direction] += burst.bytes;
             }
             held.extend(grown.iter().map(|(key, stats)| (*key, *stats)));
-            let deltas = grown
-                .into_iter()
-                .map(|(key, grown)| FlowDelta { key, grown })
-                .collect();
-            ticks.push(Tick {
-                time: now,
-                deltas,
-                ..Tick::default()
-            });
+            let deltas = grown.into_iter().map(|(key, grown)| FlowDelta { key, grown }).collect();
+            ticks.push(Tick { time: now, deltas, ..Tick::default() });
         }
         ticks
     }
@@ -309,48 +262,26 @@ pub fn attacks(traffic: &mut Traffic, start: f64, apart: f64) -> Vec<Attack> {
     let mut next = |traffic: &mut Traffic| {
         let time = EPOCH + ((at + traffic.uniform(0.0, 1.0)) * 1e9) as u64;
         at += apart;
-        let attacker = if traffic.random.below(2) == 0 {
-            traffic.pick(&CLIENTS)
-        } else {
-            lan(66)
-        };
+        let attacker = if traffic.random.below(2) == 0 { traffic.pick(&CLIENTS) } else { lan(66) };
         (time, attacker)
     };
 
     let (time, source) = next(traffic);
-    let (target, silent) = (
-        traffic.pick(&[WEB[0], LOGIN, FILES]),
-        traffic.random.below(2) == 0,
-    );
+    let (target, silent) = (traffic.pick(&[WEB[0], LOGIN, FILES]), traffic.random.below(2) == 0);
     for port in 1..=1000u16 {
         let answer = if silent { Answer::Nothing } else { Answer::Refused };
         let from = (source, traffic.port());
         traffic.syn(time + u64::from(port) * 3 * MS, from, (target, port), answer);
     }
-    all.push(Attack {
-        name: "scan",
-        kinds: &[PortScan],
-        start: time,
-        source,
-        target: Some(target),
-    });
+    all.push(Attack { name: "scan", kinds: &[PortScan], start: time, source, target: Some(target) });
 
     let (time, source) = next(traffic);
     let spoofed = traffic.random.below(2) == 0;
     let target = WEB[0];
-    let answer = if traffic.random.below(2) == 0 {
-        Answer::HalfOpen
-    } else {
-        Answer::Nothing
-    };
+    let answer = if traffic.random.below(2) == 0 { Answer::HalfOpen } else { Answer::Nothing };
     for n in 0..15_000u64 {
         let address = if spoofed {
-            [
-                10,
-                77,
-                1 + traffic.random.below(200) as u8,
-                traffic.random.below(256) as u8,
-            ]
+            [10, 77, 1 + traffic.random.below(200) as u8, traffic.random.below(256) as u8]
         } else {
             source
         };
@@ -359,13 +290,7 @@ pub fn attacks(traffic: &mut Traffic, start: f64, apart: f64) -> Vec<Attack> {
     }
     let kinds: &'static [_] = if spoofed { &[DDoS] } else { &[DoS] };
     let name = if spoofed { "flood (spoofed)" } else { "flood" };
-    all.push(Attack {
-        name,
-        kinds,
-        start: time,
-        source,
-        target: Some(target),
-    });
+    all.push(Attack { name, kinds, start: time, source, target: Some(target) });
 
     let (time, source) = next(traffic);
     let rate = traffic.uniform(10.0, 20.0);
@@ -375,13 +300,7 @@ pub fn attacks(traffic: &mut Traffic, start: f64, apart: f64) -> Vec<Attack> {
         let bytes = [traffic.uniform(1500.0, 1900.0), traffic.uniform(2000.0, 2300.0)];
         traffic.connection(at, from, (LOGIN, 22), bytes, 0.08);
     }
-    all.push(Attack {
-        name: "brute force",
-        kinds: &[BruteForce],
-        start: time,
-        source,
-        target: Some(LOGIN),
-    });
+    all.push(Attack { name: "brute force", kinds: &[BruteForce], start: time, source, target: Some(LOGIN) });
 
     let (time, source) = next(traffic);
     for n in 0..12u64 {
@@ -391,22 +310,12 @@ pub fn attacks(traffic: &mut Traffic, start: f64, apart: f64) -> Vec<Attack> {
         traffic.connection(at, from, ([203, 0, 113, 9], 8080), [180.0, 120.0], 0.004);
     }
     let target = Some([203, 0, 113, 9]);
-    all.push(Attack {
-        name: "beacon",
-        kinds: &[Bot],
-        start: time,
-        source,
-        target,
-    });
+    all.push(Attack { name: "beacon", kinds: &[Bot], start: time, source, target });
 
     let (time, source) = next(traffic);
     let bytes = traffic.uniform(2e7, 6e7);
     let from = (source, traffic.port());
-    let target = if traffic.random.below(2) == 0 {
-        lan(99)
-    } else {
-        [198, 51, 100, 7]
-    };
+    let target = if traffic.random.below(2) == 0 { lan(99) } else { [198, 51, 100, 7] };
     traffic.connection(time, from, (target, 443), [bytes, 4000.0], bytes / 8e6);
     all.push(Attack {
         name: "exfiltration",

@@ -20,11 +20,7 @@ impl Alerts {
     /// Creates the file, where one was asked for.
     pub(super) fn create(path: Option<&Path>) -> Result<Alerts, AnalyzeError> {
         let file = path.map(OutputFile::create).transpose()?;
-        Ok(Alerts {
-            file,
-            kept: Vec::new(),
-            by_id: HashMap::new(),
-        })
+        Ok(Alerts { file, kept: Vec::new(), by_id: HashMap::new() })
     }
 
     /// Takes new alerts, and newer states of standing ones.

@@ -112,10 +112,7 @@ fn flow_record(flow: &FlowRecord) -> Value {
 /// Flags as Suricata gives them: the bits in hexadecimal, and each that was seen.
 fn tcp(flags: &[FlagCounts; 2]) -> Value {
     let bits = |flags: &FlagCounts| {
-        counts(flags)
-            .iter()
-            .enumerate()
-            .fold(0u8, |bits, (bit, count)| bits | (u8::from(*count > 0) << bit))
+        counts(flags).iter().enumerate().fold(0u8, |bits, (bit, count)| bits | (u8::from(*count > 0) << bit))
     };
     let (to_server, to_client) = (bits(&flags[0]), bits(&flags[1]));
     let all = to_server | to_client;
@@ -125,10 +122,7 @@ fn tcp(flags: &[FlagCounts; 2]) -> Value {
         "tcp_flags_tc": format!("{to_client:02x}"),
     });
     if let Some(fields) = record.as_object_mut() {
-        for (bit, name) in ["fin", "syn", "rst", "psh", "ack", "urg", "ecn", "cwr"]
-            .into_iter()
-            .enumerate()
-        {
+        for (bit, name) in ["fin", "syn", "rst", "psh", "ack", "urg", "ecn", "cwr"].into_iter().enumerate() {
             if all & (1 << bit) != 0 {
                 fields.insert(name.to_owned(), json!(true));
             }
@@ -150,10 +144,8 @@ fn level(severity: Severity) -> u8 {
 /// The same number for all records of a flow, on every run; FNV-1a over its community id, and below 2^53 because
 /// readers in JavaScript know no larger integers.
 fn flow_id(community_id: &str) -> u64 {
-    let hash = community_id
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+    let hash = community_id.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
     hash >> 11
 }

@@ -30,12 +30,7 @@ impl FlowsWriter {
 
     /// Writes a row.
     pub(super) fn row(&mut self, row: &FlowRecord) -> Result<(), AnalyzeError> {
-        let flags: String = row
-            .flags
-            .iter()
-            .flat_map(counts)
-            .map(|count| format!("{count},"))
-            .collect();
+        let flags: String = row.flags.iter().flat_map(counts).map(|count| format!("{count},")).collect();
         self.0.text(&format!(
             "{},{},{},{},{},{},{},{},{},{},{},{},{flags}{},{}\n",
             seconds(row.start),
@@ -63,9 +58,7 @@ impl FlowsWriter {
 
 /// In the order of their bits in the header.
 pub(super) fn counts(flags: &FlagCounts) -> [u32; 8] {
-    [
-        flags.fin, flags.syn, flags.rst, flags.psh, flags.ack, flags.urg, flags.ece, flags.cwr,
-    ]
+    [flags.fin, flags.syn, flags.rst, flags.psh, flags.ack, flags.urg, flags.ece, flags.cwr]
 }
 
 /// The name of a reason in files.

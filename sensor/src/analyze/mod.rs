@@ -60,10 +60,7 @@ pub fn analyze(options: &AnalyzeOptions, config: &Config) -> Result<Summary, Ana
     let files = [&options.alerts, &options.eve, &options.flows, &options.scores];
     let files: Vec<&Path> = files.into_iter().flatten().map(PathBuf::as_path).collect();
     refuse_same_file(&files, options.json)?;
-    let replay = Replay::open(
-        &options.files,
-        ReplayConfig::new(&config.capture, config.flow.idle_timeout),
-    )?;
+    let replay = Replay::open(&options.files, ReplayConfig::new(&config.capture, config.flow.idle_timeout))?;
     let stages = AnalysisConfig {
         flow: config.flow.clone(),
         features: config.features.clone(),
@@ -131,11 +128,7 @@ impl Run {
             *self.status.threats.entry(alert.threat_type).or_default() += 1;
         }
         // A record of the active timeout is not the end of its flow.
-        self.flows += output
-            .ended
-            .iter()
-            .filter(|flow| flow.reason != EndReason::Active)
-            .count() as u64;
+        self.flows += output.ended.iter().filter(|flow| flow.reason != EndReason::Active).count() as u64;
         self.results.write(output)
     }
 
@@ -152,10 +145,7 @@ impl Run {
         status.first_packet = replay.first;
         status.last_packet = replay.last;
         status.truncated = replay.truncated;
-        status.flow = FlowStatus {
-            total: self.flows,
-            ..FlowStatus::default()
-        };
+        status.flow = FlowStatus { total: self.flows, ..FlowStatus::default() };
         status.warnings.clone_from(&replay.warnings);
         let overflow = ledger.totals.overflow_total().packets;
         if overflow > 0 {
@@ -180,17 +170,10 @@ fn model(state: &ScoreState) -> (ScoreStatus, Option<String>) {
         ))
     };
     let part = |rows: u64, needed: u64, seconds: f64, needed_seconds: f64| {
-        (rows as f64 / needed.max(1) as f64)
-            .min(seconds / needed_seconds.max(1e-9))
-            .clamp(0.0, 1.0)
+        (rows as f64 / needed.max(1) as f64).min(seconds / needed_seconds.max(1e-9)).clamp(0.0, 1.0)
     };
     match *state {
-        ScoreState::Warming {
-            rows,
-            needed_rows,
-            seconds,
-            needed_seconds,
-        } => (
+        ScoreState::Warming { rows, needed_rows, seconds, needed_seconds } => (
             ScoreStatus {
                 state: ModelState::Warming,
                 progress: part(rows, needed_rows, seconds, needed_seconds) / 2.0,
@@ -198,12 +181,7 @@ fn model(state: &ScoreState) -> (ScoreStatus, Option<String>) {
             },
             unready("warming up", rows, needed_rows, seconds, needed_seconds),
         ),
-        ScoreState::Calibrating {
-            rows,
-            needed_rows,
-            seconds,
-            needed_seconds,
-        } => (
+        ScoreState::Calibrating { rows, needed_rows, seconds, needed_seconds } => (
             ScoreStatus {
                 state: ModelState::Calibrating,
                 progress: 0.5 + part(rows, needed_rows, seconds, needed_seconds) / 2.0,
@@ -211,10 +189,7 @@ fn model(state: &ScoreState) -> (ScoreStatus, Option<String>) {
             },
             unready("calibrating", rows, needed_rows, seconds, needed_seconds),
         ),
-        ScoreState::Active {
-            threshold,
-            host_threshold,
-        } => (
+        ScoreState::Active { threshold, host_threshold } => (
             ScoreStatus {
                 state: ModelState::Active,
                 progress: 1.0,

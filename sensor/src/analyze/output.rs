@@ -47,16 +47,11 @@ impl OutputFile {
         let writer: Box<dyn Write + Send> = if path == Path::new("-") {
             Box::new(BufWriter::new(io::stdout()))
         } else {
-            let file = File::create(path).map_err(|source| AnalyzeError::Write {
-                path: path.to_owned(),
-                source,
-            })?;
+            let file =
+                File::create(path).map_err(|source| AnalyzeError::Write { path: path.to_owned(), source })?;
             Box::new(BufWriter::with_capacity(64 << 10, file))
         };
-        Ok(OutputFile {
-            path: path.to_owned(),
-            writer,
-        })
+        Ok(OutputFile { path: path.to_owned(), writer })
     }
 
     /// Writes one line of JSON.
@@ -80,10 +75,7 @@ impl OutputFile {
     }
 
     fn check(&self, written: io::Result<()>) -> Result<(), AnalyzeError> {
-        written.map_err(|source| AnalyzeError::Write {
-            path: self.path.clone(),
-            source,
-        })
+        written.map_err(|source| AnalyzeError::Write { path: self.path.clone(), source })
     }
 }
 
@@ -93,9 +85,7 @@ pub(super) fn refuse_same_file(paths: &[&Path], json: bool) -> Result<(), Analyz
     let all: Vec<&Path> = paths.iter().copied().chain(stdout).collect();
     for (index, path) in all.iter().enumerate() {
         if all[..index].contains(path) {
-            return Err(AnalyzeError::SameFile {
-                path: (*path).to_owned(),
-            });
+            return Err(AnalyzeError::SameFile { path: (*path).to_owned() });
         }
     }
     Ok(())

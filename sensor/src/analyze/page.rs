@@ -11,11 +11,7 @@ const SHOWN: usize = 100;
 /// The page.
 pub(super) fn page(summary: &Summary, alerts: &[Alert]) -> String {
     let mut page = String::new();
-    let rate = if summary.elapsed_s > 0.0 {
-        summary.packets as f64 / summary.elapsed_s
-    } else {
-        0.0
-    };
+    let rate = if summary.elapsed_s > 0.0 { summary.packets as f64 / summary.elapsed_s } else { 0.0 };
     // Writing to a string cannot fail.
     let _ = writeln!(
         page,

@@ -31,10 +31,7 @@ impl Progress {
         }
         self.0.set_position(bytes);
         let seconds = self.0.elapsed().as_secs_f64().max(0.001);
-        self.0.set_message(format!(
-            "{packets} packets, {:.0} packets/s",
-            packets as f64 / seconds
-        ));
+        self.0.set_message(format!("{packets} packets, {:.0} packets/s", packets as f64 / seconds));
     }
 
     /// Seconds since the bar was made.

@@ -22,10 +22,7 @@ impl ScoresWriter {
 
     /// Writes a row.
     pub(super) fn row(&mut self, row: &ScoredWindow) -> Result<(), AnalyzeError> {
-        let threat_type = row
-            .threat_type
-            .map(|threat| format!("{threat:?}"))
-            .unwrap_or_default();
+        let threat_type = row.threat_type.map(|threat| format!("{threat:?}")).unwrap_or_default();
         self.0.text(&format!(
             "{},{},{},{},{},{},{},{},{},{},{},{},{},{},{threat_type},{},{}\n",
             seconds(row.window_start),

@@ -14,9 +14,7 @@ pub struct ApiConfig {
 
 impl Default for ApiConfig {
     fn default() -> Self {
-        ApiConfig {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8888)),
-        }
+        ApiConfig { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8888)) }
     }
 }
 

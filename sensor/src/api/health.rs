@@ -51,31 +51,18 @@ impl Health {
     /// Judges a snapshot at `now`, nanoseconds since the Unix epoch.
     pub fn of(status: &Status, now: u64) -> Health {
         let capture = capture(status);
-        let mut components = vec![
-            pipeline(status, now),
-            capture.clone(),
-            model(status),
-            ledger(status),
-        ];
+        let mut components = vec![pipeline(status, now), capture.clone(), model(status), ledger(status)];
         let sinks: Vec<Component> = status
             .sinks
             .iter()
             .map(|sink| {
-                component(
-                    &format!("sink {}", sink.name),
-                    State::Failed,
-                    failing(&sink.failing, sink.pending),
-                )
+                component(&format!("sink {}", sink.name), State::Failed, failing(&sink.failing, sink.pending))
             })
             .collect();
         let sinks_reachable = sinks.iter().all(|sink| sink.state == State::Ok);
         components.extend(sinks);
         Health {
-            status: components
-                .iter()
-                .map(|component| component.state)
-                .max()
-                .unwrap_or(State::Ok),
+            status: components.iter().map(|component| component.state).max().unwrap_or(State::Ok),
             version: crate::status::VERSION,
             models_loaded: status.score.state == ModelState::Active,
             can_capture: capture.state == State::Ok,
@@ -86,22 +73,15 @@ impl Health {
 
     /// Whether packets arrive and are looked at, be the model ready or not.
     pub fn ready(&self) -> bool {
-        let fine = |name: &str| {
-            self.components
-                .iter()
-                .any(|part| part.name == name && part.state == State::Ok)
-        };
+        let fine =
+            |name: &str| self.components.iter().any(|part| part.name == name && part.state == State::Ok);
         fine("pipeline") && fine("capture")
     }
 }
 
 fn component(name: &str, otherwise: State, reason: Option<String>) -> Component {
     let state = if reason.is_none() { State::Ok } else { otherwise };
-    Component {
-        name: name.to_owned(),
-        state,
-        reason: reason.unwrap_or_default(),
-    }
+    Component { name: name.to_owned(), state, reason: reason.unwrap_or_default() }
 }
 
 fn pipeline(status: &Status, now: u64) -> Component {
@@ -126,10 +106,9 @@ fn capture(status: &Status) -> Component {
             "the XDP program is not on {}: was the interface removed? restart vesper",
             live.interface
         )),
-        Some(live) if !live.link_up => Some(format!(
-            "the link of {} is down: look at the cable and the mirror port",
-            live.interface
-        )),
+        Some(live) if !live.link_up => {
+            Some(format!("the link of {} is down: look at the cable and the mirror port", live.interface))
+        }
         Some(_) => None,
     };
     component("capture", State::Failed, reason)
@@ -139,12 +118,10 @@ fn model(status: &Status) -> Component {
     let percent = status.score.progress.clamp(0.0, 1.0) * 100.0;
     let reason = match status.score.state {
         ModelState::Active => None,
-        ModelState::Warming => Some(format!(
-            "warming, {percent:.0} % done: no alerts until it is active"
-        )),
-        ModelState::Calibrating => Some(format!(
-            "calibrating, {percent:.0} % done: no alerts until it is active"
-        )),
+        ModelState::Warming => Some(format!("warming, {percent:.0} % done: no alerts until it is active")),
+        ModelState::Calibrating => {
+            Some(format!("calibrating, {percent:.0} % done: no alerts until it is active"))
+        }
     };
     component("model", State::Degraded, reason)
 }
@@ -175,10 +152,7 @@ mod tests {
     const NOW: u64 = 1_700_000_000_000_000_000;
 
     fn well() -> Status {
-        let mut status = Status {
-            time: NOW,
-            ..Status::default()
-        };
+        let mut status = Status { time: NOW, ..Status::default() };
         status.score.state = ModelState::Active;
         status.capture = Some(CaptureStatus {
             interface: "eth0".to_owned(),
@@ -187,10 +161,7 @@ mod tests {
             attached: true,
             ..CaptureStatus::default()
         });
-        status.sinks = vec![SinkStatus {
-            name: "jsonl".to_owned(),
-            ..SinkStatus::default()
-        }];
+        status.sinks = vec![SinkStatus { name: "jsonl".to_owned(), ..SinkStatus::default() }];
         status
     }
 
@@ -200,48 +171,19 @@ mod tests {
         let cases: [(Spoil, State, bool, &str); 8] = [
             (|_| {}, State::Ok, true, ""),
             (|s| s.time = 0, State::Failed, false, "starting"),
-            (
-                |s| s.time -= 60_000_000_000,
-                State::Failed,
-                false,
-                "not reported for 60 s",
-            ),
-            (
-                |s| s.capture.as_mut().unwrap().link_up = false,
-                State::Failed,
-                false,
-                "link of eth0 is down",
-            ),
-            (
-                |s| s.capture.as_mut().unwrap().attached = false,
-                State::Failed,
-                false,
-                "not on eth0",
-            ),
-            (
-                |s| s.score.state = ModelState::Warming,
-                State::Degraded,
-                true,
-                "warming, 0 % done",
-            ),
+            (|s| s.time -= 60_000_000_000, State::Failed, false, "not reported for 60 s"),
+            (|s| s.capture.as_mut().unwrap().link_up = false, State::Failed, false, "link of eth0 is down"),
+            (|s| s.capture.as_mut().unwrap().attached = false, State::Failed, false, "not on eth0"),
+            (|s| s.score.state = ModelState::Warming, State::Degraded, true, "warming, 0 % done"),
             (|s| s.residue.wire = 3, State::Degraded, true, "wire is off by 3"),
-            (
-                |s| s.sinks[0].failing = "refused".to_owned(),
-                State::Failed,
-                true,
-                "last attempt: refused",
-            ),
+            (|s| s.sinks[0].failing = "refused".to_owned(), State::Failed, true, "last attempt: refused"),
         ];
         for (spoil, state, ready, reason) in cases {
             let mut status = well();
             spoil(&mut status);
             let health = Health::of(&status, NOW);
             assert_eq!((health.status, health.ready()), (state, ready), "{reason}");
-            let reasons: String = health
-                .components
-                .iter()
-                .map(|part| part.reason.as_str())
-                .collect();
+            let reasons: String = health.components.iter().map(|part| part.reason.as_str()).collect();
             assert!(reasons.contains(reason), "{reason} in {reasons}");
         }
     }

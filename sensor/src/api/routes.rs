@@ -29,9 +29,7 @@ pub(super) fn routes(status: Arc<Shared>, local_only: bool) -> Router {
         .route("/api/v1/statistics", get(statistics))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn(move |request, next| {
-            check_host(local_only, request, next)
-        }))
+        .layer(middleware::from_fn(move |request, next| check_host(local_only, request, next)))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .with_state(status)
 }
@@ -50,12 +48,8 @@ async fn ready(State(status): State<Arc<Shared>>) -> Response {
         return "vesper watches packets\n".into_response();
     }
     let detail = "no packets can be watched now".to_owned();
-    Problem {
-        status: StatusCode::SERVICE_UNAVAILABLE,
-        detail,
-        remedy: "GET /health says why",
-    }
-    .into_response()
+    Problem { status: StatusCode::SERVICE_UNAVAILABLE, detail, remedy: "GET /health says why" }
+        .into_response()
 }
 
 async fn scrape(State(status): State<Arc<Shared>>) -> Response {
@@ -76,24 +70,13 @@ async fn statistics(State(status): State<Arc<Shared>>) -> Json<Summary> {
 
 async fn unknown_path(uri: Uri) -> Problem {
     let detail = format!("there is nothing at {}", printable(uri.path(), 100));
-    Problem {
-        status: StatusCode::NOT_FOUND,
-        detail,
-        remedy: PATHS,
-    }
+    Problem { status: StatusCode::NOT_FOUND, detail, remedy: PATHS }
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> Problem {
-    let detail = format!(
-        "{} cannot be used on {}",
-        printable(method.as_str(), 20),
-        printable(uri.path(), 100)
-    );
-    Problem {
-        status: StatusCode::METHOD_NOT_ALLOWED,
-        detail,
-        remedy: "use GET",
-    }
+    let detail =
+        format!("{} cannot be used on {}", printable(method.as_str(), 20), printable(uri.path(), 100));
+    Problem { status: StatusCode::METHOD_NOT_ALLOWED, detail, remedy: "use GET" }
 }
 
 /// Refuses requests that a web page of somebody else sent to this machine through the user's browser: they name
@@ -104,25 +87,12 @@ async fn check_host(local_only: bool, request: Request, next: Next) -> Response 
     let Some(host) = host.filter(|_| hosts.next().is_none()) else {
         let detail = "the request has no single Host header".to_owned();
         let remedy = "send one, such as Host: 127.0.0.1:8888";
-        return Problem {
-            status: StatusCode::BAD_REQUEST,
-            detail,
-            remedy,
-        }
-        .into_response();
+        return Problem { status: StatusCode::BAD_REQUEST, detail, remedy }.into_response();
     };
     if local_only && !is_local(host) {
-        let detail = format!(
-            "this address serves this machine alone, not {}",
-            printable(host, 100)
-        );
+        let detail = format!("this address serves this machine alone, not {}", printable(host, 100));
         let remedy = "ask for localhost or an IP address; a proxy in front must send one of these as Host";
-        return Problem {
-            status: StatusCode::MISDIRECTED_REQUEST,
-            detail,
-            remedy,
-        }
-        .into_response();
+        return Problem { status: StatusCode::MISDIRECTED_REQUEST, detail, remedy }.into_response();
     }
     next.run(request).await
 }
@@ -133,21 +103,13 @@ fn is_local(host: &str) -> bool {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.ends_with(':') => name,
         _ => host,
     };
-    let bare = name
-        .strip_prefix('[')
-        .and_then(|name| name.strip_suffix(']'))
-        .unwrap_or(name);
+    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
     bare.eq_ignore_ascii_case("localhost") || bare.parse::<std::net::IpAddr>().is_ok()
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "whether a snapshot is fresh is about real time"
-)]
+#[expect(clippy::disallowed_methods, reason = "whether a snapshot is fresh is about real time")]
 fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_nanos() as u64)
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
 }
 
 #[cfg(test)]

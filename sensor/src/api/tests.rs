@@ -17,27 +17,17 @@ struct Api {
 
 impl Api {
     fn start() -> Api {
-        let listener = bind(&ApiConfig {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-        })
-        .unwrap();
+        let listener = bind(&ApiConfig { listen: SocketAddr::from(([127, 0, 0, 1], 0)) }).unwrap();
         let address = listener.local_addr().unwrap();
         let status = Arc::new(Shared::default());
         let (stop, stopped) = oneshot::channel::<()>();
         let shared = Arc::clone(&status);
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(1)
-                .enable_all()
-                .build()?;
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
             runtime.block_on(serve(listener, shared, async { stopped.await.unwrap_or(()) }))
         });
-        Api {
-            address,
-            status,
-            stop: Some(stop),
-            thread: Some(thread),
-        }
+        Api { address, status, stop: Some(stop), thread: Some(thread) }
     }
 
     fn connect(&self) -> TcpStream {
@@ -52,17 +42,11 @@ impl Api {
         stream.write_all(head.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        (
-            answer.get(9..12).and_then(|code| code.parse().ok()).unwrap_or(0),
-            answer,
-        )
+        (answer.get(9..12).and_then(|code| code.parse().ok()).unwrap_or(0), answer)
     }
 
     fn get(&self, path: &str) -> (u16, String) {
-        self.raw(&format!(
-            "GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n",
-            self.address
-        ))
+        self.raw(&format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.address))
     }
 }
 
@@ -73,27 +57,13 @@ impl Drop for Api {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a fresh snapshot for an API that asks for the real time"
-)]
+#[expect(clippy::disallowed_methods, reason = "a fresh snapshot for an API that asks for the real time")]
 fn well() -> Status {
-    let time = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap()
-        .as_nanos() as u64;
-    let mut status = Status {
-        time,
-        started: time,
-        ..Status::default()
-    };
+    let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
+    let mut status = Status { time, started: time, ..Status::default() };
     status.score.state = ModelState::Active;
-    status.capture = Some(CaptureStatus {
-        attached: true,
-        link_up: true,
-        interface: "eth1".into(),
-        ..Default::default()
-    });
+    status.capture =
+        Some(CaptureStatus { attached: true, link_up: true, interface: "eth1".into(), ..Default::default() });
     status.ledger.totals.seen.add(100);
     status
 }
@@ -143,11 +113,7 @@ fn odd_requests_get_a_clear_answer() {
             405,
             "use GET",
         ),
-        (
-            "GET /health HTTP/1.1\r\nconnection: close\r\n\r\n".to_owned(),
-            400,
-            "Host header",
-        ),
+        ("GET /health HTTP/1.1\r\nconnection: close\r\n\r\n".to_owned(), 400, "Host header"),
         (
             "GET /health HTTP/1.1\r\nhost: a\r\nhost: b\r\nconnection: close\r\n\r\n".to_owned(),
             400,
@@ -158,11 +124,7 @@ fn odd_requests_get_a_clear_answer() {
             421,
             "not evil.example",
         ),
-        (
-            format!("GET /{long} HTTP/1.1\r\nhost: localhost\r\n\r\n"),
-            431,
-            "",
-        ),
+        (format!("GET /{long} HTTP/1.1\r\nhost: localhost\r\n\r\n"), 431, ""),
         ("nonsense\r\n\r\n".to_owned(), 400, ""),
     ] {
         let (found, answer) = api.raw(&head);
@@ -190,18 +152,9 @@ fn slow_clients_cannot_hold_the_api() {
 fn a_taken_port_is_named() {
     let api = Api::start();
     let error = bind(&ApiConfig { listen: api.address }).unwrap_err().to_string();
-    let expected = format!(
-        "{} is in use: another vesper? stop it, or set api.listen to another port",
-        api.address
-    );
+    let expected =
+        format!("{} is in use: another vesper? stop it, or set api.listen to another port", api.address);
     assert_eq!(error, expected);
-    let elsewhere = bind(&ApiConfig {
-        listen: "192.0.2.1:1".parse().unwrap(),
-    })
-    .unwrap_err()
-    .to_string();
-    assert!(
-        elsewhere.starts_with("cannot listen on 192.0.2.1:1"),
-        "{elsewhere}"
-    );
+    let elsewhere = bind(&ApiConfig { listen: "192.0.2.1:1".parse().unwrap() }).unwrap_err().to_string();
+    assert!(elsewhere.starts_with("cannot listen on 192.0.2.1:1"), "{elsewhere}");
 }

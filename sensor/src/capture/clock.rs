@@ -14,9 +14,7 @@ impl Clock {
     /// Takes the offset now.
     pub fn new() -> Clock {
         let epoch = nanoseconds(clock_gettime(ClockId::Realtime));
-        Clock {
-            offset: epoch.saturating_sub(monotonic()),
-        }
+        Clock { offset: epoch.saturating_sub(monotonic()) }
     }
 
     /// Nanoseconds since the epoch.

@@ -88,11 +88,7 @@ pub struct SampleConfig {
 
 impl Default for SampleConfig {
     fn default() -> Self {
-        SampleConfig {
-            first_packets: 8,
-            one_in: 64,
-            flagged_per_second: 1000,
-        }
+        SampleConfig { first_packets: 8, one_in: 64, flagged_per_second: 1000 }
     }
 }
 
@@ -102,9 +98,7 @@ impl CaptureConfig {
         let mut problems = Vec::new();
         let mut range = |key: &str, value: u32, least: u32, most: u32| {
             if !(least..=most).contains(&value) {
-                problems.push(format!(
-                    "{key} = {value} is out of range: choose {least} to {most}"
-                ));
+                problems.push(format!("{key} = {value} is out of range: choose {least} to {most}"));
             }
         };
         range("flow_map_entries", self.flow_map_entries, 1024, 16_777_216);
@@ -123,9 +117,7 @@ impl CaptureConfig {
         }
         if !(Duration::from_millis(10)..=Duration::from_secs(10)).contains(&self.drain_interval) {
             let value = crate::config::duration::format(self.drain_interval);
-            problems.push(format!(
-                "drain_interval = {value} is out of range: choose 10ms to 10s"
-            ));
+            problems.push(format!("drain_interval = {value} is out of range: choose 10ms to 10s"));
         }
         if let Some(name) = &self.interface
             && (name.is_empty() || name.len() > 15 || name.contains(|c: char| c == '/' || c.is_whitespace()))

@@ -53,9 +53,7 @@ impl CaptureCounters {
             // In copy mode the kernel counts a frame without a free buffer twice: as an empty fill ring and as
             // dropped (net/xdp/xsk.c, __xsk_rcv). What remains of `rx_dropped` was too long for a UMEM frame.
             bins.lost_fill_ring_empty += statistics.rx_fill_ring_empty_descs;
-            bins.lost_rx_dropped += statistics
-                .rx_dropped
-                .saturating_sub(statistics.rx_fill_ring_empty_descs);
+            bins.lost_rx_dropped += statistics.rx_dropped.saturating_sub(statistics.rx_fill_ring_empty_descs);
             bins.lost_invalid_descs += statistics.rx_invalid_descs;
         }
         bins

@@ -79,11 +79,7 @@ impl Drain {
                 deltas.push(delta(key, &before, &last, offset));
             }
         }
-        Ok(Tick {
-            time: monotonic + offset,
-            deltas,
-            ..Tick::default()
-        })
+        Ok(Tick { time: monotonic + offset, deltas, ..Tick::default() })
     }
 
     /// Entries in the map at the latest drain.
@@ -92,23 +88,10 @@ impl Drain {
     }
 }
 
-const ZERO_KEY: FlowKey = FlowKey {
-    addr_a: [0; 16],
-    addr_b: [0; 16],
-    port_a: 0,
-    port_b: 0,
-    vlan: [0; 3],
-    proto: 0,
-};
+const ZERO_KEY: FlowKey =
+    FlowKey { addr_a: [0; 16], addr_b: [0; 16], port_a: 0, port_b: 0, vlan: [0; 3], proto: 0 };
 
 fn delta(key: FlowKey, before: &FlowStats, now: &FlowStats, offset: u64) -> FlowDelta {
     let grown = now.since(before);
-    FlowDelta {
-        key,
-        grown: FlowStats {
-            first: grown.first + offset,
-            last: grown.last + offset,
-            ..grown
-        },
-    }
+    FlowDelta { key, grown: FlowStats { first: grown.first + offset, last: grown.last + offset, ..grown } }
 }

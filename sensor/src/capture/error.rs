@@ -18,33 +18,17 @@ pub enum CaptureError {
     )]
     ObjectFile { path: String, source: io::Error },
     #[error("the XDP program could not be loaded: {source}{hint}")]
-    Load {
-        source: aya::EbpfError,
-        hint: &'static str,
-    },
+    Load { source: aya::EbpfError, hint: &'static str },
     #[error("the kernel refused the XDP program: {reason}{hint}")]
     Program { reason: String, hint: &'static str },
     #[error("the XDP object lacks {name}: it belongs to another version; rebuild it with `cargo xtask ebpf`")]
     Object { name: &'static str },
     #[error("attaching to {interface} ({tried}): {source}{hint}")]
-    Attach {
-        interface: String,
-        tried: &'static str,
-        source: ProgramError,
-        hint: String,
-    },
+    Attach { interface: String, tried: &'static str, source: ProgramError, hint: String },
     #[error("AF_XDP socket on {interface} queue {queue}: {source}{hint}")]
-    Socket {
-        interface: String,
-        queue: u32,
-        source: io::Error,
-        hint: &'static str,
-    },
+    Socket { interface: String, queue: u32, source: io::Error, hint: &'static str },
     #[error("map {map}: {source}")]
-    Map {
-        map: &'static str,
-        source: aya::maps::MapError,
-    },
+    Map { map: &'static str, source: aya::maps::MapError },
     #[error("reading the flow map: {source}")]
     Drain { source: io::Error },
     #[error("starting the thread {name}: {source}")]

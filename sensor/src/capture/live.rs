@@ -67,18 +67,13 @@ impl Live {
         events: SyncSender<Queued>,
     ) -> Result<Live, CaptureError> {
         if config.mode == Mode::Mirror && nic.holds_default_route {
-            return Err(CaptureError::DefaultRoute {
-                name: nic.name.clone(),
-            });
+            return Err(CaptureError::DefaultRoute { name: nic.name.clone() });
         }
         let mut program = Program::load(config.flow_map_entries)?;
         // Attach before bind: some drivers only then have the queues that AF_XDP wants (gve).
         let attached = program.attach(&nic.name, nic.index, config.xdp)?;
-        let sockets = if config.mode == Mode::Mirror {
-            bind_all(nic, config.ring_entries)?
-        } else {
-            Vec::new()
-        };
+        let sockets =
+            if config.mode == Mode::Mirror { bind_all(nic, config.ring_entries)? } else { Vec::new() };
         let queues = sockets.len();
         let clock = Clock::new();
         let counters = Arc::new(CaptureCounters {
@@ -103,11 +98,7 @@ impl Live {
         match config.mode {
             Mode::Mirror => {
                 for (queue, socket) in sockets.into_iter().enumerate() {
-                    statistics.push(
-                        socket
-                            .statistics()
-                            .map_err(|source| socket_error(nic, queue, source))?,
-                    );
+                    statistics.push(socket.statistics().map_err(|source| socket_error(nic, queue, source))?);
                     program
                         .sockets
                         .set(queue as u32, socket.as_raw_fd(), 0)
@@ -121,17 +112,12 @@ impl Live {
             Mode::Host => {
                 let samples = program.take_samples()?;
                 let outlet = outlet(0);
-                receivers.push(spawn("rx-host".to_owned(), move || {
-                    receive::from_ring_buffer(samples, outlet)
-                })?);
+                receivers
+                    .push(spawn("rx-host".to_owned(), move || receive::from_ring_buffer(samples, outlet))?);
             }
         }
         program.set_control(Control {
-            mode: if config.mode == Mode::Mirror {
-                mode::MIRROR
-            } else {
-                mode::HOST
-            },
+            mode: if config.mode == Mode::Mirror { mode::MIRROR } else { mode::HOST },
             first_packets: config.sample.first_packets,
             one_in: config.sample.one_in,
             flagged_per_second: config.sample.flagged_per_second,
@@ -148,9 +134,7 @@ impl Live {
         let drain = {
             let (stop, events, name) = (stop_drain.clone(), events.clone(), nic.name.clone());
             let interval = config.drain_interval;
-            spawn("drain".to_owned(), move || {
-                drainer.run(&stop, &events, interval, &name)
-            })?
+            spawn("drain".to_owned(), move || drainer.run(&stop, &events, interval, &name))?
         };
         Ok(Live {
             attached,
@@ -248,9 +232,7 @@ impl Drainer {
         }
         tick.samples = self.counters.sample_bins();
         tick.totals = self.program.totals()?;
-        self.counters
-            .flow_map_entries
-            .store(self.drain.entries() as u64, Relaxed);
+        self.counters.flow_map_entries.store(self.drain.entries() as u64, Relaxed);
         Ok(tick)
     }
 
@@ -261,10 +243,7 @@ impl Drainer {
             if up {
                 tracing::info!(interface, "link is up");
             } else {
-                tracing::error!(
-                    interface,
-                    "link is down: no packet can be seen until it is up again"
-                );
+                tracing::error!(interface, "link is down: no packet can be seen until it is up again");
             }
         }
         let attached = self.program.attached();
@@ -320,12 +299,7 @@ fn socket_error(nic: &Nic, queue: usize, source: io::Error) -> CaptureError {
         }
         _ => "",
     };
-    CaptureError::Socket {
-        interface: nic.name.clone(),
-        queue: queue as u32,
-        source,
-        hint,
-    }
+    CaptureError::Socket { interface: nic.name.clone(), queue: queue as u32, source, hint }
 }
 
 fn spawn<T: Send + 'static>(

@@ -107,10 +107,7 @@ pub struct Tick {
 
 /// What a source hands on.
 #[derive(Clone, Debug)]
-#[allow(
-    clippy::large_enum_variant,
-    reason = "ten ticks a second; a box each would buy nothing"
-)]
+#[allow(clippy::large_enum_variant, reason = "ten ticks a second; a box each would buy nothing")]
 pub enum Event {
     /// Samples, in the order in which one receive queue delivered them.
     Samples(Vec<Sample>),

@@ -51,10 +51,7 @@ impl Program {
         let mut ebpf = EbpfLoader::new()
             .map_max_entries("FLOWS", flow_entries)
             .load(&object)
-            .map_err(|source| CaptureError::Load {
-                hint: load_hint(&source),
-                source,
-            })?;
+            .map_err(|source| CaptureError::Load { hint: load_hint(&source), source })?;
         let logger = EbpfLogger::init(&mut ebpf)
             .inspect_err(|error| tracing::debug!(%error, "no log lines from the XDP program"))
             .ok();
@@ -62,30 +59,15 @@ impl Program {
         program.load().map_err(refused)?;
 
         let Some(Map::HashMap(flows)) = ebpf.take_map("FLOWS") else {
-            return Err(CaptureError::Object {
-                name: "the map FLOWS",
-            });
+            return Err(CaptureError::Object { name: "the map FLOWS" });
         };
-        let totals =
-            PerCpuArray::try_from(take(&mut ebpf, "TOTALS")?).map_err(|source| CaptureError::Map {
-                map: "TOTALS",
-                source,
-            })?;
-        let control = Array::try_from(take(&mut ebpf, "CONTROL")?).map_err(|source| CaptureError::Map {
-            map: "CONTROL",
-            source,
-        })?;
+        let totals = PerCpuArray::try_from(take(&mut ebpf, "TOTALS")?)
+            .map_err(|source| CaptureError::Map { map: "TOTALS", source })?;
+        let control = Array::try_from(take(&mut ebpf, "CONTROL")?)
+            .map_err(|source| CaptureError::Map { map: "CONTROL", source })?;
         let sockets = XskMap::try_from(take(&mut ebpf, "XSKS")?)
             .map_err(|source| CaptureError::Map { map: "XSKS", source })?;
-        Ok(Program {
-            ebpf,
-            link: None,
-            logger,
-            flows,
-            totals,
-            control,
-            sockets,
-        })
+        Ok(Program { ebpf, link: None, logger, flows, totals, control, sockets })
     }
 
     /// Attaches to an interface by bpf_link: native mode if the driver has it, else generic, as `choice` allows.
@@ -103,36 +85,27 @@ impl Program {
             source,
         };
         match choice {
-            config::XdpMode::Native => self
-                .attach_in(ifindex, XdpMode::Driver)
-                .map_err(|e| failed("native mode", e))?,
-            config::XdpMode::Generic => self
-                .attach_in(ifindex, XdpMode::Skb)
-                .map_err(|e| failed("generic mode", e))?,
+            config::XdpMode::Native => {
+                self.attach_in(ifindex, XdpMode::Driver).map_err(|e| failed("native mode", e))?
+            }
+            config::XdpMode::Generic => {
+                self.attach_in(ifindex, XdpMode::Skb).map_err(|e| failed("generic mode", e))?
+            }
             config::XdpMode::Auto => match self.attach_in(ifindex, XdpMode::Driver) {
                 Ok(()) => return Ok(XdpAttached::Native),
                 Err(error) if is_busy(&error) => return Err(failed("native mode", error)),
                 Err(error) => {
                     tracing::warn!(interface, %error, "no native XDP here, trying generic: slower, counts the same");
-                    self.attach_in(ifindex, XdpMode::Skb)
-                        .map_err(|e| failed("generic mode", e))?;
+                    self.attach_in(ifindex, XdpMode::Skb).map_err(|e| failed("generic mode", e))?;
                     return Ok(XdpAttached::Generic);
                 }
             },
         }
-        Ok(if choice == config::XdpMode::Native {
-            XdpAttached::Native
-        } else {
-            XdpAttached::Generic
-        })
+        Ok(if choice == config::XdpMode::Native { XdpAttached::Native } else { XdpAttached::Generic })
     }
 
     fn attach_in(&mut self, ifindex: u32, mode: XdpMode) -> Result<(), ProgramError> {
-        let program: &mut Xdp = self
-            .ebpf
-            .program_mut(NAME)
-            .ok_or(ProgramError::NotLoaded)?
-            .try_into()?;
+        let program: &mut Xdp = self.ebpf.program_mut(NAME).ok_or(ProgramError::NotLoaded)?.try_into()?;
         let id = program.attach_to_if_index(ifindex, mode)?;
         let link = program.take_link(id)?;
         // aya falls back to netlink where the kernel has no XDP links. Such an attachment outlives a crash and can
@@ -153,20 +126,12 @@ impl Program {
 
     /// Tells the program what to do with packets, from the next one on.
     pub fn set_control(&mut self, control: Control) -> Result<(), CaptureError> {
-        self.control
-            .set(0, control, 0)
-            .map_err(|source| CaptureError::Map {
-                map: "CONTROL",
-                source,
-            })
+        self.control.set(0, control, 0).map_err(|source| CaptureError::Map { map: "CONTROL", source })
     }
 
     /// The totals of all CPUs.
     pub fn totals(&self) -> Result<Totals, CaptureError> {
-        let values = self.totals.get(&0, 0).map_err(|source| CaptureError::Map {
-            map: "TOTALS",
-            source,
-        })?;
+        let values = self.totals.get(&0, 0).map_err(|source| CaptureError::Map { map: "TOTALS", source })?;
         let mut sum = Totals::default();
         for value in values.iter() {
             sum.merge(value);
@@ -176,10 +141,8 @@ impl Program {
 
     /// The ring buffer with the samples of `host` mode. Can be taken once.
     pub fn take_samples(&mut self) -> Result<RingBuf<MapData>, CaptureError> {
-        RingBuf::try_from(take(&mut self.ebpf, "SAMPLES")?).map_err(|source| CaptureError::Map {
-            map: "SAMPLES",
-            source,
-        })
+        RingBuf::try_from(take(&mut self.ebpf, "SAMPLES")?)
+            .map_err(|source| CaptureError::Map { map: "SAMPLES", source })
     }
 
     /// Passes on what the program logged.
@@ -201,9 +164,7 @@ const NAME: &str = "vesper";
 fn xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp, CaptureError> {
     ebpf.program_mut(NAME)
         .and_then(|program| program.try_into().ok())
-        .ok_or(CaptureError::Object {
-            name: "the program vesper",
-        })
+        .ok_or(CaptureError::Object { name: "the program vesper" })
 }
 
 fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, CaptureError> {
@@ -216,10 +177,7 @@ fn object() -> Result<Cow<'static, [u8]>, CaptureError> {
     };
     match std::fs::read(&path) {
         Ok(bytes) => Ok(Cow::Owned(bytes)),
-        Err(source) => Err(CaptureError::ObjectFile {
-            path: path.to_string_lossy().into_owned(),
-            source,
-        }),
+        Err(source) => Err(CaptureError::ObjectFile { path: path.to_string_lossy().into_owned(), source }),
     }
 }
 
@@ -245,18 +203,11 @@ fn refused(error: ProgramError) -> CaptureError {
         _ => "",
     };
     let reason = match &error {
-        ProgramError::LoadError {
-            io_error,
-            verifier_log,
-        } => {
+        ProgramError::LoadError { io_error, verifier_log } => {
             let log = verifier_log.to_string();
             tracing::debug!(log, "verifier");
-            let mut last: Vec<&str> = log
-                .lines()
-                .rev()
-                .filter(|line| !line.trim().is_empty())
-                .take(5)
-                .collect();
+            let mut last: Vec<&str> =
+                log.lines().rev().filter(|line| !line.trim().is_empty()).take(5).collect();
             last.reverse();
             format!("{io_error}: {}", last.join(" | "))
         }

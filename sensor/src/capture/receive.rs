@@ -49,10 +49,8 @@ impl Outlet {
             counters.shed.fetch_add(count, Relaxed);
             return;
         }
-        let queued = Queued {
-            event: Event::Samples(samples),
-            _in_flight: Some(InFlight(self.outstanding.clone())),
-        };
+        let queued =
+            Queued { event: Event::Samples(samples), _in_flight: Some(InFlight(self.outstanding.clone())) };
         if self.events.try_send(queued).is_err() {
             counters.shed.fetch_add(count, Relaxed);
         }
@@ -70,10 +68,7 @@ pub struct Queued {
 impl Queued {
     /// A drain: never limited by the number of sample batches.
     pub(super) fn tick(tick: Tick) -> Queued {
-        Queued {
-            event: Event::Tick(tick),
-            _in_flight: None,
-        }
+        Queued { event: Event::Tick(tick), _in_flight: None }
     }
 }
 
@@ -121,17 +116,9 @@ pub(super) fn from_ring_buffer(mut ring: RingBuf<MapData>, outlet: Outlet) {
             };
             let word = |at: usize| u32::from_ne_bytes([meta[at], meta[at + 1], meta[at + 2], meta[at + 3]]);
             let time = u64::from(word(0)) | (u64::from(word(4)) << 32);
-            let meta = SampleMeta {
-                time,
-                wire_len: word(8),
-                captured_len: word(12),
-            };
+            let meta = SampleMeta { time, wire_len: word(8), captured_len: word(12) };
             let len = (meta.captured_len as usize).min(HOST_SNAP).min(data.len());
-            samples.push(sample(
-                meta,
-                Bytes::copy_from_slice(&data[..len]),
-                outlet.clock.offset,
-            ));
+            samples.push(sample(meta, Bytes::copy_from_slice(&data[..len]), outlet.clock.offset));
         }
         let received = samples.len();
         outlet.hand_on(samples);
@@ -145,21 +132,13 @@ pub(super) fn from_ring_buffer(mut ring: RingBuf<MapData>, outlet: Outlet) {
 }
 
 fn sample(meta: SampleMeta, frame: Bytes, offset: u64) -> Sample {
-    Sample {
-        time: meta.time + offset,
-        wire_len: meta.wire_len,
-        link: Link::Ethernet,
-        frame,
-    }
+    Sample { time: meta.time + offset, wire_len: meta.wire_len, link: Link::Ethernet, frame }
 }
 
 /// Waits for packets, a tenth of a second at most. Only for input: waiting for output too would spin, as an
 /// AF_XDP socket that never sends is always ready for it.
 fn wait(fd: BorrowedFd<'_>) {
-    let timeout = Timespec {
-        tv_sec: 0,
-        tv_nsec: WAKE,
-    };
+    let timeout = Timespec { tv_sec: 0, tv_nsec: WAKE };
     let mut fds = [PollFd::new(&fd, PollFlags::IN)];
     // An interrupted wait is as good as a short one.
     let _ = poll(&mut fds, Some(&timeout));

@@ -12,17 +12,10 @@ const NATIVE_XDP_MTU: u32 = 3498;
 pub(super) fn lines(capture: &CaptureConfig) -> (Option<Nic>, Vec<Line>) {
     let Some(name) = &capture.interface else {
         let candidates = match nic::list() {
-            Ok(nics) => nics
-                .into_iter()
-                .filter(|nic| nic.name != "lo")
-                .map(|nic| nic.name)
-                .collect(),
+            Ok(nics) => nics.into_iter().filter(|nic| nic.name != "lo").map(|nic| nic.name).collect(),
             Err(_) => Vec::new(),
         };
-        let remedy = format!(
-            "set capture.interface or --interface; there are: {}",
-            candidates.join(", ")
-        );
+        let remedy = format!("set capture.interface or --interface; there are: {}", candidates.join(", "));
         return (None, vec![Line::fail("interface", "none is set", remedy)]);
     };
     match nic::find(name) {
@@ -38,17 +31,10 @@ pub(super) fn lines(capture: &CaptureConfig) -> (Option<Nic>, Vec<Line>) {
 }
 
 pub(super) fn facts(nic: &Nic, capture: &CaptureConfig) -> Vec<Line> {
-    let driver = if nic.driver.is_empty() {
-        "unknown driver"
-    } else {
-        &nic.driver
-    };
+    let driver = if nic.driver.is_empty() { "unknown driver" } else { &nic.driver };
     let queues = nic.rx_queues;
     vec![
-        Line::ok(
-            "interface",
-            format!("{}: {driver}, {queues} receive queue{}", nic.name, plural(queues)),
-        ),
+        Line::ok("interface", format!("{}: {driver}, {queues} receive queue{}", nic.name, plural(queues))),
         link(nic),
         mtu(nic, capture.xdp),
         route(nic, capture.mode),
@@ -62,11 +48,9 @@ fn plural(count: u32) -> &'static str {
 fn link(nic: &Nic) -> Line {
     match (nic.admin_up, nic.link_up) {
         (_, true) => Line::ok("link", "up"),
-        (false, _) => Line::warn(
-            "link",
-            format!("{} is set down", nic.name),
-            format!("ip link set {} up", nic.name),
-        ),
+        (false, _) => {
+            Line::warn("link", format!("{} is set down", nic.name), format!("ip link set {} up", nic.name))
+        }
         (true, false) => Line::warn(
             "link",
             format!("{} has no carrier", nic.name),
@@ -79,14 +63,8 @@ fn mtu(nic: &Nic, xdp: XdpMode) -> Line {
     if nic.mtu <= NATIVE_XDP_MTU || xdp == XdpMode::Generic {
         return Line::ok("mtu", nic.mtu.to_string());
     }
-    let found = format!(
-        "{}: most drivers refuse native XDP above {NATIVE_XDP_MTU}",
-        nic.mtu
-    );
-    let remedy = format!(
-        "ip link set {} mtu {NATIVE_XDP_MTU}, unless larger frames arrive",
-        nic.name
-    );
+    let found = format!("{}: most drivers refuse native XDP above {NATIVE_XDP_MTU}", nic.mtu);
+    let remedy = format!("ip link set {} mtu {NATIVE_XDP_MTU}, unless larger frames arrive", nic.name);
     Line::warn("mtu", found, remedy)
 }
 
@@ -100,10 +78,7 @@ fn route(nic: &Nic, mode: Mode) -> Line {
             ),
             "use --mode host, or another interface that only receives copies",
         ),
-        (true, Mode::Host) => Line::ok(
-            "route",
-            "holds the default route; host mode lets every packet pass",
-        ),
+        (true, Mode::Host) => Line::ok("route", "holds the default route; host mode lets every packet pass"),
         (false, Mode::Mirror) => Line::ok("route", "no default route leaves through it"),
         (false, Mode::Host) => Line::ok("route", "host mode lets every packet pass"),
     }

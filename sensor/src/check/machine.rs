@@ -19,19 +19,11 @@ pub(super) const UMEM_FRAME: u64 = 4096;
 /// Kernel and GPU.
 pub(super) fn lines() -> Vec<Line> {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
-    vec![
-        kernel(&release),
-        jit(read_to_string("/proc/sys/net/core/bpf_jit_enable")
-            .ok()
-            .as_deref()),
-        gpu(),
-    ]
+    vec![kernel(&release), jit(read_to_string("/proc/sys/net/core/bpf_jit_enable").ok().as_deref()), gpu()]
 }
 
 pub(super) fn kernel(release: &str) -> Line {
-    let mut numbers = release
-        .split(|c: char| !c.is_ascii_digit())
-        .map_while(|number| number.parse().ok());
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse().ok());
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     if version >= OLDEST_KERNEL {
         return Line::ok("kernel", format!("Linux {release}"));
@@ -62,14 +54,10 @@ pub(super) fn jit(enabled: Option<&str>) -> Line {
 
 fn gpu() -> Line {
     let driver = read_to_string("/proc/driver/nvidia/version").unwrap_or_default();
-    let library = [
-        "/usr/lib/x86_64-linux-gnu",
-        "/usr/lib/aarch64-linux-gnu",
-        "/usr/lib64",
-        "/usr/lib/wsl/lib",
-    ]
-    .iter()
-    .find(|folder| Path::new(folder).join("libcuda.so.1").exists());
+    let library =
+        ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib/wsl/lib"]
+            .iter()
+            .find(|folder| Path::new(folder).join("libcuda.so.1").exists());
     match (driver.lines().next(), library) {
         (Some(driver), Some(folder)) => Line::ok("gpu", format!("{driver}; libcuda in {folder}")),
         (Some(driver), None) => Line::warn(
@@ -116,11 +104,9 @@ pub(super) fn judge_memory(need: u64, available: Option<u64>, found: String) -> 
             format!("{found}, more than is available ({})", mebibytes(available)),
             remedy,
         ),
-        Some(available) if need > available / 2 => Line::warn(
-            "memory",
-            format!("{found}, over half of what is available"),
-            remedy,
-        ),
+        Some(available) if need > available / 2 => {
+            Line::warn("memory", format!("{found}, over half of what is available"), remedy)
+        }
         _ => Line::ok("memory", found),
     }
 }

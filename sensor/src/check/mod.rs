@@ -41,30 +41,15 @@ pub struct Line {
 
 impl Line {
     fn ok(name: &'static str, found: impl Into<String>) -> Line {
-        Line {
-            verdict: Verdict::Ok,
-            name,
-            found: found.into(),
-            remedy: String::new(),
-        }
+        Line { verdict: Verdict::Ok, name, found: found.into(), remedy: String::new() }
     }
 
     fn warn(name: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Line {
-        Line {
-            verdict: Verdict::Warn,
-            name,
-            found: found.into(),
-            remedy: remedy.into(),
-        }
+        Line { verdict: Verdict::Warn, name, found: found.into(), remedy: remedy.into() }
     }
 
     fn fail(name: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Line {
-        Line {
-            verdict: Verdict::Fail,
-            name,
-            found: found.into(),
-            remedy: remedy.into(),
-        }
+        Line { verdict: Verdict::Fail, name, found: found.into(), remedy: remedy.into() }
     }
 }
 
@@ -72,11 +57,7 @@ impl Line {
 pub fn run(args: &CheckArgs, out: &mut impl Write) -> io::Result<u8> {
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())));
-    let loaded = config::load(
-        args.config.config.as_deref(),
-        environment,
-        &args.config.overrides(),
-    );
+    let loaded = config::load(args.config.config.as_deref(), environment, &args.config.overrides());
     let (lines, code) = match &loaded {
         Ok(loaded) => {
             let lines = everything(loaded);
@@ -85,20 +66,13 @@ pub fn run(args: &CheckArgs, out: &mut impl Write) -> io::Result<u8> {
         }
         Err(error) => {
             let problems = error.problems.iter().map(|problem| {
-                Line::fail(
-                    "config",
-                    problem.to_string(),
-                    "correct it, then check again for the rest",
-                )
+                Line::fail("config", problem.to_string(), "correct it, then check again for the rest")
             });
             (problems.chain(machine::lines()).collect(), EXIT_CONFIG)
         }
     };
     if args.json {
-        serde_json::to_writer_pretty(
-            &mut *out,
-            &serde_json::json!({ "exit_code": code, "lines": lines }),
-        )?;
+        serde_json::to_writer_pretty(&mut *out, &serde_json::json!({ "exit_code": code, "lines": lines }))?;
         writeln!(out)?;
     } else {
         write_lines(&lines, out)?;
@@ -110,10 +84,7 @@ fn everything(loaded: &Loaded) -> Vec<Line> {
     let config = &loaded.config;
     let mut lines = vec![match &loaded.file {
         Some(file) => Line::ok("config", format!("{} is fine", file.display())),
-        None => Line::ok(
-            "config",
-            format!("defaults: there is no {}", config::DEFAULT_PATH),
-        ),
+        None => Line::ok("config", format!("defaults: there is no {}", config::DEFAULT_PATH)),
     }];
     let ignored = loaded.warnings.iter();
     lines.extend(
@@ -138,12 +109,7 @@ fn write_lines(lines: &[Line], out: &mut impl Write) -> io::Result<()> {
             Verdict::Warn => "warn",
             Verdict::Fail => "fail",
         };
-        writeln!(
-            out,
-            "{verdict:<5} {:<13} {}",
-            line.name,
-            printable(&line.found, 400)
-        )?;
+        writeln!(out, "{verdict:<5} {:<13} {}", line.name, printable(&line.found, 400))?;
         if !line.remedy.is_empty() {
             writeln!(out, "{:<19} -> {}", "", printable(&line.remedy, 400))?;
         }

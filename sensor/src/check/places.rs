@@ -27,12 +27,7 @@ pub(super) fn lines(config: &Config) -> Vec<Line> {
             lines.push(writable("sink jsonl", folder));
         }
     }
-    lines.extend(
-        config
-            .sinks
-            .named_webhooks()
-            .map(|(name, webhook)| reach(&name, webhook)),
-    );
+    lines.extend(config.sinks.named_webhooks().map(|(name, webhook)| reach(&name, webhook)));
     lines.push(match api::bind(&config.api) {
         Ok(_closed_again) => Line::ok("api", format!("{} is free", config.api.listen)),
         Err(ApiError::InUse { address }) => Line::warn(
@@ -73,19 +68,9 @@ pub(super) fn reach(name: &str, webhook: &WebhookConfig) -> Line {
     let remedy =
         "start the backend, or correct url, DNS or firewall; alerts are retried, then counted as lost";
     let Ok(address) = endpoint.parse::<Uri>() else {
-        return Line::fail(
-            "sink webhook",
-            format!("{shown} is not an address"),
-            "correct sinks.webhook.url",
-        );
+        return Line::fail("sink webhook", format!("{shown} is not an address"), "correct sinks.webhook.url");
     };
-    let port = address
-        .port_u16()
-        .unwrap_or(if address.scheme_str() == Some("https") {
-            443
-        } else {
-            80
-        });
+    let port = address.port_u16().unwrap_or(if address.scheme_str() == Some("https") { 443 } else { 80 });
     let host = address.host().unwrap_or_default().trim_matches(['[', ']']);
     let addresses = match (host, port).to_socket_addrs() {
         Ok(addresses) => addresses.take(MOST_ADDRESSES),

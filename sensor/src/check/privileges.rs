@@ -32,8 +32,7 @@ pub(super) fn lines(mode: Mode) -> Vec<Line> {
 fn effective() -> u64 {
     let status = read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .unwrap_or(0)
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
 fn has(effective: u64, number: u32) -> bool {
@@ -78,38 +77,25 @@ fn af_xdp() -> Line {
             "missing in this kernel, or not allowed here",
             "use a kernel with CONFIG_XDP_SOCKETS and allow AF_XDP (systemd RestrictAddressFamilies), or --mode host",
         ),
-        Err(error) => Line::fail(
-            "af_xdp",
-            format!("no socket: {error}"),
-            "use --mode host, which needs none",
-        ),
+        Err(error) => {
+            Line::fail("af_xdp", format!("no socket: {error}"), "use --mode host, which needs none")
+        }
     }
 }
 
 /// UMEM is locked memory; BPF maps are not, from Linux 5.11 on.
 pub(super) fn locked_memory(capture: &CaptureConfig, queues: u32) -> Line {
     let limit = getrlimit(Resource::Memlock).current;
-    judge_locked(
-        machine::umem_bytes(capture, queues),
-        limit,
-        has(effective(), IPC_LOCK),
-    )
+    judge_locked(machine::umem_bytes(capture, queues), limit, has(effective(), IPC_LOCK))
 }
 
 pub(super) fn judge_locked(need: u64, limit: Option<u64>, unlimited: bool) -> Line {
     match limit {
         Some(limit) if need > limit && !unlimited => Line::fail(
             "memlock",
-            format!(
-                "{} may be locked, samples need {}",
-                size::format(limit),
-                size::format(need)
-            ),
+            format!("{} may be locked, samples need {}", size::format(limit), size::format(need)),
             "ulimit -l unlimited; under systemd: LimitMEMLOCK=infinity; or lower capture.ring_entries",
         ),
-        _ => Line::ok(
-            "memlock",
-            format!("{} to lock, which is allowed", size::format(need)),
-        ),
+        _ => Line::ok("memlock", format!("{} to lock, which is allowed", size::format(need))),
     }
 }

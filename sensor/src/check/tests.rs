@@ -22,70 +22,35 @@ fn verdicts() {
         (machine::jit(None), Verdict::Warn, "unknown"),
         (privileges::capabilities(all, Mode::Mirror), Verdict::Ok, "all"),
         (privileges::capabilities(root, Mode::Mirror), Verdict::Ok, "all"),
-        (
-            privileges::capabilities(all & !(1 << 13), Mode::Host),
-            Verdict::Ok,
-            "all",
-        ),
+        (privileges::capabilities(all & !(1 << 13), Mode::Host), Verdict::Ok, "all"),
         (
             privileges::capabilities(all & !(1 << 13), Mode::Mirror),
             Verdict::Fail,
             "missing: cap_net_raw (to open",
         ),
-        (
-            privileges::capabilities(0, Mode::Host),
-            Verdict::Fail,
-            "missing: cap_bpf (to load",
-        ),
+        (privileges::capabilities(0, Mode::Host), Verdict::Fail, "missing: cap_bpf (to load"),
         (
             privileges::judge_locked(1 << 24, Some(65_536), false),
             Verdict::Fail,
             "64KiB may be locked, samples need 16MiB",
         ),
-        (
-            privileges::judge_locked(1 << 24, Some(65_536), true),
-            Verdict::Ok,
-            "16MiB",
-        ),
-        (
-            privileges::judge_locked(1 << 24, None, false),
-            Verdict::Ok,
-            "16MiB",
-        ),
+        (privileges::judge_locked(1 << 24, Some(65_536), true), Verdict::Ok, "16MiB"),
+        (privileges::judge_locked(1 << 24, None, false), Verdict::Ok, "16MiB"),
         (
             machine::judge_memory(gibibyte, Some(gibibyte - 1), "1GiB".into()),
             Verdict::Fail,
             "more than is available",
         ),
-        (
-            machine::judge_memory(gibibyte, Some(gibibyte + 1), "1GiB".into()),
-            Verdict::Warn,
-            "over half",
-        ),
-        (
-            machine::judge_memory(gibibyte, Some(4 * gibibyte), "1GiB".into()),
-            Verdict::Ok,
-            "1GiB",
-        ),
-        (
-            places::writable("state", Path::new("/nonexistent")),
-            Verdict::Fail,
-            "/nonexistent",
-        ),
-        (
-            places::writable("state", Path::new("/proc")),
-            Verdict::Fail,
-            "cannot be written",
-        ),
+        (machine::judge_memory(gibibyte, Some(gibibyte + 1), "1GiB".into()), Verdict::Warn, "over half"),
+        (machine::judge_memory(gibibyte, Some(4 * gibibyte), "1GiB".into()), Verdict::Ok, "1GiB"),
+        (places::writable("state", Path::new("/nonexistent")), Verdict::Fail, "/nonexistent"),
+        (places::writable("state", Path::new("/proc")), Verdict::Fail, "cannot be written"),
     ] {
         assert_eq!(line.verdict, verdict, "{line:?}");
         assert!(line.found.contains(found), "{found} in {line:?}");
         assert_eq!(line.remedy.is_empty(), verdict == Verdict::Ok, "{line:?}");
     }
-    assert_eq!(
-        machine::available("MemTotal: 5 kB\nMemAvailable:   2048 kB\n"),
-        Some(2 << 20)
-    );
+    assert_eq!(machine::available("MemTotal: 5 kB\nMemAvailable:   2048 kB\n"), Some(2 << 20));
     // 224 bytes an entry.
     assert_eq!(machine::flow_map_bytes(&CaptureConfig::default()), 56 << 20);
     assert_eq!(machine::umem_bytes(&CaptureConfig::default(), 2), 32 << 20);
@@ -103,87 +68,20 @@ fn interfaces() {
         ..Nic::default()
     };
     let mirror = CaptureConfig::default();
-    let host = CaptureConfig {
-        mode: Mode::Host,
-        ..CaptureConfig::default()
-    };
-    let generic = CaptureConfig {
-        xdp: XdpMode::Generic,
-        ..CaptureConfig::default()
-    };
+    let host = CaptureConfig { mode: Mode::Host, ..CaptureConfig::default() };
+    let generic = CaptureConfig { xdp: XdpMode::Generic, ..CaptureConfig::default() };
     for (nic, config, verdict, found) in [
-        (
-            good.clone(),
-            &mirror,
-            Verdict::Ok,
-            "eth1: ixgbe, 4 receive queues",
-        ),
-        (
-            Nic {
-                admin_up: false,
-                link_up: false,
-                ..good.clone()
-            },
-            &mirror,
-            Verdict::Warn,
-            "eth1 is set down",
-        ),
-        (
-            Nic {
-                link_up: false,
-                ..good.clone()
-            },
-            &mirror,
-            Verdict::Warn,
-            "no carrier",
-        ),
-        (
-            Nic {
-                mtu: 9000,
-                ..good.clone()
-            },
-            &mirror,
-            Verdict::Warn,
-            "above 3498",
-        ),
-        (
-            Nic {
-                mtu: 9000,
-                ..good.clone()
-            },
-            &generic,
-            Verdict::Ok,
-            "9000",
-        ),
-        (
-            Nic {
-                holds_default_route: true,
-                ..good.clone()
-            },
-            &mirror,
-            Verdict::Fail,
-            "would cut it",
-        ),
-        (
-            Nic {
-                holds_default_route: true,
-                ..good.clone()
-            },
-            &host,
-            Verdict::Ok,
-            "pass",
-        ),
+        (good.clone(), &mirror, Verdict::Ok, "eth1: ixgbe, 4 receive queues"),
+        (Nic { admin_up: false, link_up: false, ..good.clone() }, &mirror, Verdict::Warn, "eth1 is set down"),
+        (Nic { link_up: false, ..good.clone() }, &mirror, Verdict::Warn, "no carrier"),
+        (Nic { mtu: 9000, ..good.clone() }, &mirror, Verdict::Warn, "above 3498"),
+        (Nic { mtu: 9000, ..good.clone() }, &generic, Verdict::Ok, "9000"),
+        (Nic { holds_default_route: true, ..good.clone() }, &mirror, Verdict::Fail, "would cut it"),
+        (Nic { holds_default_route: true, ..good.clone() }, &host, Verdict::Ok, "pass"),
     ] {
         let lines = interface::facts(&nic, config);
-        assert_eq!(
-            lines.iter().map(|line| line.verdict).max(),
-            Some(verdict),
-            "{lines:?}"
-        );
-        assert!(
-            lines.iter().any(|line| line.found.contains(found)),
-            "{found} in {lines:?}"
-        );
+        assert_eq!(lines.iter().map(|line| line.verdict).max(), Some(verdict), "{lines:?}");
+        assert!(lines.iter().any(|line| line.found.contains(found)), "{found} in {lines:?}");
     }
 }
 
@@ -191,10 +89,7 @@ fn interfaces() {
 fn sinks_are_reached_or_not() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let to = |url: String| WebhookConfig {
-        url,
-        ..WebhookConfig::default()
-    };
+    let to = |url: String| WebhookConfig { url, ..WebhookConfig::default() };
     let line = places::reach("soc", &to(format!("http://user:hunter2@127.0.0.1:{port}")));
     assert_eq!(line.verdict, Verdict::Ok, "{line:?}");
     assert!(!line.found.contains("hunter2"));
@@ -208,11 +103,7 @@ fn check(config: &str, interface: Option<&str>, json: bool) -> (u8, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("vesper.toml");
     std::fs::write(&path, config).unwrap();
-    let config = ConfigArgs {
-        config: Some(path),
-        interface: interface.map(str::to_owned),
-        mode: None,
-    };
+    let config = ConfigArgs { config: Some(path), interface: interface.map(str::to_owned), mode: None };
     let mut out = Vec::new();
     let code = run(&CheckArgs { config, json }, &mut out).unwrap();
     (code, String::from_utf8(out).unwrap())
@@ -222,26 +113,14 @@ fn check(config: &str, interface: Option<&str>, json: bool) -> (u8, String) {
 fn exit_codes() {
     let (code, text) = check("[capture]\nmodee = 'host'\nxdp = 'x'\n", None, false);
     assert_eq!(code, 78);
-    assert!(
-        text.contains("did you mean capture.mode?") && text.contains("unknown variant `x`"),
-        "{text}"
-    );
-    assert!(
-        text.contains("\nok    kernel") || text.contains("\nfail  kernel"),
-        "{text}"
-    );
+    assert!(text.contains("did you mean capture.mode?") && text.contains("unknown variant `x`"), "{text}");
+    assert!(text.contains("\nok    kernel") || text.contains("\nfail  kernel"), "{text}");
 
     let (code, text) = check("", Some("nosuchif0"), false);
     assert_eq!(code, 1);
-    assert!(
-        text.contains("fail  interface     there is no interface nosuchif0; "),
-        "{text}"
-    );
+    assert!(text.contains("fail  interface     there is no interface nosuchif0; "), "{text}");
 
     let (code, json) = check("", Some("nosuchif0"), true);
     let value: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(
-        (code, &value["exit_code"], &value["lines"][0]["verdict"]),
-        (1, &1.into(), &"ok".into())
-    );
+    assert_eq!((code, &value["exit_code"], &value["lines"][0]["verdict"]), (1, &1.into(), &"ok".into()));
 }

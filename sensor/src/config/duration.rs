@@ -5,13 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
 /// Units, in milliseconds, largest first.
-const UNITS: [(&str, u64); 5] = [
-    ("d", 86_400_000),
-    ("h", 3_600_000),
-    ("m", 60_000),
-    ("s", 1_000),
-    ("ms", 1),
-];
+const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 /// Nothing here is meant to last longer, and sums of two stay far from overflow.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
 
@@ -22,10 +16,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().map_err(|_not_a_number| wrong())?;
-    let (_, millis) = UNITS
-        .iter()
-        .find(|(name, _)| *name == unit.trim())
-        .ok_or_else(wrong)?;
+    let (_, millis) = UNITS.iter().find(|(name, _)| *name == unit.trim()).ok_or_else(wrong)?;
     let duration = Duration::from_millis(number.saturating_mul(*millis));
     if duration > LONGEST {
         return Err(format!("`{text}` is too long: at most 3650d"));
@@ -36,10 +27,8 @@ pub fn parse(text: &str) -> Result<Duration, String> {
 /// Writes a duration in the largest unit that holds it exactly; below a millisecond is cut.
 pub fn format(duration: Duration) -> String {
     let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    let (name, size) = UNITS
-        .iter()
-        .find(|(_, size)| millis != 0 && millis.is_multiple_of(*size))
-        .unwrap_or(&("ms", 1));
+    let (name, size) =
+        UNITS.iter().find(|(_, size)| millis != 0 && millis.is_multiple_of(*size)).unwrap_or(&("ms", 1));
     format!("{}{name}", millis / size)
 }
 

@@ -17,12 +17,7 @@ const LARGEST_FILE: u64 = 1 << 20;
 /// The text of the file; `None` when it is not there and was not asked for, or when there is a problem with it.
 pub(super) fn read_file(file: Option<&FilePath>, problems: &mut Vec<Problem>) -> Option<(PathBuf, String)> {
     let path = file.unwrap_or(FilePath::new(DEFAULT_PATH));
-    let mut refuse = |text: String| {
-        problems.push(Problem {
-            origin: path.display().to_string(),
-            text,
-        })
-    };
+    let mut refuse = |text: String| problems.push(Problem { origin: path.display().to_string(), text });
     let opened = match std::fs::File::open(path) {
         Ok(opened) => opened,
         Err(error) if file.is_none() && error.kind() == std::io::ErrorKind::NotFound => return None,
@@ -39,9 +34,7 @@ pub(super) fn read_file(file: Option<&FilePath>, problems: &mut Vec<Problem>) ->
         return None;
     }
     if bytes.len() as u64 > LARGEST_FILE {
-        refuse(format!(
-            "is larger than {LARGEST_FILE} bytes: this is not a configuration of vesper"
-        ));
+        refuse(format!("is larger than {LARGEST_FILE} bytes: this is not a configuration of vesper"));
         return None;
     }
     match String::from_utf8(bytes) {
@@ -77,10 +70,7 @@ pub(super) fn from_file(
                 text: format!("not valid TOML: {}", printable(error.message(), 200)),
             }));
             if errors.is_empty() {
-                problems.push(Problem {
-                    origin: origin(0),
-                    text: "not valid TOML".to_owned(),
-                });
+                problems.push(Problem { origin: origin(0), text: "not valid TOML".to_owned() });
             }
             return;
         }
@@ -94,17 +84,11 @@ pub(super) fn from_file(
             if let Some(unknown_path) = path.get(..=known)
                 && unknown.insert(dotted(unknown_path))
             {
-                problems.push(Problem {
-                    origin: origin(at),
-                    text: unknown_key(unknown_path, siblings, schema),
-                });
+                problems
+                    .push(Problem { origin: origin(at), text: unknown_key(unknown_path, siblings, schema) });
             }
         } else if let Some(value) = value_at(&values, &path) {
-            settings.push(Setting {
-                path,
-                value,
-                origin: origin(at),
-            });
+            settings.push(Setting { path, value, origin: origin(at) });
         }
     }
 }
@@ -112,11 +96,7 @@ pub(super) fn from_file(
 /// Every key that holds no table, with the place where it is written; an empty table is one too.
 fn leaves_of_table(table: &DeTable<'_>, at: &Path, leaves: &mut Vec<(Path, usize)>) {
     for (key, value) in table {
-        let path: Path = at
-            .iter()
-            .cloned()
-            .chain([Step::Key(key.get_ref().to_string())])
-            .collect();
+        let path: Path = at.iter().cloned().chain([Step::Key(key.get_ref().to_string())]).collect();
         leaves_of_value(value, path, key.span().start, leaves);
     }
 }
@@ -149,11 +129,7 @@ fn unknown_key(path: &[Step], siblings: &[String], schema: &Schema) -> String {
         return format!("unknown key {}", dotted(path));
     };
     let settings = schema.settings();
-    let elsewhere = || {
-        settings
-            .iter()
-            .find(|setting| setting.rsplit('.').next() == Some(key))
-    };
+    let elsewhere = || settings.iter().find(|setting| setting.rsplit('.').next() == Some(key));
     let place = |name: &str| dotted(&[parent, &[Step::Key(name.to_owned())]].concat());
     let remedy = match nearest(key, siblings.iter().map(String::as_str)) {
         Some(name) => format!("did you mean {}?", place(name)),

@@ -67,11 +67,7 @@ pub struct ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.problems.len();
-        write!(
-            f,
-            "the configuration has {count} problem{}:",
-            if count == 1 { "" } else { "s" }
-        )?;
+        write!(f, "the configuration has {count} problem{}:", if count == 1 { "" } else { "s" })?;
         for problem in self.problems.iter().take(MOST_PROBLEMS) {
             write!(f, "\n  {problem}")?;
         }
@@ -109,11 +105,7 @@ pub fn load(
     if !problems.is_empty() {
         return Err(ConfigError { problems });
     }
-    Ok(Loaded {
-        config,
-        file: read.map(|(name, _)| name),
-        warnings,
-    })
+    Ok(Loaded { config, file: read.map(|(name, _)| name), warnings })
 }
 
 fn from_environment(
@@ -123,15 +115,10 @@ fn from_environment(
     problems: &mut Vec<Problem>,
     warnings: &mut Vec<String>,
 ) {
-    let names: Vec<(String, String)> = schema
-        .settings()
-        .into_iter()
-        .map(|setting| (variable(&setting), setting))
-        .collect();
-    let mut given: Vec<(String, String)> = environment
-        .into_iter()
-        .filter(|(name, _)| name.starts_with(ENVIRONMENT_PREFIX))
-        .collect();
+    let names: Vec<(String, String)> =
+        schema.settings().into_iter().map(|setting| (variable(&setting), setting)).collect();
+    let mut given: Vec<(String, String)> =
+        environment.into_iter().filter(|(name, _)| name.starts_with(ENVIRONMENT_PREFIX)).collect();
     given.sort();
     for (name, text) in given {
         let origin = format!("environment {}", printable(&name, 100));
@@ -145,10 +132,7 @@ fn from_environment(
             };
             settings.push(Setting { path, value, origin });
         } else if let Some(near) = nearest(&name, names.iter().map(|(known, _)| known.as_str())) {
-            problems.push(Problem {
-                origin,
-                text: format!("no such setting; did you mean {near}?"),
-            });
+            problems.push(Problem { origin, text: format!("no such setting; did you mean {near}?") });
         } else {
             // Orchestrators set variables of their own, such as VESPER_SERVICE_HOST.
             warnings.push(format!("{origin}: is no setting of vesper and changes nothing"));
@@ -157,10 +141,7 @@ fn from_environment(
 }
 
 fn variable(setting: &str) -> String {
-    format!(
-        "{ENVIRONMENT_PREFIX}{}",
-        setting.replace('.', "_").to_ascii_uppercase()
-    )
+    format!("{ENVIRONMENT_PREFIX}{}", setting.replace('.', "_").to_ascii_uppercase())
 }
 
 fn value_of(text: &str) -> Option<Value> {
@@ -169,11 +150,7 @@ fn value_of(text: &str) -> Option<Value> {
 
 fn from_flags(overrides: &Overrides, settings: &mut Vec<Setting>) {
     let mut set = |setting: &str, flag: &str, value: String| {
-        settings.push(Setting {
-            path: steps(setting),
-            value: Value::String(value),
-            origin: flag.to_owned(),
-        });
+        settings.push(Setting { path: steps(setting), value: Value::String(value), origin: flag.to_owned() });
     };
     if let Some(interface) = &overrides.interface {
         set("capture.interface", "--interface", interface.clone());
@@ -217,23 +194,15 @@ fn merge(settings: Vec<Setting>, problems: &mut Vec<Problem>) -> Config {
     let config = match Config::deserialize(root) {
         Ok(config) => config,
         Err(error) => {
-            problems.push(Problem {
-                origin: String::new(),
-                text: printable(error.message(), 200),
-            });
+            problems.push(Problem { origin: String::new(), text: printable(error.message(), 200) });
             return Config::default();
         }
     };
     for text in config.problems() {
         let key = text.split([' ', ':']).next().unwrap_or_default();
-        let origin = kept
-            .iter()
-            .find(|setting| dotted(&setting.path) == key)
-            .map(|setting| setting.origin.clone());
-        problems.push(Problem {
-            origin: origin.unwrap_or_default(),
-            text,
-        });
+        let origin =
+            kept.iter().find(|setting| dotted(&setting.path) == key).map(|setting| setting.origin.clone());
+        problems.push(Problem { origin: origin.unwrap_or_default(), text });
     }
     config
 }
@@ -241,11 +210,7 @@ fn merge(settings: Vec<Setting>, problems: &mut Vec<Problem>) -> Config {
 /// The value as a message may show it: an address can hold a password.
 fn shown(setting: &Setting) -> String {
     let text = setting.value.to_string();
-    if text.contains("://") {
-        "(an address)".to_owned()
-    } else {
-        printable(&text, 60)
-    }
+    if text.contains("://") { "(an address)".to_owned() } else { printable(&text, 60) }
 }
 
 fn insert(root: &mut Value, path: &[Step], value: Value) {

@@ -3,26 +3,15 @@ use std::time::Duration;
 
 use super::*;
 
-const NO_FLAGS: Overrides = Overrides {
-    interface: None,
-    mode: None,
-};
+const NO_FLAGS: Overrides = Overrides { interface: None, mode: None };
 
 fn load_text(text: &str, environment: &[(&str, &str)], flags: &Overrides) -> Result<Loaded, String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("vesper.toml");
-    std::fs::File::create(&path)
-        .unwrap()
-        .write_all(text.as_bytes())
-        .unwrap();
-    let environment = environment
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    load(Some(&path), environment, flags).map_err(|error| {
-        error
-            .to_string()
-            .replace(&path.display().to_string(), "vesper.toml")
-    })
+    std::fs::File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
+    let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    load(Some(&path), environment, flags)
+        .map_err(|error| error.to_string().replace(&path.display().to_string(), "vesper.toml"))
 }
 
 #[test]
@@ -32,22 +21,10 @@ fn each_problem_names_place_setting_value_and_remedy() {
             "[capture]\nintrface = \"eth0\"\n",
             "vesper.toml:2: unknown key capture.intrface; did you mean capture.interface?",
         ),
-        (
-            "interface = \"eth0\"\n",
-            "vesper.toml:1: unknown key interface; did you mean capture.interface?",
-        ),
-        (
-            "\n[captur]\nmode = 1\nxdp = 2",
-            "vesper.toml:3: unknown key captur; did you mean capture?",
-        ),
-        (
-            "[captur]\n",
-            "vesper.toml:1: unknown key captur; did you mean capture?",
-        ),
-        (
-            "[api]\nzzzzzzzz = 1",
-            "vesper.toml:2: unknown key api.zzzzzzzz; known here: listen",
-        ),
+        ("interface = \"eth0\"\n", "vesper.toml:1: unknown key interface; did you mean capture.interface?"),
+        ("\n[captur]\nmode = 1\nxdp = 2", "vesper.toml:3: unknown key captur; did you mean capture?"),
+        ("[captur]\n", "vesper.toml:1: unknown key captur; did you mean capture?"),
+        ("[api]\nzzzzzzzz = 1", "vesper.toml:2: unknown key api.zzzzzzzz; known here: listen"),
         (
             "[[sinks.webhook]]\nurll = 'http://a'",
             "vesper.toml:2: unknown key sinks.webhook[0].urll; did you mean sinks.webhook[0].url?",
@@ -100,17 +77,10 @@ fn each_problem_names_place_setting_value_and_remedy() {
             "[capture]\nmode = ",
             "vesper.toml:2: not valid TOML: string values must be quoted, expected literal string",
         ),
-        (
-            "[capture]\nxdp = 'auto'\nxdp = 'auto'",
-            "vesper.toml:3: not valid TOML: duplicate key",
-        ),
+        ("[capture]\nxdp = 'auto'\nxdp = 'auto'", "vesper.toml:3: not valid TOML: duplicate key"),
     ] {
         let error = load_text(text, &[], &NO_FLAGS).unwrap_err();
-        assert_eq!(
-            error,
-            format!("the configuration has 1 problem:\n  {expected}"),
-            "\n{text}"
-        );
+        assert_eq!(error, format!("the configuration has 1 problem:\n  {expected}"), "\n{text}");
     }
 }
 
@@ -118,10 +88,7 @@ fn each_problem_names_place_setting_value_and_remedy() {
 fn all_problems_at_once() {
     let text = "[capture]\nmode = 'tap'\nring_entries = 1000\nbogus_thing = 1\n[[sinks.webhook]]\nurl = 'http://a'\n[[sinks.webhook]]\nretries = 'x'\nurl = 'ftp://b'\n";
     let error = load_text(text, &[("VESPER_CAPTURE_XDP", "fast")], &NO_FLAGS).unwrap_err();
-    let lines: Vec<&str> = error
-        .lines()
-        .map(|line| line.split(['=', ';']).next().unwrap().trim())
-        .collect();
+    let lines: Vec<&str> = error.lines().map(|line| line.split(['=', ';']).next().unwrap().trim()).collect();
     let expected = [
         "the configuration has 6 problems:",
         "vesper.toml:4: unknown key capture.bogus_thing",
@@ -146,42 +113,24 @@ fn the_last_one_wins() {
         ("VESPER_SERVICE_HOST", "10.0.0.1"),
         ("PATH", "/bin"),
     ];
-    let flags = Overrides {
-        interface: None,
-        mode: Some(Mode::Mirror),
-    };
+    let flags = Overrides { interface: None, mode: Some(Mode::Mirror) };
     let loaded = load_text(text, &environment, &flags).unwrap();
     let capture = &loaded.config.capture;
     assert_eq!(capture.interface.as_deref(), Some("1"));
-    assert_eq!(
-        (capture.mode, capture.sample.one_in, capture.pin_cpus),
-        (Mode::Mirror, 7, false)
-    );
+    assert_eq!((capture.mode, capture.sample.one_in, capture.pin_cpus), (Mode::Mirror, 7, false));
     assert_eq!(capture.drain_interval, Duration::from_secs(1));
     assert_eq!(loaded.config.sinks.webhook[0].url, "http://a");
     assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
 
-    let flags = Overrides {
-        interface: Some("eth0".to_owned()),
-        mode: None,
-    };
+    let flags = Overrides { interface: Some("eth0".to_owned()), mode: None };
     let loaded = load_text(text, &environment, &flags).unwrap();
     assert_eq!(loaded.config.capture.interface.as_deref(), Some("eth0"));
 
     let error = load_text("", &[("VESPER_CAPTURE_INTERFCE", "a")], &NO_FLAGS).unwrap_err();
-    assert!(
-        error.contains("did you mean VESPER_CAPTURE_INTERFACE?"),
-        "{error}"
-    );
-    let flags = Overrides {
-        interface: Some("much_too_long_name".to_owned()),
-        mode: None,
-    };
+    assert!(error.contains("did you mean VESPER_CAPTURE_INTERFACE?"), "{error}");
+    let flags = Overrides { interface: Some("much_too_long_name".to_owned()), mode: None };
     let error = load_text("", &[], &flags).unwrap_err();
-    assert!(
-        error.contains("--interface: capture.interface = \"much_too_long_name\""),
-        "{error}"
-    );
+    assert!(error.contains("--interface: capture.interface = \"much_too_long_name\""), "{error}");
 }
 
 #[test]
@@ -199,10 +148,7 @@ fn the_sample_file_is_the_defaults() {
     assert_eq!(loaded.config, Config::default());
     // Without the `#`, every setting must be there and have its default.
     let mut settings = String::new();
-    for line in text
-        .lines()
-        .filter(|line| !line.starts_with("# ") && !line.is_empty())
-    {
+    for line in text.lines().filter(|line| !line.starts_with("# ") && !line.is_empty()) {
         settings.extend([line.strip_prefix('#').unwrap_or(line), "\n"]);
     }
     let mut config = load_text(&settings, &[], &NO_FLAGS).unwrap().config;
@@ -210,10 +156,7 @@ fn the_sample_file_is_the_defaults() {
     let webhook = config.sinks.webhook.remove(0);
     assert_eq!(
         webhook,
-        crate::sinks::WebhookConfig {
-            url: "https://soc.example.net".to_owned(),
-            ..Default::default()
-        }
+        crate::sinks::WebhookConfig { url: "https://soc.example.net".to_owned(), ..Default::default() }
     );
     assert_eq!(config, Config::default());
     for setting in Schema::of_config().settings() {
@@ -224,16 +167,10 @@ fn the_sample_file_is_the_defaults() {
 
 #[test]
 fn odd_files() {
-    let missing = load(Some(FilePath::new("/nonexistent/vesper.toml")), [], &NO_FLAGS)
-        .unwrap_err()
-        .to_string();
-    assert!(
-        missing.contains("/nonexistent/vesper.toml: cannot be opened"),
-        "{missing}"
-    );
-    let endless = load(Some(FilePath::new("/dev/zero")), [], &NO_FLAGS)
-        .unwrap_err()
-        .to_string();
+    let missing =
+        load(Some(FilePath::new("/nonexistent/vesper.toml")), [], &NO_FLAGS).unwrap_err().to_string();
+    assert!(missing.contains("/nonexistent/vesper.toml: cannot be opened"), "{missing}");
+    let endless = load(Some(FilePath::new("/dev/zero")), [], &NO_FLAGS).unwrap_err().to_string();
     assert!(endless.contains("larger than"), "{endless}");
     assert!(load(Some(FilePath::new("/dev/null")), [], &NO_FLAGS).is_ok());
 }

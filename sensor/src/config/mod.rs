@@ -87,14 +87,8 @@ impl Config {
         }
         for (section, found) in sections {
             for problem in found {
-                let named = problem
-                    .strip_prefix(section)
-                    .is_some_and(|rest| rest.starts_with('.'));
-                problems.push(if named {
-                    problem
-                } else {
-                    format!("{section}.{problem}")
-                });
+                let named = problem.strip_prefix(section).is_some_and(|rest| rest.starts_with('.'));
+                problems.push(if named { problem } else { format!("{section}.{problem}") });
             }
         }
         problems

@@ -51,9 +51,7 @@ pub(super) struct Schema {
 impl Schema {
     /// Asks serde.
     pub(super) fn of_config() -> Schema {
-        let mut schema = Schema {
-            tables: BTreeMap::new(),
-        };
+        let mut schema = Schema { tables: BTreeMap::new() };
         schema.descend(&Vec::new());
         schema
     }
@@ -61,11 +59,7 @@ impl Schema {
     fn descend(&mut self, path: &Path) {
         for element in [None, Some(Step::Index(0))] {
             let table: Path = path.iter().cloned().chain(element).collect();
-            let probe: Path = table
-                .iter()
-                .cloned()
-                .chain([Step::Key(PROBE.to_owned())])
-                .collect();
+            let probe: Path = table.iter().cloned().chain([Step::Key(PROBE.to_owned())]).collect();
             let Some(keys) = known_keys(&probe) else { continue };
             for key in &keys {
                 self.descend(&table.iter().cloned().chain([Step::Key(key.clone())]).collect());
@@ -86,11 +80,7 @@ impl Schema {
             if !keys.contains(key) {
                 return (depth, keys);
             }
-            dotted = if dotted.is_empty() {
-                key.clone()
-            } else {
-                format!("{dotted}.{key}")
-            };
+            dotted = if dotted.is_empty() { key.clone() } else { format!("{dotted}.{key}") };
             table = &dotted;
         }
         (path.len(), &[])
@@ -101,11 +91,7 @@ impl Schema {
         let mut all = Vec::new();
         for (table, keys) in &self.tables {
             for key in keys {
-                let path = if table.is_empty() {
-                    key.clone()
-                } else {
-                    format!("{table}.{key}")
-                };
+                let path = if table.is_empty() { key.clone() } else { format!("{table}.{key}") };
                 let list =
                     known_keys(&[steps(&path), vec![Step::Index(0), Step::Key(PROBE.to_owned())]].concat());
                 let inside_list = self.tables.contains_key(table)
@@ -126,11 +112,7 @@ pub(super) fn steps(dotted: &str) -> Path {
 }
 
 fn without_indices(path: &[Step]) -> String {
-    let keys: Vec<Step> = path
-        .iter()
-        .filter(|step| matches!(step, Step::Key(_)))
-        .cloned()
-        .collect();
+    let keys: Vec<Step> = path.iter().filter(|step| matches!(step, Step::Key(_))).cloned().collect();
     dotted(&keys)
 }
 
@@ -159,13 +141,8 @@ mod tests {
     #[test]
     fn knows_every_setting_once() {
         let settings = Schema::of_config().settings();
-        for name in [
-            "state_dir",
-            "capture.interface",
-            "capture.sample.one_in",
-            "sinks.webhook",
-            "api.listen",
-        ] {
+        for name in ["state_dir", "capture.interface", "capture.sample.one_in", "sinks.webhook", "api.listen"]
+        {
             assert_eq!(
                 settings.iter().filter(|setting| *setting == name).count(),
                 1,

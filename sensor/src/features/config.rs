@@ -49,10 +49,7 @@ impl FeaturesConfig {
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         if !(16..=1_000_000).contains(&self.max_rows) {
-            problems.push(format!(
-                "features.max_rows is {}, must be 16 to 1000000",
-                self.max_rows
-            ));
+            problems.push(format!("features.max_rows is {}, must be 16 to 1000000", self.max_rows));
         }
         for (name, value) in [
             ("max_hosts", self.max_hosts),

@@ -153,24 +153,12 @@ impl Hosts {
             host.last_seen = now;
             if host.half_minute != now / HALF_MINUTE {
                 let follows = host.half_minute + 1 == now / HALF_MINUTE;
-                host.failed_targets[1] = if follows {
-                    host.failed_targets[0]
-                } else {
-                    Distinct::default()
-                };
+                host.failed_targets[1] = if follows { host.failed_targets[0] } else { Distinct::default() };
                 host.failed_targets[0] = Distinct::default();
                 host.half_minute = now / HALF_MINUTE;
             }
-            let facts = HostFacts {
-                address: *address,
-                seen: [u64::MAX, 0],
-                ..HostFacts::default()
-            };
-            self.sums.push(Sums {
-                slot: slot.unwrap_or_default(),
-                facts,
-                ..Sums::default()
-            });
+            let facts = HostFacts { address: *address, seen: [u64::MAX, 0], ..HostFacts::default() };
+            self.sums.push(Sums { slot: slot.unwrap_or_default(), facts, ..Sums::default() });
         }
         self.sums.get_mut(host.window as usize)
     }
@@ -181,11 +169,7 @@ impl Hosts {
         let answered = flow.total.packets[1] > 0;
         let tcp = flow.key.proto == proto::TCP;
         let unanswered_datagrams = !answered && !tcp && !is_group(&flow.dst);
-        let one_sided = if unanswered_datagrams {
-            flow.window.packets[0]
-        } else {
-            0
-        };
+        let one_sided = if unanswered_datagrams { flow.window.packets[0] } else { 0 };
         // A flood may use one source port: every SYN counts, not every flow.
         let syns = u64::from(flow.window.flags[0].syn).max(1);
         let count = |condition: bool| if condition { syns } else { 0 };
@@ -296,10 +280,7 @@ fn take_part(facts: &mut HostFacts, flow: &FlowFacts, side: usize) {
 
 /// ICMP destination unreachable (RFC 792: type 3; RFC 4443: type 1).
 fn is_unreachable(flow: &FlowFacts) -> bool {
-    matches!(
-        (flow.key.proto, flow.src_port),
-        (proto::ICMP, 3) | (proto::ICMPV6, 1)
-    )
+    matches!((flow.key.proto, flow.src_port), (proto::ICMP, 3) | (proto::ICMPV6, 1))
 }
 
 #[cfg(test)]

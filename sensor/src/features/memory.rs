@@ -51,11 +51,7 @@ impl Damped {
 
     /// Deviation over mean; 0 while there is no mean.
     pub fn variation(&self) -> f64 {
-        if self.mean > 0.0 {
-            self.variance.max(0.0).sqrt() / self.mean
-        } else {
-            0.0
-        }
+        if self.mean > 0.0 { self.variance.max(0.0).sqrt() / self.mean } else { 0.0 }
     }
 }
 
@@ -211,11 +207,7 @@ impl Memory {
         let mut first = false;
         let pair = self.pairs.find_or_insert(key, || {
             first = true;
-            Pair {
-                first_seen: now,
-                last_seen: now,
-                ..Pair::default()
-            }
+            Pair { first_seen: now, last_seen: now, ..Pair::default() }
         });
         let service = self.services.find_or_insert(key.service, || Service {
             first_seen: now,
@@ -261,11 +253,7 @@ impl Memory {
         if let Some(pair) = self.pairs.find(key).and_then(|slot| self.pairs.get_mut(slot)) {
             pair.suspect = true;
         }
-        if let Some(service) = self
-            .services
-            .find(&key.service)
-            .and_then(|slot| self.services.get_mut(slot))
-        {
+        if let Some(service) = self.services.find(&key.service).and_then(|slot| self.services.get_mut(slot)) {
             service.suspect = true;
         }
     }
@@ -280,16 +268,8 @@ impl Memory {
         let Some(pair) = slots.pair.and_then(|slot| self.pairs.get(slot)) else {
             return PairFacts::default();
         };
-        let service = slots
-            .service
-            .and_then(|slot| self.services.get(slot))
-            .copied()
-            .unwrap_or_default();
-        let usual_connections = pair
-            .peaks
-            .connections
-            .max(service.peaks.connections)
-            .max(USUAL_CONNECTIONS);
+        let service = slots.service.and_then(|slot| self.services.get(slot)).copied().unwrap_or_default();
+        let usual_connections = pair.peaks.connections.max(service.peaks.connections).max(USUAL_CONNECTIONS);
         let usual_bytes = pair.peaks.bytes_out.max(service.peaks.bytes_out).max(USUAL_BYTES);
         PairFacts {
             connections: pair.connections,
@@ -313,18 +293,10 @@ impl Memory {
 
     /// Pairs and services that were answered, in order of key.
     pub fn saved(&self) -> (Entries<PairKey, Pair>, Entries<ServiceKey, Service>) {
-        let mut pairs: Vec<_> = self
-            .pairs
-            .iter()
-            .filter(|(_, p)| p.answered)
-            .map(|(k, p)| (*k, *p))
-            .collect();
-        let mut services: Vec<_> = self
-            .services
-            .iter()
-            .filter(|(_, s)| s.answered)
-            .map(|(k, s)| (*k, *s))
-            .collect();
+        let mut pairs: Vec<_> =
+            self.pairs.iter().filter(|(_, p)| p.answered).map(|(k, p)| (*k, *p)).collect();
+        let mut services: Vec<_> =
+            self.services.iter().filter(|(_, s)| s.answered).map(|(k, s)| (*k, *s)).collect();
         pairs.sort_unstable_by_key(|(key, _)| *key);
         services.sort_unstable_by_key(|(key, _)| *key);
         (pairs, services)
@@ -358,19 +330,11 @@ impl Memory {
         let (forget, familiar, learned) = (self.forget_after, self.familiar_after, self.learned_until);
         let keep = |first_seen: u64| if first_seen < learned { forget } else { familiar };
         self.pairs.sweep(SWEEP, |_, pair| {
-            let kept = if pair.answered {
-                keep(pair.first_seen)
-            } else {
-                UNANSWERED_KEPT
-            };
+            let kept = if pair.answered { keep(pair.first_seen) } else { UNANSWERED_KEPT };
             now.saturating_sub(pair.last_seen) > kept
         });
         self.services.sweep(SWEEP, |_, service| {
-            let kept = if service.answered {
-                keep(service.first_seen)
-            } else {
-                UNANSWERED_KEPT
-            };
+            let kept = if service.answered { keep(service.first_seen) } else { UNANSWERED_KEPT };
             now.saturating_sub(service.last_seen) > kept
         });
     }

@@ -36,12 +36,7 @@ impl Matrix {
     fn of<const N: usize>(features: &[Feature; N], rows: impl Iterator<Item = [f64; N]>) -> Matrix {
         let mut data = Vec::with_capacity(rows.size_hint().0 * N);
         for values in rows {
-            data.extend(
-                features
-                    .iter()
-                    .zip(values)
-                    .map(|(feature, value)| feature.encode(value)),
-            );
+            data.extend(features.iter().zip(values).map(|(feature, value)| feature.encode(value)));
         }
         Matrix { data, width: N }
     }
@@ -87,11 +82,7 @@ pub struct Features {
 impl Features {
     /// Empty.
     pub fn new(config: &FeaturesConfig) -> Features {
-        Features {
-            memory: Memory::new(config),
-            hosts: Hosts::new(config),
-            config: config.clone(),
-        }
+        Features { memory: Memory::new(config), hosts: Hosts::new(config), config: config.clone() }
     }
 
     /// Closes a window over `active` flows (in a stable order) and `beyond`, flows the table had no room for.
@@ -157,14 +148,7 @@ fn keep_busiest(hosts: &mut Vec<HostFacts>, limit: usize) {
 pub fn pair_key(facts: &FlowFacts) -> PairKey {
     let icmp = matches!(facts.key.proto, proto::ICMP | proto::ICMPV6);
     let port = if icmp { 0 } else { facts.dst_port };
-    PairKey {
-        src: facts.src,
-        service: ServiceKey {
-            dst: facts.dst,
-            port,
-            proto: facts.key.proto,
-        },
-    }
+    PairKey { src: facts.src, service: ServiceKey { dst: facts.dst, port, proto: facts.key.proto } }
 }
 
 fn facts(flow: &Flow, seconds: f64, now: u64) -> FlowFacts {
@@ -205,10 +189,7 @@ fn outcome(flow: &Flow, now: u64) -> Outcome {
 }
 
 fn addition(flow: &Flow, facts: &FlowFacts) -> Addition {
-    let failed = matches!(
-        facts.outcome,
-        Outcome::Refused | Outcome::HalfOpen | Outcome::Unanswered
-    );
+    let failed = matches!(facts.outcome, Outcome::Refused | Outcome::HalfOpen | Outcome::Unanswered);
     let short = flow.ended
         && flow.total.established()
         && flow.total.flags[0].syn > 0

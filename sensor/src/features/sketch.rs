@@ -39,9 +39,7 @@ impl Distinct {
 
     /// The values of both.
     pub fn union(&self, other: &Distinct) -> Distinct {
-        Distinct {
-            bits: std::array::from_fn(|i| self.bits[i] | other.bits[i]),
-        }
+        Distinct { bits: std::array::from_fn(|i| self.bits[i] | other.bits[i]) }
     }
 }
 
@@ -61,11 +59,7 @@ impl Spread {
     /// Entropy of the buckets, bits, 0 to 5.
     pub fn entropy(&self) -> f64 {
         let total: f64 = self.buckets.iter().map(|&n| f64::from(n)).sum();
-        let parts = self
-            .buckets
-            .iter()
-            .filter(|&&n| n > 0)
-            .map(|&n| f64::from(n) / total);
+        let parts = self.buckets.iter().filter(|&&n| n > 0).map(|&n| f64::from(n) / total);
         -parts.map(|p| p * p.log2()).sum::<f64>().min(0.0)
     }
 }
@@ -80,14 +74,7 @@ pub fn byte_entropy(bytes: &[u8]) -> Option<f32> {
         counts[usize::from(byte)] += 1;
     }
     let total = bytes.len() as f32;
-    Some(
-        counts
-            .iter()
-            .filter(|&&n| n > 0)
-            .map(|&n| n as f32 / total)
-            .map(|p| -p * p.log2())
-            .sum(),
-    )
+    Some(counts.iter().filter(|&&n| n > 0).map(|&n| n as f32 / total).map(|p| -p * p.log2()).sum())
 }
 
 #[cfg(test)]
@@ -103,11 +90,7 @@ mod tests {
                 distinct.add(mix(7, value));
             }
             let error = (distinct.count() - expected as f64).abs();
-            assert!(
-                error <= expected as f64 * 0.1 + 0.1,
-                "{expected}: {}",
-                distinct.count()
-            );
+            assert!(error <= expected as f64 * 0.1 + 0.1, "{expected}: {}", distinct.count());
         }
     }
 

@@ -37,11 +37,7 @@ pub struct Feature {
 impl Feature {
     /// A value in the unit on the scale of 0 to 1, clipped.
     pub fn encode(&self, value: f64) -> f32 {
-        let value = if value.is_finite() {
-            value.clamp(0.0, self.high)
-        } else {
-            0.0
-        };
+        let value = if value.is_finite() { value.clamp(0.0, self.high) } else { 0.0 };
         match self.scale {
             Scale::Linear => (value / self.high) as f32,
             Scale::Log { knee } => ((value / knee).ln_1p() / (self.high / knee).ln_1p()) as f32,
@@ -71,15 +67,7 @@ const fn log(name: &'static str, unit: &'static str, knee: f64, high: f64, least
 }
 
 const fn linear(name: &'static str, unit: &'static str, high: f64, least: f32) -> Feature {
-    Feature {
-        name,
-        unit,
-        high,
-        scale: Scale::Linear,
-        least,
-        most: most(least),
-        evidence: least <= TIGHT,
-    }
+    Feature { name, unit, high, scale: Scale::Linear, least, most: most(least), evidence: least <= TIGHT }
 }
 
 const fn most(least: f32) -> f32 {

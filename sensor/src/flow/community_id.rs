@@ -22,10 +22,7 @@ pub fn community_id(key: &FlowKey) -> String {
         }
     }
     hash.update([key.proto, 0]);
-    if matches!(
-        key.proto,
-        proto::TCP | proto::UDP | proto::SCTP | proto::ICMP | proto::ICMPV6
-    ) {
+    if matches!(key.proto, proto::TCP | proto::UDP | proto::SCTP | proto::ICMP | proto::ICMPV6) {
         hash.update(first.1.to_be_bytes());
         hash.update(second.1.to_be_bytes());
     }
@@ -45,10 +42,7 @@ mod tests {
         // From the baseline of the specification (seed 0, base64).
         let tcp = v4([128, 232, 110, 120], 34855, [66, 35, 250, 204], 80, proto::TCP);
         assert_eq!(tcp, "1:LQU9qZlK+B5F3KDmev6m5PMibrg=");
-        assert_eq!(
-            tcp,
-            v4([66, 35, 250, 204], 80, [128, 232, 110, 120], 34855, proto::TCP)
-        );
+        assert_eq!(tcp, v4([66, 35, 250, 204], 80, [128, 232, 110, 120], 34855, proto::TCP));
         assert_eq!(
             v4([192, 168, 1, 52], 54585, [8, 8, 8, 8], 53, proto::UDP),
             "1:d/FP5EW3wiY1vCndhwleRRKHowQ="

@@ -44,10 +44,7 @@ impl FlowConfig {
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         if !(1..=16_000_000).contains(&self.max_flows) {
-            problems.push(format!(
-                "flow.max_flows is {}, must be 1 to 16000000",
-                self.max_flows
-            ));
+            problems.push(format!("flow.max_flows is {}, must be 1 to 16000000", self.max_flows));
         }
         if self.expiry_per_tick == 0 {
             problems.push("flow.expiry_per_tick is 0, must be at least 1".to_owned());

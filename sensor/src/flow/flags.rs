@@ -25,16 +25,7 @@ impl FlagCounts {
         let (syn, fin) = split(words.syn_fin);
         let (rst, urg) = split(words.rst_urg);
         let (ece, cwr) = split(words.ece_cwr);
-        FlagCounts {
-            fin,
-            syn,
-            rst,
-            psh,
-            ack,
-            urg,
-            ece,
-            cwr,
-        }
+        FlagCounts { fin, syn, rst, psh, ack, urg, ece, cwr }
     }
 
     /// Adds another count; saturates, for a flow may live for months.
@@ -84,15 +75,7 @@ mod tests {
         stats.add_packet(0, 60, tcp::ACK | tcp::PSH, 2);
         stats.add_packet(1, 60, tcp::RST | tcp::ACK, 3);
         let out = FlagCounts::of(&stats.flags[0]);
-        assert_eq!(
-            out,
-            FlagCounts {
-                syn: 1,
-                ack: 1,
-                psh: 1,
-                ..FlagCounts::default()
-            }
-        );
+        assert_eq!(out, FlagCounts { syn: 1, ack: 1, psh: 1, ..FlagCounts::default() });
         assert_eq!(FlagCounts::of(&stats.flags[1]).names(), ["RST", "ACK"]);
     }
 }

@@ -48,24 +48,12 @@ mod tests {
         // protocol, port a, port b, packets as (direction, flags), expected initiator
         type Case = (u8, u16, u16, &'static [(usize, u8)], usize);
         let cases: &[Case] = &[
-            (
-                proto::TCP,
-                50000,
-                80,
-                &[(0, tcp::SYN), (1, tcp::SYN | tcp::ACK), (0, tcp::ACK)],
-                0,
-            ),
+            (proto::TCP, 50000, 80, &[(0, tcp::SYN), (1, tcp::SYN | tcp::ACK), (0, tcp::ACK)], 0),
             (proto::TCP, 80, 50000, &[(1, tcp::SYN)], 1),
             (proto::TCP, 80, 50000, &[(0, tcp::SYN | tcp::ACK)], 1),
             (proto::TCP, 80, 50000, &[(0, tcp::ACK)], 1),
             (proto::TCP, 50000, 80, &[(1, tcp::ACK | tcp::PSH)], 0),
-            (
-                proto::TCP,
-                80,
-                50000,
-                &[(0, tcp::SYN), (1, tcp::RST | tcp::ACK)],
-                0,
-            ),
+            (proto::TCP, 80, 50000, &[(0, tcp::SYN), (1, tcp::RST | tcp::ACK)], 0),
             (proto::UDP, 53, 40000, &[(0, 0)], 1),
             (proto::UDP, 123, 123, &[(1, 0)], 1),
             (proto::UDP, 5000, 6000, &[(0, 0)], 0),
@@ -85,11 +73,7 @@ mod tests {
             for (side, flags) in &packets[1..] {
                 stats.add_packet(*side, 60, *flags, 0);
             }
-            assert_eq!(
-                initiator(&key, &stats),
-                *expected,
-                "{proto} {port_a} {port_b} {packets:?}"
-            );
+            assert_eq!(initiator(&key, &stats), *expected, "{proto} {port_a} {port_b} {packets:?}");
         }
     }
 }

@@ -21,14 +21,7 @@ impl<K: Hash + Eq, V> Slab<K, V> {
     pub fn new(limit: usize) -> Self {
         let hasher = DefaultHashBuilder::default();
         let limit = limit.min(u32::MAX as usize);
-        Slab {
-            index: HashTable::new(),
-            slots: Vec::new(),
-            free: Vec::new(),
-            limit,
-            cursor: 0,
-            hasher,
-        }
+        Slab { index: HashTable::new(), slots: Vec::new(), free: Vec::new(), limit, cursor: 0, hasher }
     }
 
     /// Entries held.
@@ -68,9 +61,7 @@ impl<K: Hash + Eq, V> Slab<K, V> {
         self.slots[slot as usize] = Some((key, new()));
         let (slots, hasher) = (&self.slots, &self.hasher);
         self.index.insert_unique(hash, slot, |&slot| {
-            slots[slot as usize]
-                .as_ref()
-                .map_or(0, |(key, _)| hasher.hash_one(key))
+            slots[slot as usize].as_ref().map_or(0, |(key, _)| hasher.hash_one(key))
         });
         Some(slot)
     }
@@ -82,10 +73,7 @@ impl<K: Hash + Eq, V> Slab<K, V> {
 
     /// The entry of a slot, to change.
     pub fn get_mut(&mut self, slot: u32) -> Option<&mut V> {
-        self.slots
-            .get_mut(slot as usize)?
-            .as_mut()
-            .map(|(_, value)| value)
+        self.slots.get_mut(slot as usize)?.as_mut().map(|(_, value)| value)
     }
 
     /// Takes an entry out.
@@ -107,9 +95,7 @@ impl<K: Hash + Eq, V> Slab<K, V> {
             }
             let slot = self.cursor as u32;
             self.cursor += 1;
-            let gone = self.slots[slot as usize]
-                .as_mut()
-                .map(|(key, value)| old(key, value));
+            let gone = self.slots[slot as usize].as_mut().map(|(key, value)| old(key, value));
             if gone == Some(true) {
                 self.remove(slot);
             }

@@ -31,10 +31,7 @@ impl Carried {
         Carried {
             packets: [stats.packets[out], stats.packets[back]],
             bytes: [stats.bytes[out], stats.bytes[back]],
-            flags: [
-                FlagCounts::of(&stats.flags[out]),
-                FlagCounts::of(&stats.flags[back]),
-            ],
+            flags: [FlagCounts::of(&stats.flags[out]), FlagCounts::of(&stats.flags[back])],
         }
     }
 
@@ -167,11 +164,7 @@ impl Flow {
 }
 
 fn side(key: &FlowKey, side: usize) -> ([u8; 16], u16) {
-    if side == 0 {
-        (key.addr_a, key.port_a)
-    } else {
-        (key.addr_b, key.port_b)
-    }
+    if side == 0 { (key.addr_a, key.port_a) } else { (key.addr_b, key.port_b) }
 }
 
 /// All flows, and which of them were active in the open window.
@@ -270,10 +263,7 @@ impl FlowTable {
     pub fn expire(&mut self, now: u64) {
         let nanos = |d: Duration| d.as_nanos().min(u128::from(u64::MAX)) as u64;
         let (idle, active) = (nanos(self.config.idle_timeout), nanos(self.config.active_timeout));
-        let (unanswered, closed) = (
-            nanos(self.config.unanswered_timeout),
-            nanos(self.config.closed_timeout),
-        );
+        let (unanswered, closed) = (nanos(self.config.unanswered_timeout), nanos(self.config.closed_timeout));
         let ended = &mut self.ended;
         self.flows.sweep(self.config.expiry_per_tick, |_, flow| {
             // The open window still needs it.
@@ -304,11 +294,7 @@ impl FlowTable {
 
     /// Flows that were active in the open window, oldest first: an order that no hashing can change.
     pub fn active(&self) -> Vec<&Flow> {
-        let mut flows: Vec<&Flow> = self
-            .touched
-            .iter()
-            .filter_map(|&slot| self.flows.get(slot))
-            .collect();
+        let mut flows: Vec<&Flow> = self.touched.iter().filter_map(|&slot| self.flows.get(slot)).collect();
         flows.sort_unstable_by(|one, other| (one.start, &one.key).cmp(&(other.start, &other.key)));
         flows
     }
@@ -338,11 +324,8 @@ impl FlowTable {
     pub fn take_ended(&mut self) -> Vec<FlowRecord> {
         let mut ended = std::mem::take(&mut self.ended);
         ended.sort_unstable_by(|one, other| {
-            let order = |r: &FlowRecord| {
-                (
-                    r.start, r.end, r.src, r.dst, r.src_port, r.dst_port, r.proto, r.vlan,
-                )
-            };
+            let order =
+                |r: &FlowRecord| (r.start, r.end, r.src, r.dst, r.src_port, r.dst_port, r.proto, r.vlan);
             order(one).cmp(&order(other))
         });
         ended

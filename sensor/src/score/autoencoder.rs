@@ -51,31 +51,20 @@ impl Autoencoder {
         let mut tensors = Vec::new();
         for pair in sizes.windows(2) {
             let bound = (6.0 / pair[0] as f32).sqrt() / if pair[1] == width { 2.0 } else { 1.0 };
-            let weights: Vec<f32> = (0..pair[0] * pair[1])
-                .map(|_| random.symmetric() * bound)
-                .collect();
+            let weights: Vec<f32> = (0..pair[0] * pair[1]).map(|_| random.symmetric() * bound).collect();
             for values in [weights, vec![0.0; pair[1]]] {
                 let zeros = vec![0.0; values.len()];
                 tensors.push([values, zeros.clone(), zeros]);
             }
         }
         let sizes = sizes.into_iter().map(|n| n as u32).collect();
-        Self::from_weights(
-            &Weights {
-                sizes,
-                step: 0,
-                tensors,
-            },
-            device,
-        )
+        Self::from_weights(&Weights { sizes, step: 0, tensors }, device)
     }
 
     /// From saved weights, whose shapes must fit together.
     pub fn from_weights(weights: &Weights, device: &Device) -> Result<Self, ScoreError> {
         let sizes: Vec<usize> = weights.sizes.iter().map(|&n| n as usize).collect();
-        let shapes = sizes
-            .windows(2)
-            .flat_map(|pair| [vec![pair[1], pair[0]], vec![pair[1]]]);
+        let shapes = sizes.windows(2).flat_map(|pair| [vec![pair[1], pair[0]], vec![pair[1]]]);
         let mut parameters = Vec::new();
         for (shape, [value, first, second]) in shapes.zip(&weights.tensors) {
             let tensor = |values: &Vec<f32>| Tensor::from_vec(values.clone(), shape.clone(), device);
@@ -85,13 +74,8 @@ impl Autoencoder {
                 second: tensor(second)?,
             });
         }
-        let mut network = Autoencoder {
-            sizes,
-            parameters,
-            frozen: Vec::new(),
-            step: weights.step,
-            device: device.clone(),
-        };
+        let mut network =
+            Autoencoder { sizes, parameters, frozen: Vec::new(), step: weights.step, device: device.clone() };
         network.freeze();
         Ok(network)
     }
@@ -106,17 +90,9 @@ impl Autoencoder {
         let plain = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
         let mut tensors = Vec::new();
         for parameter in &self.parameters {
-            tensors.push([
-                plain(&parameter.value)?,
-                plain(&parameter.first)?,
-                plain(&parameter.second)?,
-            ]);
+            tensors.push([plain(&parameter.value)?, plain(&parameter.first)?, plain(&parameter.second)?]);
         }
-        Ok(Weights {
-            sizes: self.sizes(),
-            step: self.step,
-            tensors,
-        })
+        Ok(Weights { sizes: self.sizes(), step: self.step, tensors })
     }
 
     /// What the network expects instead of each of these rows.
@@ -135,10 +111,7 @@ impl Autoencoder {
             .parameters
             .chunks(2)
             .map(|pair| {
-                Linear::new(
-                    pair[0].value.as_tensor().clone(),
-                    Some(pair[1].value.as_tensor().clone()),
-                )
+                Linear::new(pair[0].value.as_tensor().clone(), Some(pair[1].value.as_tensor().clone()))
             })
             .collect();
         let error = (forward(&layers, &input)? - &input)?.broadcast_mul(&weights)?;
@@ -169,10 +142,7 @@ impl Autoencoder {
             .parameters
             .chunks(2)
             .map(|pair| {
-                Linear::new(
-                    pair[0].value.as_detached_tensor(),
-                    Some(pair[1].value.as_detached_tensor()),
-                )
+                Linear::new(pair[0].value.as_detached_tensor(), Some(pair[1].value.as_detached_tensor()))
             })
             .collect();
     }
@@ -198,9 +168,8 @@ mod tests {
         let run = || {
             let mut random = Random::new(5);
             let mut network = Autoencoder::new(4, [8, 2], &mut random, &Device::Cpu).unwrap();
-            let rows: Vec<f32> = (0..64)
-                .flat_map(|n| [n as f32 / 64.0, 1.0 - n as f32 / 64.0, 0.5, 0.0])
-                .collect();
+            let rows: Vec<f32> =
+                (0..64).flat_map(|n| [n as f32 / 64.0, 1.0 - n as f32 / 64.0, 0.5, 0.0]).collect();
             let error = |network: &Autoencoder| -> f32 {
                 let back = network.expect(&rows).unwrap();
                 rows.iter().zip(back).map(|(x, y)| (x - y).powi(2)).sum::<f32>() / 64.0

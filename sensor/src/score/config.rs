@@ -81,12 +81,7 @@ impl ScoreConfig {
                 problems.push(format!("score.{name} is {value}, must be {must}"));
             }
         };
-        check(
-            self.warmup_rows >= 1,
-            "warmup_rows",
-            self.warmup_rows.to_string(),
-            "at least 1",
-        );
+        check(self.warmup_rows >= 1, "warmup_rows", self.warmup_rows.to_string(), "at least 1");
         check(
             self.calibration_rows >= 20,
             "calibration_rows",
@@ -113,18 +108,8 @@ impl ScoreConfig {
             "at least score.threshold_margin",
         );
         let within = |value: usize, low: usize, high: usize| (low..=high).contains(&value);
-        check(
-            within(self.chunk_rows, 16, 65_536),
-            "chunk_rows",
-            self.chunk_rows.to_string(),
-            "16 to 65536",
-        );
-        check(
-            within(self.batch_rows, 8, 4096),
-            "batch_rows",
-            self.batch_rows.to_string(),
-            "8 to 4096",
-        );
+        check(within(self.chunk_rows, 16, 65_536), "chunk_rows", self.chunk_rows.to_string(), "16 to 65536");
+        check(within(self.batch_rows, 8, 4096), "batch_rows", self.batch_rows.to_string(), "8 to 4096");
         check(
             within(self.warmup_steps, 1, 10_000),
             "warmup_steps",
@@ -143,31 +128,16 @@ impl ScoreConfig {
             self.learning_rate.to_string(),
             "above 0 and at most 0.1",
         );
-        check(
-            (0.0..=1.0).contains(&self.active_rate),
-            "active_rate",
-            self.active_rate.to_string(),
-            "0 to 1",
-        );
+        check((0.0..=1.0).contains(&self.active_rate), "active_rate", self.active_rate.to_string(), "0 to 1");
         check(
             within(self.training_rows, 64, 10_000_000),
             "training_rows",
             self.training_rows.to_string(),
             "64 to 10000000",
         );
-        check(
-            self.source_rows >= 1,
-            "source_rows",
-            self.source_rows.to_string(),
-            "at least 1",
-        );
+        check(self.source_rows >= 1, "source_rows", self.source_rows.to_string(), "at least 1");
         for units in self.layers {
-            check(
-                within(units, 1, 256),
-                "layers",
-                format!("{:?}", self.layers),
-                "1 to 256 each",
-            );
+            check(within(units, 1, 256), "layers", format!("{:?}", self.layers), "1 to 256 each");
         }
         problems
     }

@@ -41,20 +41,9 @@ impl Model {
         let network = Autoencoder::new(features.len(), config.layers, random, device)?;
         let deviation: Vec<f32> = features.iter().map(|feature| feature.least).collect();
         // A feature that tells when it moves a little must be learned more exactly. The strongest counts ten times.
-        let weights = deviation
-            .iter()
-            .map(|least| (0.15 / least).clamp(0.5, 3.0))
-            .collect();
+        let weights = deviation.iter().map(|least| (0.15 / least).clamp(0.5, 3.0)).collect();
         let set = TrainingSet::new(features.len(), config.training_rows);
-        Ok(Model {
-            features,
-            network,
-            deviation,
-            calibration: Vec::new(),
-            threshold: 0.0,
-            set,
-            weights,
-        })
+        Ok(Model { features, network, deviation, calibration: Vec::new(), threshold: 0.0, set, weights })
     }
 
     /// Scores of all rows: the mean over the features of the squared deviation, in units of what is usual.
@@ -74,15 +63,12 @@ impl Model {
     fn parts(&self, row: &[f32], expected: &[f32]) -> impl Iterator<Item = f32> {
         let width = self.features.len() as f32;
         let usual = self.deviation.iter().zip(self.features);
-        row.iter()
-            .zip(expected)
-            .zip(usual)
-            .map(move |((seen, expected), (usual, feature))| {
-                // Values lie between 0 and 1; where the network says otherwise, it is the network that is off.
-                let off = (seen - expected.clamp(0.0, 1.0)) / usual;
-                let off = if feature.evidence { off.max(0.0) } else { off.abs() };
-                off.min(feature.most).powi(2) / width
-            })
+        row.iter().zip(expected).zip(usual).map(move |((seen, expected), (usual, feature))| {
+            // Values lie between 0 and 1; where the network says otherwise, it is the network that is off.
+            let off = (seen - expected.clamp(0.0, 1.0)) / usual;
+            let off = if feature.evidence { off.max(0.0) } else { off.abs() };
+            off.min(feature.most).powi(2) / width
+        })
     }
 
     /// What made a row's score, the largest part first; the shares add up to 1 before the list is cut to `most`.

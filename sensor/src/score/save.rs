@@ -75,11 +75,7 @@ impl Scorer {
 
 fn save(model: &Model) -> Result<ModelState, ScoreError> {
     Ok(ModelState {
-        features: model
-            .features
-            .iter()
-            .map(|feature| feature.name.to_owned())
-            .collect(),
+        features: model.features.iter().map(|feature| feature.name.to_owned()).collect(),
         weights: model.network.weights()?,
         deviation: model.deviation.clone(),
         calibration: model.calibration.clone(),
@@ -96,11 +92,7 @@ fn restore(model: &mut Model, network: Autoencoder, state: &ModelState) {
 
 /// The network of a state that fits the model, or what is wrong with it.
 fn network(model: &Model, state: &ModelState, name: &str) -> Result<Autoencoder, ScoreError> {
-    let shape = |what: String| {
-        Err(ScoreError::Shape {
-            what: format!("{name} model: {what}"),
-        })
-    };
+    let shape = |what: String| Err(ScoreError::Shape { what: format!("{name} model: {what}") });
     let features = model.features.iter().map(|feature| feature.name);
     if !features.clone().eq(state.features.iter().map(String::as_str)) {
         return shape("it has other features".to_owned());
@@ -114,37 +106,20 @@ fn network(model: &Model, state: &ModelState, name: &str) -> Result<Autoencoder,
         .flat_map(|pair| [pair[0] as usize * pair[1] as usize, pair[1] as usize])
         .collect();
     let fits = state.weights.tensors.len() == lengths.len()
-        && state
-            .weights
-            .tensors
-            .iter()
-            .zip(&lengths)
-            .all(|(all, len)| all.iter().all(|v| v.len() == *len));
+        && state.weights.tensors.iter().zip(&lengths).all(|(all, len)| all.iter().all(|v| v.len() == *len));
     if !fits || state.deviation.len() != model.features.len() {
         return shape("a tensor has another size".to_owned());
     }
-    let numbers = state
-        .weights
-        .tensors
-        .iter()
-        .flatten()
-        .flatten()
-        .chain(&state.deviation)
-        .chain(&state.calibration);
+    let numbers =
+        state.weights.tensors.iter().flatten().flatten().chain(&state.deviation).chain(&state.calibration);
     let positive = state.deviation.iter().all(|d| *d > 0.0)
-        && state
-            .weights
-            .tensors
-            .iter()
-            .all(|[_, _, second]| second.iter().all(|v| *v >= 0.0));
+        && state.weights.tensors.iter().all(|[_, _, second]| second.iter().all(|v| *v >= 0.0));
     if !numbers.copied().all(f32::is_finite)
         || !positive
         || !state.threshold.is_finite()
         || state.threshold < 0.0
     {
-        return Err(ScoreError::Damaged {
-            what: format!("{name} model: a number in it is impossible"),
-        });
+        return Err(ScoreError::Damaged { what: format!("{name} model: a number in it is impossible") });
     }
     Autoencoder::from_weights(&state.weights, &device())
 }

@@ -167,10 +167,7 @@ impl Scorer {
             }
             Phase::Active => {
                 self.admit(rows, scores, suspect);
-                self.train(
-                    self.config.active_steps,
-                    self.config.learning_rate * self.config.active_rate,
-                )?;
+                self.train(self.config.active_steps, self.config.learning_rate * self.config.active_rate)?;
             }
         }
         self.advance()
@@ -190,15 +187,8 @@ impl Scorer {
                 self.bins.withheld_anomalous += 1;
             } else {
                 let row = rows.flow_matrix.row(row);
-                let taken = self
-                    .flow
-                    .set
-                    .offer(row, mix_address(seed, &src), limit, &mut self.random);
-                *(if taken {
-                    &mut self.bins.trained
-                } else {
-                    &mut self.bins.withheld_budget
-                }) += 1;
+                let taken = self.flow.set.offer(row, mix_address(seed, &src), limit, &mut self.random);
+                *(if taken { &mut self.bins.trained } else { &mut self.bins.withheld_budget }) += 1;
             }
         }
         for (row, facts) in rows.hosts.iter().enumerate() {
@@ -207,15 +197,8 @@ impl Scorer {
                 self.bins.withheld_anomalous += 1;
             } else {
                 let source = mix_address(seed, &facts.address);
-                let taken = self
-                    .host
-                    .set
-                    .offer(rows.host_matrix.row(row), source, limit, &mut self.random);
-                *(if taken {
-                    &mut self.bins.trained
-                } else {
-                    &mut self.bins.withheld_budget
-                }) += 1;
+                let taken = self.host.set.offer(rows.host_matrix.row(row), source, limit, &mut self.random);
+                *(if taken { &mut self.bins.trained } else { &mut self.bins.withheld_budget }) += 1;
             }
         }
     }
@@ -227,10 +210,8 @@ impl Scorer {
             return Ok(());
         }
         self.generation += steps as u64;
-        self.flow
-            .train(steps, self.config.batch_rows, rate, &mut self.random)?;
-        self.host
-            .train(steps, self.config.batch_rows, rate, &mut self.random)
+        self.flow.train(steps, self.config.batch_rows, rate, &mut self.random)?;
+        self.host.train(steps, self.config.batch_rows, rate, &mut self.random)
     }
 
     fn seconds(&self) -> f64 {
@@ -248,10 +229,7 @@ impl Scorer {
                 self.flow.measure_deviation(self.config.chunk_rows)?;
                 self.host.measure_deviation(self.config.chunk_rows)?;
                 self.phase = Phase::Calibrating;
-                format!(
-                    "warm-up done after {} rows in {seconds:.0} s; calibrating",
-                    self.rows
-                )
+                format!("warm-up done after {} rows in {seconds:.0} s; calibrating", self.rows)
             }
             Phase::Calibrating if reached(self.config.calibration_rows, self.config.calibration_time) => {
                 let hours = seconds / 3600.0;
@@ -291,19 +269,14 @@ impl Scorer {
                 seconds,
                 needed_seconds: self.config.calibration_time.as_secs_f64(),
             },
-            Phase::Active => ScoreState::Active {
-                threshold: self.flow.threshold,
-                host_threshold: self.host.threshold,
-            },
+            Phase::Active => {
+                ScoreState::Active { threshold: self.flow.threshold, host_threshold: self.host.threshold }
+            }
         }
     }
 
     /// What made the score of a flow's or a host's row.
     pub fn explain(&self, row: &[f32], is_host: bool, most: usize) -> Result<Vec<Share>, ScoreError> {
-        if is_host {
-            self.host.explain(row, most)
-        } else {
-            self.flow.explain(row, most)
-        }
+        if is_host { self.host.explain(row, most) } else { self.flow.explain(row, most) }
     }
 }

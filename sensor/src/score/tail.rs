@@ -22,11 +22,8 @@ pub struct Limits {
 
 /// The score that a part `probability` of the rows exceeds. Scores that are not finite are left out.
 pub fn threshold(scores: &[f32], probability: f64, limits: Limits) -> f64 {
-    let mut logs: Vec<f64> = scores
-        .iter()
-        .filter(|s| s.is_finite())
-        .map(|s| f64::from(s.max(0.0)).ln_1p())
-        .collect();
+    let mut logs: Vec<f64> =
+        scores.iter().filter(|s| s.is_finite()).map(|s| f64::from(s.max(0.0)).ln_1p()).collect();
     logs.sort_unstable_by(f64::total_cmp);
     let Some(&highest) = logs.last() else {
         return limits.floor;
@@ -59,11 +56,8 @@ fn quantile(logs: &[f64], probability: f64) -> Option<f64> {
     let shape = (2.0 - a0 / spread).clamp(-0.5, 0.25);
     let scale = a0 * (1.0 - shape);
     let ratio = (probability * logs.len() as f64 / n).max(1e-12);
-    let beyond = if shape.abs() < 1e-6 {
-        -scale * ratio.ln()
-    } else {
-        scale / shape * (ratio.powf(-shape) - 1.0)
-    };
+    let beyond =
+        if shape.abs() < 1e-6 { -scale * ratio.ln() } else { scale / shape * (ratio.powf(-shape) - 1.0) };
     Some((cut + beyond.max(0.0)).exp_m1())
 }
 
@@ -72,11 +66,7 @@ mod tests {
     use super::*;
     use crate::score::random::Random;
 
-    const FREE: Limits = Limits {
-        floor: 0.0,
-        margin: 1.0,
-        limit: 1e9,
-    };
+    const FREE: Limits = Limits { floor: 0.0, margin: 1.0, limit: 1e9 };
 
     #[test]
     fn finds_a_far_quantile_of_a_known_tail() {
@@ -95,11 +85,7 @@ mod tests {
 
     #[test]
     fn stays_within_its_limits() {
-        let limits = Limits {
-            floor: 4.0,
-            margin: 1.5,
-            limit: 3.0,
-        };
+        let limits = Limits { floor: 4.0, margin: 1.5, limit: 3.0 };
         assert_eq!(threshold(&[], 1e-6, limits), 4.0);
         assert_eq!(threshold(&[f32::NAN, 0.1], 1e-6, limits), 4.0);
         let scores: Vec<f32> = (1..=1000).map(|n| n as f32 / 100.0).collect();

@@ -15,13 +15,7 @@ pub struct TrainingSet {
 impl TrainingSet {
     /// Empty; holds up to `capacity` rows of `width` features.
     pub fn new(width: usize, capacity: usize) -> TrainingSet {
-        TrainingSet {
-            rows: Vec::new(),
-            sources: Vec::new(),
-            width,
-            capacity,
-            in_window: HashMap::new(),
-        }
+        TrainingSet { rows: Vec::new(), sources: Vec::new(), width, capacity, in_window: HashMap::new() }
     }
 
     /// Rows held.

@@ -33,11 +33,7 @@ pub struct JsonlConfig {
 
 impl Default for JsonlConfig {
     fn default() -> Self {
-        JsonlConfig {
-            enabled: true,
-            path: PathBuf::from("alerts.jsonl"),
-            rotate_bytes: 64 << 20,
-        }
+        JsonlConfig { enabled: true, path: PathBuf::from("alerts.jsonl"), rotate_bytes: 64 << 20 }
     }
 }
 
@@ -83,11 +79,7 @@ impl WebhookConfig {
         if self.path.is_empty() {
             return self.url.clone();
         }
-        format!(
-            "{}/{}",
-            self.url.trim_end_matches('/'),
-            self.path.trim_start_matches('/')
-        )
+        format!("{}/{}", self.url.trim_end_matches('/'), self.path.trim_start_matches('/'))
     }
 }
 
@@ -95,11 +87,8 @@ impl SinksConfig {
     /// The webhooks with their labels.
     pub fn named_webhooks(&self) -> impl Iterator<Item = (String, &WebhookConfig)> {
         self.webhook.iter().enumerate().map(|(index, webhook)| {
-            let name = if webhook.name.is_empty() {
-                format!("webhook_{}", index + 1)
-            } else {
-                webhook.name.clone()
-            };
+            let name =
+                if webhook.name.is_empty() { format!("webhook_{}", index + 1) } else { webhook.name.clone() };
             (name, webhook)
         })
     }
@@ -112,37 +101,24 @@ impl SinksConfig {
         }
         if self.jsonl.rotate_bytes < 1 << 20 {
             let size = crate::config::size::format(self.jsonl.rotate_bytes);
-            problems.push(format!(
-                "jsonl.rotate_bytes = {size} is too small: use at least 1MiB"
-            ));
+            problems.push(format!("jsonl.rotate_bytes = {size} is too small: use at least 1MiB"));
         }
         if self.webhook.len() > MOST_WEBHOOKS {
-            problems.push(format!(
-                "webhook: {} are too many: at most {MOST_WEBHOOKS}",
-                self.webhook.len()
-            ));
+            problems.push(format!("webhook: {} are too many: at most {MOST_WEBHOOKS}", self.webhook.len()));
         }
         let mut names = vec!["jsonl".to_owned()];
         for (index, (name, webhook)) in self.named_webhooks().enumerate() {
             let mut add = |key: &str, text: String| problems.push(format!("webhook[{index}].{key} {text}"));
             let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
             if name.len() > 40 || !name.chars().all(plain) {
-                add(
-                    "name",
-                    format!("= {name:?} is no label: up to 40 letters, digits, `_` and `-`"),
-                );
+                add("name", format!("= {name:?} is no label: up to 40 letters, digits, `_` and `-`"));
             }
             if names.contains(&name) {
-                add(
-                    "name",
-                    format!("= {name:?} is taken by another sink: choose another"),
-                );
+                add("name", format!("= {name:?} is taken by another sink: choose another"));
             }
             names.push(name);
             let endpoint = webhook.endpoint();
-            let host = endpoint
-                .strip_prefix("https://")
-                .or_else(|| endpoint.strip_prefix("http://"));
+            let host = endpoint.strip_prefix("https://").or_else(|| endpoint.strip_prefix("http://"));
             if host.is_none_or(|host| host.is_empty() || host.starts_with('/')) {
                 add(
                     "url",
@@ -150,29 +126,17 @@ impl SinksConfig {
                         .to_owned(),
                 );
             } else if endpoint.chars().any(|c| c.is_whitespace() || c.is_control()) {
-                add(
-                    "url",
-                    "holds a space or control character: remove it, or write %20".to_owned(),
-                );
+                add("url", "holds a space or control character: remove it, or write %20".to_owned());
             }
             if !(Duration::from_millis(100)..=Duration::from_secs(300)).contains(&webhook.timeout) {
                 let value = crate::config::duration::format(webhook.timeout);
-                add(
-                    "timeout",
-                    format!("= {value} is out of range: choose 100ms to 5m"),
-                );
+                add("timeout", format!("= {value} is out of range: choose 100ms to 5m"));
             }
             if webhook.retries > 100 {
-                add(
-                    "retries",
-                    format!("= {} is out of range: choose 0 to 100", webhook.retries),
-                );
+                add("retries", format!("= {} is out of range: choose 0 to 100", webhook.retries));
             }
             if !(1..=1_000_000).contains(&webhook.queue) {
-                add(
-                    "queue",
-                    format!("= {} is out of range: choose 1 to 1000000", webhook.queue),
-                );
+                add("queue", format!("= {} is out of range: choose 1 to 1000000", webhook.queue));
             }
         }
         problems

@@ -16,11 +16,7 @@ pub(super) struct JsonLines {
 
 impl JsonLines {
     pub(super) fn new(path: PathBuf, rotate_bytes: u64) -> JsonLines {
-        JsonLines {
-            path,
-            rotate_bytes,
-            open: None,
-        }
+        JsonLines { path, rotate_bytes, open: None }
     }
 
     /// Appends a line; the system has it when this returns.
@@ -29,10 +25,7 @@ impl JsonLines {
             Ok(()) => Outcome::Delivered,
             Err(error) => {
                 self.open = None;
-                Outcome::Retry {
-                    reason: format!("{}: {error}", self.path.display()),
-                    after: None,
-                }
+                Outcome::Retry { reason: format!("{}: {error}", self.path.display()), after: None }
             }
         }
     }
@@ -59,11 +52,7 @@ impl JsonLines {
 
 /// Opens for appending and ends a line that an earlier crash or full disk tore.
 fn open(path: &Path) -> std::io::Result<(File, u64)> {
-    let mut file = OpenOptions::new()
-        .create(true)
-        .read(true)
-        .append(true)
-        .open(path)?;
+    let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
     let mut size = file.seek(SeekFrom::End(0))?;
     if size > 0 {
         let mut last = [0];

@@ -25,11 +25,8 @@ use worker::{Patience, Target};
 
 /// The file is quick and its lines are small: this many wait through a stall of the disk.
 const JSONL_QUEUE: usize = 10_000;
-const JSONL_PATIENCE: Patience = Patience {
-    timeout: Duration::from_secs(10),
-    retries: 3,
-    backoff: Duration::from_millis(200),
-};
+const JSONL_PATIENCE: Patience =
+    Patience { timeout: Duration::from_secs(10), retries: 3, backoff: Duration::from_millis(200) };
 
 /// All sinks, running.
 #[derive(Debug)]
@@ -53,25 +50,12 @@ impl Sinks {
         let mut sinks = Sinks { queues: Vec::new() };
         if config.jsonl.enabled {
             let file = jsonl::JsonLines::new(state_dir.join(&config.jsonl.path), config.jsonl.rotate_bytes);
-            sinks.add(
-                "jsonl".to_owned(),
-                JSONL_QUEUE,
-                JSONL_PATIENCE,
-                Target::File(file),
-            )?;
+            sinks.add("jsonl".to_owned(), JSONL_QUEUE, JSONL_PATIENCE, Target::File(file))?;
         }
         for (name, webhook) in config.named_webhooks() {
-            let patience = Patience {
-                timeout: webhook.timeout,
-                retries: webhook.retries,
-                backoff: webhook.backoff,
-            };
-            sinks.add(
-                name,
-                webhook.queue,
-                patience,
-                Target::Http(webhook::Webhook::new(webhook)),
-            )?;
+            let patience =
+                Patience { timeout: webhook.timeout, retries: webhook.retries, backoff: webhook.backoff };
+            sinks.add(name, webhook.queue, patience, Target::Http(webhook::Webhook::new(webhook)))?;
         }
         Ok(sinks)
     }
@@ -104,10 +88,7 @@ impl Sinks {
                 return;
             }
         };
-        let letter = Arc::new(Letter {
-            id: alert.threat_id.clone(),
-            json,
-        });
+        let letter = Arc::new(Letter { id: alert.threat_id.clone(), json });
         for queue in &self.queues {
             queue.push(Arc::clone(&letter));
         }
@@ -144,11 +125,7 @@ fn harmless(json: String) -> String {
     let mut safe = String::with_capacity(json.len() + 16);
     for c in json.chars() {
         // All of them lie below U+10000: one escape each.
-        if is_hostile(c) {
-            safe.push_str(&format!("\\u{:04x}", u32::from(c)))
-        } else {
-            safe.push(c)
-        }
+        if is_hostile(c) { safe.push_str(&format!("\\u{:04x}", u32::from(c))) } else { safe.push(c) }
     }
     safe
 }

@@ -86,22 +86,9 @@ pub(super) struct Queue {
 
 impl Queue {
     pub(super) fn new(name: String, limit: usize) -> Queue {
-        let status = SinkStatus {
-            name,
-            ..SinkStatus::default()
-        };
-        let inside = Inside {
-            waiting: VecDeque::new(),
-            status,
-            deadline: None,
-            closed: false,
-            idle: false,
-        };
-        Queue {
-            inside: Mutex::new(inside),
-            changed: Condvar::new(),
-            limit,
-        }
+        let status = SinkStatus { name, ..SinkStatus::default() };
+        let inside = Inside { waiting: VecDeque::new(), status, deadline: None, closed: false, idle: false };
+        Queue { inside: Mutex::new(inside), changed: Condvar::new(), limit }
     }
 
     /// Takes an alert, or counts it as expired. Never waits for the sink.
@@ -112,11 +99,7 @@ impl Queue {
             inside.status.expired_queue_full += 1;
             let name = inside.status.name.clone();
             drop(inside);
-            tracing::warn!(
-                sink = name,
-                id = letter.id,
-                "queue full: the alert will not reach this sink"
-            );
+            tracing::warn!(sink = name, id = letter.id, "queue full: the alert will not reach this sink");
             return;
         }
         inside.waiting.push_back(letter);
@@ -188,9 +171,7 @@ impl Queue {
     /// Time that an attempt may take now.
     pub(super) fn patience(&self, timeout: Duration) -> Duration {
         let deadline = self.lock().deadline;
-        deadline.map_or(timeout, |deadline| {
-            timeout.min(deadline.saturating_duration_since(clock()))
-        })
+        deadline.map_or(timeout, |deadline| timeout.min(deadline.saturating_duration_since(clock())))
     }
 
     /// The thread has nothing left to do.
@@ -215,11 +196,7 @@ impl Queue {
             if left.is_zero() {
                 break;
             }
-            inside = self
-                .changed
-                .wait_timeout(inside, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            inside = self.changed.wait_timeout(inside, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         inside.closed = true;
         let expired: Vec<_> = inside.waiting.drain(..).collect();
@@ -241,10 +218,7 @@ impl Queue {
 }
 
 /// Waiting for a peer is about real time; no alert depends on it.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "sinks are the edge: retries and deadlines are real time"
-)]
+#[expect(clippy::disallowed_methods, reason = "sinks are the edge: retries and deadlines are real time")]
 pub(super) fn clock() -> Instant {
     Instant::now()
 }

@@ -80,10 +80,7 @@ fn server(script: &'static [Act]) -> (String, Receiver<(String, String)>) {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let (sender, receiver) = sync_channel(100);
     std::thread::spawn(move || {
-        let script = script
-            .iter()
-            .copied()
-            .chain(std::iter::repeat(Act::Answer("200 OK")));
+        let script = script.iter().copied().chain(std::iter::repeat(Act::Answer("200 OK")));
         for act in script.take(100) {
             let Ok((mut stream, _)) = listener.accept() else {
                 return;
@@ -123,18 +120,8 @@ fn to(url: &str) -> WebhookConfig {
 
 /// Only webhooks.
 fn start(webhook: WebhookConfig) -> Sinks {
-    let jsonl = JsonlConfig {
-        enabled: false,
-        ..JsonlConfig::default()
-    };
-    Sinks::start(
-        &SinksConfig {
-            jsonl,
-            webhook: vec![webhook],
-        },
-        Path::new("/nonexistent"),
-    )
-    .unwrap()
+    let jsonl = JsonlConfig { enabled: false, ..JsonlConfig::default() };
+    Sinks::start(&SinksConfig { jsonl, webhook: vec![webhook] }, Path::new("/nonexistent")).unwrap()
 }
 
 /// Sends one alert and waits for its fate.
@@ -165,11 +152,7 @@ fn every_outcome_has_its_bin() {
     let cases: [(&'static [Act], [u64; 8], &str); 10] = [
         (&[Answer("200 OK")], [1, 1, 0, 0, 0, 0, 0, 0], ""),
         (&[Answer("204 No Content")], [1, 1, 0, 0, 0, 0, 0, 0], ""),
-        (
-            &[Answer("500 Oops"), Answer("500 Oops")],
-            [1, 1, 0, 0, 0, 0, 0, 2],
-            "",
-        ),
+        (&[Answer("500 Oops"), Answer("500 Oops")], [1, 1, 0, 0, 0, 0, 0, 2], ""),
         (&[Stall], [1, 1, 0, 0, 0, 0, 0, 1], ""),
         (&[Answer("500 Oops"); 4], [1, 0, 0, 0, 1, 0, 0, 4], "answered 500"),
         (&[Answer("400 Bad")], [1, 0, 0, 1, 0, 0, 0, 1], "answered 400"),
@@ -179,11 +162,7 @@ fn every_outcome_has_its_bin() {
             [1, 0, 0, 1, 0, 0, 0, 1],
             "answered 301: redirects are not followed, set the final address",
         ),
-        (
-            &[Answer("429 Slow\r\nretry-after: 0"), Answer("503 Later")],
-            [1, 1, 0, 0, 0, 0, 0, 2],
-            "",
-        ),
+        (&[Answer("429 Slow\r\nretry-after: 0"), Answer("503 Later")], [1, 1, 0, 0, 0, 0, 0, 2], ""),
         (&[EndlessBody], [1, 1, 0, 0, 0, 0, 0, 0], ""),
     ];
     for (script, expected, failing) in cases {
@@ -205,10 +184,7 @@ fn requests_are_what_backends_read() {
     assert_eq!(sinks.stop(LONG)[0].delivered, 1);
     let (head, body) = requests.recv().unwrap();
     let head = head.to_ascii_lowercase();
-    assert!(
-        head.starts_with("post /api/network/webhook http/1.1\r\n"),
-        "{head}"
-    );
+    assert!(head.starts_with("post /api/network/webhook http/1.1\r\n"), "{head}");
     assert!(head.contains("content-type: application/json"), "{head}");
     assert!(!body.chars().any(is_hostile), "{body:?}");
     assert_eq!(serde_json::from_str::<Alert>(&body).unwrap(), sent);
@@ -221,11 +197,7 @@ fn a_refused_connection_is_retried_then_a_dead_letter() {
     drop(listener);
     let status = send_one(to(&format!("http://user:hunter2@{address}/?token=hunter2")));
     assert_eq!(bins(&status), [1, 0, 0, 0, 1, 0, 0, 4]);
-    assert!(
-        !status.failing.contains("hunter2") && status.failing.contains("refused"),
-        "{}",
-        status.failing
-    );
+    assert!(!status.failing.contains("hunter2") && status.failing.contains("refused"), "{}", status.failing);
 }
 
 #[test]
@@ -251,11 +223,7 @@ fn retry_after_is_honoured_up_to_a_cap() {
 #[test]
 fn a_full_queue_expires_alerts_and_a_stop_expires_the_rest() {
     let (url, requests) = server(&[Act::Stall]);
-    let sinks = start(WebhookConfig {
-        queue: 2,
-        timeout: LONG,
-        ..to(&url)
-    });
+    let sinks = start(WebhookConfig { queue: 2, timeout: LONG, ..to(&url) });
     sinks.send(&alert(1));
     // The first alert is under way now, and stays in the queue until its fate is known.
     requests.recv().unwrap();
@@ -285,10 +253,7 @@ fn sinks_do_not_wait_for_each_other() {
     let (url, _requests) = server(&[Act::Stall; 100]);
     let config = SinksConfig {
         jsonl: JsonlConfig::default(),
-        webhook: vec![WebhookConfig {
-            timeout: LONG,
-            ..to(&url)
-        }],
+        webhook: vec![WebhookConfig { timeout: LONG, ..to(&url) }],
     };
     let sinks = Sinks::start(&config, folder.path()).unwrap();
     for number in 0..1000 {
@@ -302,16 +267,9 @@ fn sinks_do_not_wait_for_each_other() {
     assert_eq!(bins(&status[0]), [1000, 1000, 0, 0, 0, 0, 0, 0]);
     assert_eq!(bins(&status[1]), [1000, 0, 0, 0, 0, 0, 1000, 0]);
     let text = std::fs::read_to_string(folder.path().join("alerts.jsonl")).unwrap();
-    let ids: Vec<String> = text
-        .lines()
-        .map(|line| serde_json::from_str::<Alert>(line).unwrap().threat_id)
-        .collect();
-    assert_eq!(
-        ids,
-        (0..1000)
-            .map(|number| alert(number).threat_id)
-            .collect::<Vec<_>>()
-    );
+    let ids: Vec<String> =
+        text.lines().map(|line| serde_json::from_str::<Alert>(line).unwrap().threat_id).collect();
+    assert_eq!(ids, (0..1000).map(|number| alert(number).threat_id).collect::<Vec<_>>());
 }
 
 #[test]
@@ -320,11 +278,5 @@ fn a_file_that_cannot_be_written_gives_dead_letters() {
     sinks.send(&alert(1));
     let status = sinks.stop(LONG).remove(0);
     assert_eq!(bins(&status), [1, 0, 0, 0, 1, 0, 0, 4]);
-    assert!(
-        status
-            .failing
-            .starts_with("/nonexistent/alerts.jsonl: No such file"),
-        "{}",
-        status.failing
-    );
+    assert!(status.failing.starts_with("/nonexistent/alerts.jsonl: No such file"), "{}", status.failing);
 }

@@ -30,40 +30,22 @@ impl Webhook {
             .user_agent(concat!("vesper/", env!("CARGO_PKG_VERSION")))
             .build()
             .new_agent();
-        Webhook {
-            agent,
-            endpoint: config.endpoint(),
-        }
+        Webhook { agent, endpoint: config.endpoint() }
     }
 
     /// Posts an alert.
     pub(super) fn post(&self, json: &str, timeout: Duration) -> Outcome {
-        let request = self
-            .agent
-            .post(&self.endpoint)
-            .config()
-            .timeout_global(Some(timeout))
-            .build();
+        let request = self.agent.post(&self.endpoint).config().timeout_global(Some(timeout)).build();
         match request.content_type("application/json").send(json) {
-            Err(error) => Outcome::Retry {
-                reason: self.explain(&error),
-                after: None,
-            },
+            Err(error) => Outcome::Retry { reason: self.explain(&error), after: None },
             Ok(mut answer) => {
                 let status = answer.status().as_u16();
-                let after = answer
-                    .headers()
-                    .get("retry-after")
-                    .and_then(|value| value.to_str().ok());
+                let after = answer.headers().get("retry-after").and_then(|value| value.to_str().ok());
                 let after = after.and_then(|seconds| seconds.trim().parse().ok());
                 let after = after.map(|seconds| Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER));
                 let mut body = Vec::new();
                 // The status decides; what an endless or broken body says does not matter.
-                let _best_effort = answer
-                    .body_mut()
-                    .as_reader()
-                    .take(LONGEST_ANSWER)
-                    .read_to_end(&mut body);
+                let _best_effort = answer.body_mut().as_reader().take(LONGEST_ANSWER).read_to_end(&mut body);
                 judge(status, after, &String::from_utf8_lossy(&body))
             }
         }
@@ -71,35 +53,22 @@ impl Webhook {
 
     fn explain(&self, error: &ureq::Error) -> String {
         // ureq's messages can hold the address, and the address a password.
-        let text = error
-            .to_string()
-            .replace(&self.endpoint, &redacted(&self.endpoint));
+        let text = error.to_string().replace(&self.endpoint, &redacted(&self.endpoint));
         printable(&format!("{}: {text}", redacted(&self.endpoint)), 300)
     }
 }
 
 fn judge(status: u16, after: Option<Duration>, body: &str) -> Outcome {
-    let said = if body.trim().is_empty() {
-        String::new()
-    } else {
-        format!(": {}", printable(body.trim(), 200))
-    };
+    let said =
+        if body.trim().is_empty() { String::new() } else { format!(": {}", printable(body.trim(), 200)) };
     match status {
         200..=299 => Outcome::Delivered,
-        429 | 503 => Outcome::Retry {
-            reason: format!("answered {status}{said}"),
-            after,
-        },
-        408 | 500..=599 => Outcome::Retry {
-            reason: format!("answered {status}{said}"),
-            after: None,
-        },
+        429 | 503 => Outcome::Retry { reason: format!("answered {status}{said}"), after },
+        408 | 500..=599 => Outcome::Retry { reason: format!("answered {status}{said}"), after: None },
         300..=399 => Outcome::Refused {
             reason: format!("answered {status}: redirects are not followed, set the final address"),
         },
-        _ => Outcome::Refused {
-            reason: format!("answered {status}{said}"),
-        },
+        _ => Outcome::Refused { reason: format!("answered {status}{said}") },
     }
 }
 

@@ -76,12 +76,7 @@ fn deliver(
             Outcome::Delivered => return Some(Fate::Delivered),
             Outcome::Refused { reason } => {
                 queue.failed(&reason);
-                tracing::error!(
-                    sink = name,
-                    id,
-                    reason,
-                    "the sink refused the alert: it is a dead letter"
-                );
+                tracing::error!(sink = name, id, reason, "the sink refused the alert: it is a dead letter");
                 return Some(Fate::Refused);
             }
             Outcome::Retry { reason, after } => (reason, after),
@@ -117,12 +112,9 @@ fn deliver(
 fn backoff(first: Duration, attempt: u32, id: &str) -> Duration {
     let doubled = first.saturating_mul(1 << attempt.min(16)).min(LONGEST_BACKOFF);
     // FNV-1a.
-    let hash = id
-        .bytes()
-        .chain([attempt as u8])
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+    let hash = id.bytes().chain([attempt as u8]).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
     doubled.mul_f64(0.75 + (hash >> 48) as f64 / f64::from(u16::MAX) / 2.0)
 }
 
@@ -134,18 +126,11 @@ mod tests {
     fn waits_grow_within_bounds_and_are_the_same_each_time() {
         for (attempt, seconds) in [(0, 1.0), (1, 2.0), (2, 4.0), (10, 30.0), (99, 30.0)] {
             let wait = backoff(Duration::from_secs(1), attempt, "THREAT_20260101_001");
-            assert!(
-                (seconds * 0.749..=seconds * 1.251).contains(&wait.as_secs_f64()),
-                "{attempt}: {wait:?}"
-            );
-            assert_eq!(
-                wait,
-                backoff(Duration::from_secs(1), attempt, "THREAT_20260101_001")
-            );
+            assert!((seconds * 0.749..=seconds * 1.251).contains(&wait.as_secs_f64()), "{attempt}: {wait:?}");
+            assert_eq!(wait, backoff(Duration::from_secs(1), attempt, "THREAT_20260101_001"));
         }
-        let ids: std::collections::BTreeSet<_> = (0..20)
-            .map(|n| backoff(Duration::from_secs(1), 0, &format!("THREAT_20260101_{n:03}")))
-            .collect();
+        let ids: std::collections::BTreeSet<_> =
+            (0..20).map(|n| backoff(Duration::from_secs(1), 0, &format!("THREAT_20260101_{n:03}"))).collect();
         assert!(ids.len() > 10);
     }
 }

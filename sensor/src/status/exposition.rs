@@ -57,16 +57,8 @@ impl Families {
             packets.push((labels.clone(), count.packets));
             bytes.push((labels, count.bytes));
         }
-        self.labelled_counters(
-            &format!("{name}_packets_total"),
-            &format!("Packets {what}."),
-            packets,
-        );
-        self.labelled_counters(
-            &format!("{name}_bytes_total"),
-            &format!("Bytes of packets {what}."),
-            bytes,
-        );
+        self.labelled_counters(&format!("{name}_packets_total"), &format!("Packets {what}."), packets);
+        self.labelled_counters(&format!("{name}_bytes_total"), &format!("Bytes of packets {what}."), bytes);
     }
 
     pub(super) fn counter(&mut self, name: &str, help: &str, value: u64) {
@@ -83,9 +75,7 @@ impl Families {
         self.labelled_counters(
             name,
             help,
-            series
-                .into_iter()
-                .map(|(value, count)| (vec![(label, value)], count)),
+            series.into_iter().map(|(value, count)| (vec![(label, value)], count)),
         );
     }
 
@@ -95,10 +85,7 @@ impl Families {
         help: &str,
         series: impl IntoIterator<Item = (Labels<'a>, u64)>,
     ) {
-        let metrics = series
-            .into_iter()
-            .map(|(labels, value)| counter(labels, value as f64))
-            .collect();
+        let metrics = series.into_iter().map(|(labels, value)| counter(labels, value as f64)).collect();
         self.push(&format!("vesper_{name}"), help, MetricType::COUNTER, metrics);
     }
 
@@ -112,10 +99,7 @@ impl Families {
         help: &str,
         series: impl IntoIterator<Item = (Labels<'a>, f64)>,
     ) {
-        let metrics = series
-            .into_iter()
-            .map(|(labels, value)| gauge(labels, value))
-            .collect();
+        let metrics = series.into_iter().map(|(labels, value)| gauge(labels, value)).collect();
         self.push(&format!("vesper_{name}"), help, MetricType::GAUGE, metrics);
     }
 
@@ -132,12 +116,7 @@ impl Families {
         histogram.set_sample_sum(latency.sum_seconds());
         let mut metric = Metric::default();
         metric.set_histogram(histogram);
-        self.push(
-            &format!("vesper_{name}"),
-            help,
-            MetricType::HISTOGRAM,
-            vec![metric],
-        );
+        self.push(&format!("vesper_{name}"), help, MetricType::HISTOGRAM, vec![metric]);
     }
 }
 

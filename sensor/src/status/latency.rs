@@ -4,9 +4,8 @@ use hdrhistogram::Histogram;
 
 /// Upper bounds of the exported buckets, seconds. The promise is one second from packet to score, so the
 /// bounds are densest around it.
-pub const BUCKETS: [f64; 14] = [
-    0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0,
-];
+pub const BUCKETS: [f64; 14] =
+    [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0];
 /// Nanoseconds; longer ones are counted as this.
 const LONGEST: u64 = 3_600_000_000_000;
 
@@ -46,17 +45,13 @@ impl Latency {
 
     /// The duration that the share `quantile` (0 to 1) stayed below, nanoseconds; 0 when there is none.
     pub fn quantile(&self, quantile: f64) -> u64 {
-        self.histogram
-            .as_ref()
-            .map_or(0, |histogram| histogram.value_at_quantile(quantile))
+        self.histogram.as_ref().map_or(0, |histogram| histogram.value_at_quantile(quantile))
     }
 
     /// For each of [`BUCKETS`], how many took at most that long.
     pub fn cumulative(&self) -> [u64; BUCKETS.len()] {
         BUCKETS.map(|seconds| {
-            self.histogram
-                .as_ref()
-                .map_or(0, |histogram| histogram.count_between(0, (seconds * 1e9) as u64))
+            self.histogram.as_ref().map_or(0, |histogram| histogram.count_between(0, (seconds * 1e9) as u64))
         })
     }
 }

@@ -40,25 +40,13 @@ pub fn render(status: &Status) -> Result<String, prometheus::Error> {
 
 fn capture(families: &mut Families, status: &Status) {
     let totals = &status.ledger.totals;
-    families.counts(
-        "capture_seen",
-        "that the XDP program was given",
-        [(vec![], totals.seen)],
-    );
-    families.counts(
-        "capture_counted",
-        "that belong to a flow",
-        [(vec![], totals.counted)],
-    );
+    families.counts("capture_seen", "that the XDP program was given", [(vec![], totals.seen)]);
+    families.counts("capture_counted", "that belong to a flow", [(vec![], totals.counted)]);
     families.counts(
         "capture_not_counted",
         "that belong to no flow, by why",
-        Reason::ALL.map(|(reason, label)| {
-            (
-                vec![("reason", label)],
-                count_at(&totals.not_counted, reason as usize),
-            )
-        }),
+        Reason::ALL
+            .map(|(reason, label)| (vec![("reason", label)], count_at(&totals.not_counted, reason as usize))),
     );
     families.counts(
         "capture_overflow",
@@ -68,15 +56,8 @@ fn capture(families: &mut Families, status: &Status) {
             (vec![("reason", "insert_failed")], totals.overflow_insert_failed),
         ],
     );
-    let drained = Count {
-        packets: status.ledger.drained_packets,
-        bytes: status.ledger.drained_bytes,
-    };
-    families.counts(
-        "capture_drained",
-        "that user space has drained from the flow map",
-        [(vec![], drained)],
-    );
+    let drained = Count { packets: status.ledger.drained_packets, bytes: status.ledger.drained_bytes };
+    families.counts("capture_drained", "that user space has drained from the flow map", [(vec![], drained)]);
     let Some(live) = &status.capture else { return };
     let mode = match live.mode {
         Mode::Mirror => "mirror",
@@ -86,31 +67,14 @@ fn capture(families: &mut Families, status: &Status) {
     families.gauges(
         "capture_info",
         "The interface that is watched, and how; always 1.",
-        [(
-            vec![
-                ("interface", live.interface.as_str()),
-                ("mode", mode),
-                ("xdp", xdp),
-            ],
-            1.0,
-        )],
+        [(vec![("interface", live.interface.as_str()), ("mode", mode), ("xdp", xdp)], 1.0)],
     );
-    families.gauge(
-        "capture_link_up",
-        "Whether the link of the interface is up.",
-        f64::from(live.link_up),
-    );
-    families.gauge(
-        "capture_attached",
-        "Whether the XDP program is attached.",
-        f64::from(live.attached),
-    );
+    families.gauge("capture_link_up", "Whether the link of the interface is up.", f64::from(live.link_up));
+    families.gauge("capture_attached", "Whether the XDP program is attached.", f64::from(live.attached));
     families.gauge(
         "capture_last_packet_age_seconds",
         "Time since the latest packet, or since the start when there was none.",
-        live.last_packet_age
-            .unwrap_or(status.time.saturating_sub(status.started)) as f64
-            / 1e9,
+        live.last_packet_age.unwrap_or(status.time.saturating_sub(status.started)) as f64 / 1e9,
     );
     let queues: Vec<String> = (0..live.zero_copy.len()).map(|queue| queue.to_string()).collect();
     families.gauges(
@@ -125,16 +89,8 @@ fn capture(families: &mut Families, status: &Status) {
 
 fn samples(families: &mut Families, status: &Status) {
     let (totals, bins) = (&status.ledger.totals, &status.ledger.samples);
-    families.counter(
-        "capture_samples_chosen_total",
-        "Packets chosen for a closer look.",
-        totals.sampled,
-    );
-    families.counter(
-        "capture_samples_delivered_total",
-        "Samples that reached user space.",
-        bins.delivered,
-    );
+    families.counter("capture_samples_chosen_total", "Packets chosen for a closer look.", totals.sampled);
+    families.counter("capture_samples_delivered_total", "Samples that reached user space.", bins.delivered);
     families.counters(
         "capture_samples_lost_total",
         "Samples lost between the XDP program and user space, by why.",
@@ -149,45 +105,22 @@ fn samples(families: &mut Families, status: &Status) {
             ("invalid_descs", bins.lost_invalid_descs),
         ],
     );
-    families.counter(
-        "flow_samples_parsed_total",
-        "Samples that were parsed into a flow.",
-        bins.parsed,
-    );
+    families.counter("flow_samples_parsed_total", "Samples that were parsed into a flow.", bins.parsed);
     families.counters(
         "flow_samples_shed_total",
         "Delivered samples that were not looked at, by why.",
         "reason",
-        [
-            ("queue_full", bins.shed_queue_full),
-            ("not_in_flow", bins.shed_not_in_flow),
-        ],
+        [("queue_full", bins.shed_queue_full), ("not_in_flow", bins.shed_not_in_flow)],
     );
-    families.gauge(
-        "flow_table_entries",
-        "Flows in the flow table.",
-        status.flow.entries as f64,
-    );
-    families.gauge(
-        "flow_table_limit_entries",
-        "Flows the flow table can hold.",
-        status.flow.limit as f64,
-    );
+    families.gauge("flow_table_entries", "Flows in the flow table.", status.flow.entries as f64);
+    families.gauge("flow_table_limit_entries", "Flows the flow table can hold.", status.flow.limit as f64);
     families.counter("flow_flows_total", "Flows seen.", status.flow.total);
-    families.counter(
-        "flow_refused_total",
-        "Flows that found the flow table full.",
-        status.flow.refused,
-    );
+    families.counter("flow_refused_total", "Flows that found the flow table full.", status.flow.refused);
 }
 
 fn scoring(families: &mut Families, status: &Status) {
     let bins = &status.ledger.scoring;
-    families.counter(
-        "features_rows_total",
-        "Windows of flows and hosts that were made.",
-        bins.made,
-    );
+    families.counter("features_rows_total", "Windows of flows and hosts that were made.", bins.made);
     families.counters(
         "features_rows_shed_total",
         "Windows that were made but not scored, by why.",
@@ -195,11 +128,7 @@ fn scoring(families: &mut Families, status: &Status) {
         [("limit", bins.shed_limit)],
     );
     families.counter("score_rows_total", "Windows scored.", bins.scored);
-    families.counter(
-        "score_rows_trained_total",
-        "Scored windows the model learned from.",
-        bins.trained,
-    );
+    families.counter("score_rows_trained_total", "Scored windows the model learned from.", bins.trained);
     families.counters(
         "score_rows_withheld_total",
         "Scored windows the model did not learn from, by why.",
@@ -217,18 +146,11 @@ fn scoring(families: &mut Families, status: &Status) {
         ModelState::ALL
             .map(|(state, label)| (vec![("state", label)], f64::from(u8::from(score.state == state)))),
     );
-    families.gauge(
-        "score_progress_ratio",
-        "How far the model is on the way to active.",
-        score.progress,
-    );
+    families.gauge("score_progress_ratio", "How far the model is on the way to active.", score.progress);
     families.gauges(
         "score_threshold",
         "Score above which a window is unusual; 0 before calibration.",
-        [
-            (vec![("model", "flow")], score.threshold_flow),
-            (vec![("model", "host")], score.threshold_host),
-        ],
+        [(vec![("model", "flow")], score.threshold_flow), (vec![("model", "host")], score.threshold_host)],
     );
     families.histogram(
         "score_latency_seconds",
@@ -239,24 +161,13 @@ fn scoring(families: &mut Families, status: &Status) {
 
 fn alerts(families: &mut Families, status: &Status) {
     let bins = &status.ledger.alerts;
-    families.counter(
-        "alert_raised_total",
-        "Windows that called for an alert.",
-        bins.raised,
-    );
-    families.counter(
-        "alert_stored_total",
-        "New alerts handed to the sinks.",
-        bins.stored,
-    );
+    families.counter("alert_raised_total", "Windows that called for an alert.", bins.raised);
+    families.counter("alert_stored_total", "New alerts handed to the sinks.", bins.stored);
     families.counters(
         "alert_suppressed_total",
         "Windows that called for an alert and made no new one, by why.",
         "reason",
-        [
-            ("duplicate", bins.suppressed_duplicate),
-            ("limit", bins.suppressed_limit),
-        ],
+        [("duplicate", bins.suppressed_duplicate), ("limit", bins.suppressed_limit)],
     );
     families.counters(
         "alert_threats_total",
@@ -273,23 +184,10 @@ fn alerts(families: &mut Families, status: &Status) {
 
 fn sinks(families: &mut Families, status: &Status) {
     let each = |read: fn(&crate::sinks::SinkStatus) -> u64| {
-        status
-            .sinks
-            .iter()
-            .map(move |sink| (sink.name.as_str(), read(sink)))
+        status.sinks.iter().map(move |sink| (sink.name.as_str(), read(sink)))
     };
-    families.counters(
-        "sinks_stored_total",
-        "Alerts handed to the sink.",
-        "sink",
-        each(|sink| sink.stored),
-    );
-    families.counters(
-        "sinks_delivered_total",
-        "Alerts the sink took.",
-        "sink",
-        each(|sink| sink.delivered),
-    );
+    families.counters("sinks_stored_total", "Alerts handed to the sink.", "sink", each(|sink| sink.stored));
+    families.counters("sinks_delivered_total", "Alerts the sink took.", "sink", each(|sink| sink.delivered));
     families.counters(
         "sinks_attempts_failed_total",
         "Attempts to deliver that failed, retries included.",
@@ -299,41 +197,30 @@ fn sinks(families: &mut Families, status: &Status) {
     families.gauges(
         "sinks_pending_alerts",
         "Alerts that wait for the sink.",
-        status
-            .sinks
-            .iter()
-            .map(|sink| (vec![("sink", sink.name.as_str())], sink.pending as f64)),
+        status.sinks.iter().map(|sink| (vec![("sink", sink.name.as_str())], sink.pending as f64)),
     );
     families.gauges(
         "sinks_up",
         "Whether the latest attempt to deliver succeeded.",
-        status.sinks.iter().map(|sink| {
-            (
-                vec![("sink", sink.name.as_str())],
-                f64::from(sink.failing.is_empty()),
-            )
-        }),
+        status
+            .sinks
+            .iter()
+            .map(|sink| (vec![("sink", sink.name.as_str())], f64::from(sink.failing.is_empty()))),
     );
     families.labelled_counters(
         "sinks_dead_letters_total",
         "Alerts given up, by why.",
         status.sinks.iter().flat_map(|sink| {
-            [
-                ("refused", sink.dead_letter_refused),
-                ("retries_spent", sink.dead_letter_retries_spent),
-            ]
-            .map(|(reason, value)| (vec![("reason", reason), ("sink", sink.name.as_str())], value))
+            [("refused", sink.dead_letter_refused), ("retries_spent", sink.dead_letter_retries_spent)]
+                .map(|(reason, value)| (vec![("reason", reason), ("sink", sink.name.as_str())], value))
         }),
     );
     families.labelled_counters(
         "sinks_expired_total",
         "Alerts never delivered because they could not wait, by why.",
         status.sinks.iter().flat_map(|sink| {
-            [
-                ("queue_full", sink.expired_queue_full),
-                ("shutdown", sink.expired_shutdown),
-            ]
-            .map(|(reason, value)| (vec![("reason", reason), ("sink", sink.name.as_str())], value))
+            [("queue_full", sink.expired_queue_full), ("shutdown", sink.expired_shutdown)]
+                .map(|(reason, value)| (vec![("reason", reason), ("sink", sink.name.as_str())], value))
         }),
     );
 }
@@ -344,32 +231,20 @@ fn sensor(families: &mut Families, status: &Status) {
         "What is left over when the bins of an equation are added up; anything but 0 is a fault of the sensor.",
         status.residues().map(|(equation, residue)| (vec![("equation", equation)], residue as f64)),
     );
-    families.gauges(
-        "build_info",
-        "The version that runs; always 1.",
-        [(vec![("version", VERSION)], 1.0)],
-    );
+    families.gauges("build_info", "The version that runs; always 1.", [(vec![("version", VERSION)], 1.0)]);
     families.gauge(
         "start_time_seconds",
         "When the sensor started, seconds since the Unix epoch.",
         status.started as f64 / 1e9,
     );
     let process = process::read();
-    families.process(
-        "cpu_seconds_total",
-        "CPU time used by this process.",
-        process.cpu_seconds,
-    );
+    families.process("cpu_seconds_total", "CPU time used by this process.", process.cpu_seconds);
     families.process(
         "resident_memory_bytes",
         "Memory of this process that is resident.",
         process.resident_bytes,
     );
-    families.process(
-        "open_fds",
-        "File descriptors this process has open.",
-        process.open_fds,
-    );
+    families.process("open_fds", "File descriptors this process has open.", process.open_fds);
 }
 
 fn count_at(counts: &[Count], index: usize) -> Count {

@@ -6,11 +6,7 @@ use crate::sinks::SinkStatus;
 use crate::status::CaptureStatus;
 
 fn full() -> Status {
-    let mut status = Status {
-        time: 2_000_000_000,
-        started: 1_000_000_000,
-        ..Status::default()
-    };
+    let mut status = Status { time: 2_000_000_000, started: 1_000_000_000, ..Status::default() };
     status.capture = Some(CaptureStatus {
         interface: "eth0\"\n".to_owned(),
         native: true,
@@ -66,9 +62,7 @@ fn series_are_there_from_the_start() {
     let series = |status: &Status| -> Vec<String> {
         let text = render(status).unwrap();
         let names = text.lines().filter(|line| !line.starts_with('#'));
-        names
-            .map(|line| line.rsplit_once(' ').unwrap().0.to_owned())
-            .collect()
+        names.map(|line| line.rsplit_once(' ').unwrap().0.to_owned()).collect()
     };
     let mut idle = full();
     idle.ledger = Default::default();
@@ -100,17 +94,8 @@ fn promtool_finds_nothing() {
             panic!("promtool does not run ({error}): apt-get install --no-install-recommends prometheus")
         }
     };
-    promtool
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(render(&full()).unwrap().as_bytes())
-        .unwrap();
+    promtool.stdin.take().unwrap().write_all(render(&full()).unwrap().as_bytes()).unwrap();
     let output = promtool.wait_with_output().unwrap();
     let said = [output.stdout, output.stderr].concat();
-    assert!(
-        output.status.success() && said.is_empty(),
-        "{}",
-        String::from_utf8_lossy(&said)
-    );
+    assert!(output.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
 }

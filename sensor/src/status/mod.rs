@@ -159,23 +159,9 @@ pub struct Rates {
 impl Status {
     /// Every equation of the ledger with its residue; all sinks' are one.
     pub fn residues(&self) -> [(&'static str, i64); 10] {
-        let Residue {
-            wire,
-            wire_bytes,
-            flows,
-            flows_bytes,
-            samples,
-            parsing,
-            scoring,
-            training,
-            alerts,
-        } = self.residue;
-        let sinks = self
-            .sinks
-            .iter()
-            .map(SinkStatus::residue)
-            .find(|residue| *residue != 0)
-            .unwrap_or(0);
+        let Residue { wire, wire_bytes, flows, flows_bytes, samples, parsing, scoring, training, alerts } =
+            self.residue;
+        let sinks = self.sinks.iter().map(SinkStatus::residue).find(|residue| *residue != 0).unwrap_or(0);
         [
             ("wire", wire),
             ("wire_bytes", wire_bytes),

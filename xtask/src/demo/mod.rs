@@ -62,22 +62,13 @@ pub fn command(args: &[&str]) -> Result<()> {
     println!("built in {}\n", seconds(build_start.elapsed()));
 
     // Dropped in reverse order: the attack, the sensor and the traffic end before the lab goes.
-    let mut lab = announced(
-        "making the lab: 8 clients, 4 servers, the outside, a mirrored switch",
-        Lab::up,
-    )?;
-    let workers = announced(
-        "starting ordinary traffic: web, DNS, logins, copies, clocks, heartbeats",
-        || traffic::start(&lab, options.seed, options.keep),
-    )?;
+    let mut lab = announced("making the lab: 8 clients, 4 servers, the outside, a mirrored switch", Lab::up)?;
+    let workers =
+        announced("starting ordinary traffic: web, DNS, logins, copies, clocks, heartbeats", || {
+            traffic::start(&lab, options.seed, options.keep)
+        })?;
     let sensor = announced("starting vesper on the mirror port", || Sensor::start(&lab))?;
-    let mut demo = Demo {
-        sensor,
-        seen: Vec::new(),
-        staged: Vec::new(),
-        active: None,
-        start: Instant::now(),
-    };
+    let mut demo = Demo { sensor, seen: Vec::new(), staged: Vec::new(), active: None, start: Instant::now() };
     demo.warm_up()?;
     for attack in &ATTACKS {
         demo.stage(&lab, attack, options.seed)?;
@@ -89,14 +80,8 @@ pub fn command(args: &[&str]) -> Result<()> {
         lab.keep();
         workers.leave();
         println!("\nlab, traffic and sensor go on. To look:");
-        println!(
-            "  {} curl -s http://127.0.0.1:8888/api/v1/statistics",
-            lab.inside_shown(SENSOR)
-        );
-        println!(
-            "  {} curl -s http://127.0.0.1:8888/metrics",
-            lab.inside_shown(SENSOR)
-        );
+        println!("  {} curl -s http://127.0.0.1:8888/api/v1/statistics", lab.inside_shown(SENSOR));
+        println!("  {} curl -s http://127.0.0.1:8888/metrics", lab.inside_shown(SENSOR));
         println!("  tail -f {}", demo.sensor.alerts_path().display());
         println!("  cargo xtask lab attack port-scan\nTo stop:\n  cargo xtask lab down");
         demo.sensor.leave();
@@ -157,18 +142,9 @@ impl Demo {
 
     /// Runs one attack, to its end and at least until the next one may start.
     fn stage(&mut self, lab: &Lab, attack: &'static Attack, seed: u64) -> Result<()> {
-        println!(
-            "{:>7.1} s  ATTACK  {}: {}",
-            self.start.elapsed().as_secs_f64(),
-            attack.name,
-            attack.story
-        );
+        println!("{:>7.1} s  ATTACK  {}: {}", self.start.elapsed().as_secs_f64(), attack.name, attack.story);
         let began = Instant::now();
-        self.staged.push(Staged {
-            attack,
-            start: self.start.elapsed(),
-            end: None,
-        });
+        self.staged.push(Staged { attack, start: self.start.elapsed(), end: None });
         let mut attacker = traffic::start_attack(lab, attack, seed)?;
         let watched = loop {
             if let Err(error) = self.watch_until(Instant::now() + TURN) {
@@ -230,15 +206,9 @@ impl Demo {
         println!("\n{}", account.table);
         println!("{}", closing.ledger());
         let mut problems = account.problems;
-        problems.extend(
-            closing
-                .residues()
-                .into_iter()
-                .filter(|(_, left)| *left != 0)
-                .map(|(name, left)| {
-                    format!("residue `{name}` is {left}: something was counted in no bin or in two")
-                }),
-        );
+        problems.extend(closing.residues().into_iter().filter(|(_, left)| *left != 0).map(|(name, left)| {
+            format!("residue `{name}` is {left}: something was counted in no bin or in two")
+        }));
         if closing.residues().is_empty() {
             problems.push("the closing summary has no residues".to_owned());
         }
@@ -266,10 +236,7 @@ impl Progress {
             print!("\r{line}\x1b[K");
             // A terminal that went away is noticed elsewhere.
             let _ = std::io::stdout().flush();
-        } else if self
-            .last
-            .is_none_or(|last| last.elapsed() >= Duration::from_secs(5))
-        {
+        } else if self.last.is_none_or(|last| last.elapsed() >= Duration::from_secs(5)) {
             println!("{line}");
             self.last = Some(Instant::now());
         }

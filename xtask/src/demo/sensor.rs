@@ -62,15 +62,7 @@ impl Sensor {
         let binary = std::env::current_exe()?.with_file_name("vesper");
         let child = lab
             .inside(SENSOR, &binary)
-            .args([
-                "run",
-                "--interface",
-                "mon0",
-                "--mode",
-                "mirror",
-                "--json",
-                "--config",
-            ])
+            .args(["run", "--interface", "mon0", "--mode", "mirror", "--json", "--config"])
             .arg(&config)
             .stdin(Stdio::null())
             .stdout(log("summary.json")?)
@@ -80,14 +72,7 @@ impl Sensor {
             .spawn()
             .with_context(|| format!("start {}", binary.display()))?;
         let network = Path::new("/run/netns").join(lab.namespace(SENSOR));
-        let mut sensor = Sensor {
-            child,
-            network,
-            folder,
-            alerts_read: 0,
-            stopped: false,
-            keep: false,
-        };
+        let mut sensor = Sensor { child, network, folder, alerts_read: 0, stopped: false, keep: false };
         let end = Instant::now() + STARTS_WITHIN;
         while let Err(error) = sensor.statistics() {
             sensor.still_runs()?;
@@ -122,10 +107,7 @@ impl Sensor {
     pub fn last_words(&self) -> String {
         let log = fs::read_to_string(self.folder.join("vesper.log")).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
-        format!(
-            "its log ends with:\n  {}",
-            lines[lines.len().saturating_sub(15)..].join("\n  ")
-        )
+        format!("its log ends with:\n  {}", lines[lines.len().saturating_sub(15)..].join("\n  "))
     }
 
     /// Alerts written since the last call; a line that is not complete yet waits for the next.
@@ -136,8 +118,7 @@ impl Sensor {
         };
         file.seek(SeekFrom::Start(self.alerts_read))?;
         let mut text = String::new();
-        file.read_to_string(&mut text)
-            .context("read the file of alerts")?;
+        file.read_to_string(&mut text).context("read the file of alerts")?;
         let complete = text.rfind('\n').map_or(0, |end| end + 1);
         self.alerts_read += complete as u64;
         let lines = text[..complete].lines().filter(|line| !line.is_empty());
@@ -166,10 +147,7 @@ impl Sensor {
         kill_process(pid, Signal::INT)?;
         let status = lab::wait_for(&mut self.child, STOPS_WITHIN).with_context(|| self.last_words())?;
         if !status.success() {
-            bail!(
-                "it ended with {status} when it was stopped\n{}",
-                self.last_words()
-            );
+            bail!("it ended with {status} when it was stopped\n{}", self.last_words());
         }
         Statistics::parse(&fs::read_to_string(self.folder.join("summary.json"))?)
             .context("its closing summary (run --json)")
@@ -189,17 +167,10 @@ impl Drop for Sensor {
 fn get(path: &str) -> Result<String> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, API_PORT)).context("connect to the API")?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    write!(
-        stream,
-        "GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{API_PORT}\r\nConnection: close\r\n\r\n"
-    )?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{API_PORT}\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
-    stream
-        .read_to_string(&mut answer)
-        .context("read the API's answer")?;
-    let (head, body) = answer
-        .split_once("\r\n\r\n")
-        .context("the API's answer has no body")?;
+    stream.read_to_string(&mut answer).context("read the API's answer")?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("the API's answer has no body")?;
     if head.split(' ').nth(1) != Some("200") {
         bail!("GET {path} gave {}", head.lines().next().unwrap_or_default());
     }
@@ -237,11 +208,8 @@ impl Statistics {
             "packets {}   bytes {}   flows {}   windows {}   alerts {}\nresidues (0 is right): ",
             self.packets, self.all["bytes"], self.flows, self.windows, self.all["alerts"]
         );
-        let residues: Vec<String> = self
-            .residues()
-            .iter()
-            .map(|(name, left)| format!("{name} {left}"))
-            .collect();
+        let residues: Vec<String> =
+            self.residues().iter().map(|(name, left)| format!("{name} {left}")).collect();
         text.push_str(&residues.join("   "));
         for warning in self.all["warnings"].as_array().into_iter().flatten() {
             text.push_str(&format!(

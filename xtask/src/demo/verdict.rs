@@ -60,22 +60,10 @@ impl Seen {
     pub fn headline(&self) -> String {
         let Seen { kind, severity, .. } = self;
         let or_many = |address: &str| {
-            if address.is_empty() {
-                "many".to_owned()
-            } else {
-                address.to_owned()
-            }
+            if address.is_empty() { "many".to_owned() } else { address.to_owned() }
         };
-        let port = if self.port == 0 {
-            String::new()
-        } else {
-            format!(" port {}", self.port)
-        };
-        format!(
-            "{kind} ({severity})  {} -> {}{port}",
-            or_many(&self.source),
-            or_many(&self.destination)
-        )
+        let port = if self.port == 0 { String::new() } else { format!(" port {}", self.port) };
+        format!("{kind} ({severity})  {} -> {}{port}", or_many(&self.source), or_many(&self.destination))
     }
 }
 
@@ -93,24 +81,14 @@ pub fn judge(staged: &[Staged], seen: &[Seen]) -> Account {
     let mut owned: Vec<Vec<&Seen>> = staged.iter().map(|_| Vec::new()).collect();
     for alert in seen {
         if !alert.active {
-            problems.push(format!(
-                "an alert before the sensor was active: {}",
-                alert.headline()
-            ));
+            problems.push(format!("an alert before the sensor was active: {}", alert.headline()));
         }
         match owner(staged, alert) {
             Some(at) => owned[at].push(alert),
-            None => problems.push(format!(
-                "a false alarm: {}: {}",
-                alert.headline(),
-                alert.narrative
-            )),
+            None => problems.push(format!("a false alarm: {}: {}", alert.headline(), alert.narrative)),
         }
     }
-    let mut table = format!(
-        "  {:14} {:8} {:14} {:>8}   {}\n",
-        "attack", "alerted", "type", "after", "also"
-    );
+    let mut table = format!("  {:14} {:8} {:14} {:>8}   {}\n", "attack", "alerted", "type", "after", "also");
     for (staged, alerts) in staged.iter().zip(&owned) {
         let name = staged.attack.name;
         let right = alerts.iter().find(|alert| is_right(staged.attack, alert));
@@ -124,10 +102,7 @@ pub fn judge(staged: &[Staged], seen: &[Seen]) -> Account {
         let row = match shown {
             Some(alert) => {
                 let after = alert.at.saturating_sub(staged.start).as_secs_f64();
-                format!(
-                    "  {name:14} {:8} {:14} {after:>6.1} s   {also}",
-                    "yes", alert.kind
-                )
+                format!("  {name:14} {:8} {:14} {after:>6.1} s   {also}", "yes", alert.kind)
             }
             None => format!("  {name:14} {:8} {:14} {:>8}", "NO", "-", "-"),
         };
@@ -137,10 +112,7 @@ pub fn judge(staged: &[Staged], seen: &[Seen]) -> Account {
             (None, None) => problems.push(format!("the attack {name} was missed")),
             (None, Some(alert)) => {
                 let types = staged.attack.types.join(" or ");
-                problems.push(format!(
-                    "the attack {name} was taken for {}, it is {types}",
-                    alert.kind
-                ));
+                problems.push(format!("the attack {name} was taken for {}, it is {types}", alert.kind));
             }
             _ => {}
         }
@@ -158,25 +130,16 @@ fn owner(staged: &[Staged], alert: &Seen) -> Option<usize> {
             && !(alert.source.is_empty() && alert.destination.is_empty())
     };
     let fitting: Vec<usize> = (0..staged.len()).filter(|&at| fits(&staged[at])).collect();
-    fitting
-        .iter()
-        .rev()
-        .find(|&&at| is_right(staged[at].attack, alert))
-        .or(fitting.last())
-        .copied()
+    fitting.iter().rev().find(|&&at| is_right(staged[at].attack, alert)).or(fitting.last()).copied()
 }
 
 /// Whether this address takes part in the attack; an empty one stands for many.
 fn has_part(attack: &Attack, address: &str) -> bool {
     address.is_empty()
-        || attack
-            .sources
-            .iter()
-            .chain(attack.targets)
-            .any(|part| match part.ends_with('.') {
-                true => address.starts_with(part),
-                false => address == *part,
-            })
+        || attack.sources.iter().chain(attack.targets).any(|part| match part.ends_with('.') {
+            true => address.starts_with(part),
+            false => address == *part,
+        })
 }
 
 fn is_right(attack: &Attack, alert: &Seen) -> bool {
@@ -191,11 +154,7 @@ mod tests {
 
     fn staged(at: usize, start: u64) -> Staged {
         let seconds = Duration::from_secs;
-        Staged {
-            attack: &ATTACKS[at],
-            start: seconds(start),
-            end: Some(seconds(start + 5)),
-        }
+        Staged { attack: &ATTACKS[at], start: seconds(start), end: Some(seconds(start + 5)) }
     }
 
     fn alert(at: u64, kind: &str, source: &str, destination: &str) -> Seen {
@@ -216,11 +175,8 @@ mod tests {
             ],
         );
         assert_eq!(account.problems, Vec::<String>::new());
-        let rows: Vec<Vec<&str>> = account
-            .table
-            .lines()
-            .map(|row| row.split_whitespace().collect())
-            .collect();
+        let rows: Vec<Vec<&str>> =
+            account.table.lines().map(|row| row.split_whitespace().collect()).collect();
         assert_eq!(rows[1], ["port-scan", "yes", "PortScan", "1.0", "s"]);
         assert_eq!(rows[2], ["syn-flood", "yes", "DDoS", "2.0", "s"]);
     }
@@ -231,23 +187,11 @@ mod tests {
         early.active = false;
         for (alerts, expected) in [
             (vec![], "the attack port-scan was missed"),
-            (
-                vec![alert(101, "Anomaly", "10.77.0.107", "10.77.0.11")],
-                "taken for Anomaly, it is PortScan",
-            ),
+            (vec![alert(101, "Anomaly", "10.77.0.107", "10.77.0.11")], "taken for Anomaly, it is PortScan"),
             // Of another host, of another time, and about nobody.
-            (
-                vec![alert(101, "PortScan", "10.77.0.103", "10.77.0.11")],
-                "a false alarm",
-            ),
-            (
-                vec![alert(99, "PortScan", "10.77.0.107", "10.77.0.11")],
-                "a false alarm",
-            ),
-            (
-                vec![alert(140, "PortScan", "10.77.0.107", "10.77.0.11")],
-                "a false alarm",
-            ),
+            (vec![alert(101, "PortScan", "10.77.0.103", "10.77.0.11")], "a false alarm"),
+            (vec![alert(99, "PortScan", "10.77.0.107", "10.77.0.11")], "a false alarm"),
+            (vec![alert(140, "PortScan", "10.77.0.107", "10.77.0.11")], "a false alarm"),
             (vec![alert(101, "PortScan", "", "")], "a false alarm"),
             (vec![early], "before the sensor was active"),
         ] {
@@ -266,10 +210,6 @@ mod tests {
             ],
         );
         assert!(account.problems.is_empty());
-        assert!(
-            account.table.contains("Exfiltration      3.0 s   Anomaly"),
-            "{}",
-            account.table
-        );
+        assert!(account.table.contains("Exfiltration      3.0 s   Anomaly"), "{}", account.table);
     }
 }

@@ -30,10 +30,7 @@ impl Lab {
     /// Makes a new one.
     pub fn up() -> Result<Lab> {
         interrupt::catch()?;
-        let lab = Lab {
-            prefix: format!("{PREFIX}{}-", std::process::id()),
-            keep: false,
-        };
+        let lab = Lab { prefix: format!("{PREFIX}{}-", std::process::id()), keep: false };
         // On an error the value is dropped here, and with it what was made so far.
         network::build(&lab)?;
         Ok(lab)
@@ -44,10 +41,7 @@ impl Lab {
         let mut ids: Vec<u32> = namespaces()?.iter().filter_map(|name| maker(name)).collect();
         ids.sort_unstable();
         let id = ids.last().context("no lab is up: cargo xtask lab up")?;
-        Ok(Lab {
-            prefix: format!("{PREFIX}{id}-"),
-            keep: true,
-        })
+        Ok(Lab { prefix: format!("{PREFIX}{id}-"), keep: true })
     }
 
     /// Leaves it up when this value goes.
@@ -63,10 +57,7 @@ impl Lab {
     /// A command that runs inside one of its namespaces. Not by `ip netns exec`, which would hide `/sys/fs/bpf`.
     pub fn inside(&self, name: &str, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new("nsenter");
-        command
-            .arg(format!("--net=/run/netns/{}", self.namespace(name)))
-            .arg("--")
-            .arg(program);
+        command.arg(format!("--net=/run/netns/{}", self.namespace(name))).arg("--").arg(program);
         command
     }
 
@@ -115,11 +106,7 @@ pub fn command(args: &[&str]) -> Result<()> {
         ["traffic", rest @ ..] => {
             let seconds = match rest {
                 [] => None,
-                [seconds] => Some(
-                    seconds
-                        .parse()
-                        .map_err(|_not_a_number| misused("lab traffic", rest))?,
-                ),
+                [seconds] => Some(seconds.parse().map_err(|_not_a_number| misused("lab traffic", rest))?),
                 _ => return Err(misused("lab traffic", rest)),
             };
             make_traffic(&Lab::standing()?, seconds.map(Duration::from_secs))
@@ -196,20 +183,14 @@ fn state_folder(prefix: &str) -> PathBuf {
 fn processes(namespace: &str) -> Vec<Pid> {
     let pids = program::output(Command::new("ip").args(["netns", "pids", namespace])).unwrap_or_default();
     let own = rustix::process::getpid();
-    pids.lines()
-        .filter_map(|pid| Pid::from_raw(pid.trim().parse().ok()?))
-        .filter(|pid| *pid != own)
-        .collect()
+    pids.lines().filter_map(|pid| Pid::from_raw(pid.trim().parse().ok()?)).filter(|pid| *pid != own).collect()
 }
 
 /// Names of the namespaces of all labs on this machine.
 fn namespaces() -> Result<Vec<String>> {
     let list = program::output(Command::new("ip").args(["netns", "list"]))?;
     let names = list.lines().filter_map(|line| line.split_whitespace().next());
-    Ok(names
-        .filter(|name| name.starts_with(PREFIX))
-        .map(str::to_owned)
-        .collect())
+    Ok(names.filter(|name| name.starts_with(PREFIX)).map(str::to_owned).collect())
 }
 
 /// Id of the process that made the lab of this namespace.
@@ -218,10 +199,7 @@ fn maker(namespace: &str) -> Option<u32> {
 }
 
 fn is_alive(pid: u32) -> bool {
-    i32::try_from(pid)
-        .ok()
-        .and_then(Pid::from_raw)
-        .is_some_and(|pid| test_kill_process(pid).is_ok())
+    i32::try_from(pid).ok().and_then(Pid::from_raw).is_some_and(|pid| test_kill_process(pid).is_ok())
 }
 
 /// Waits for a child so long; an error when it does not come, and it runs on.

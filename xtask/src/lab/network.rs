@@ -33,58 +33,19 @@ const SWITCH: &str = "switch";
 
 /// Every machine on the switch.
 pub const HOSTS: [Host; 13] = [
-    Host {
-        name: OUTSIDE,
-        number: 1,
-    },
-    Host {
-        name: "web",
-        number: 11,
-    },
-    Host {
-        name: "login",
-        number: 12,
-    },
-    Host {
-        name: "files",
-        number: 13,
-    },
-    Host {
-        name: "infra",
-        number: 14,
-    },
-    Host {
-        name: "client1",
-        number: 101,
-    },
-    Host {
-        name: "client2",
-        number: 102,
-    },
-    Host {
-        name: "client3",
-        number: 103,
-    },
-    Host {
-        name: "client4",
-        number: 104,
-    },
-    Host {
-        name: "client5",
-        number: 105,
-    },
-    Host {
-        name: "client6",
-        number: 106,
-    },
-    Host {
-        name: "client7",
-        number: 107,
-    },
-    Host {
-        name: "client8",
-        number: 108,
-    },
+    Host { name: OUTSIDE, number: 1 },
+    Host { name: "web", number: 11 },
+    Host { name: "login", number: 12 },
+    Host { name: "files", number: 13 },
+    Host { name: "infra", number: 14 },
+    Host { name: "client1", number: 101 },
+    Host { name: "client2", number: 102 },
+    Host { name: "client3", number: 103 },
+    Host { name: "client4", number: 104 },
+    Host { name: "client5", number: 105 },
+    Host { name: "client6", number: 106 },
+    Host { name: "client7", number: 107 },
+    Host { name: "client8", number: 108 },
 ];
 
 impl Host {
@@ -96,16 +57,7 @@ impl Host {
     /// Its IPv6 address.
     pub const fn v6(&self) -> Ipv6Addr {
         let [hundreds, tens, ones] = [self.number / 100, self.number / 10 % 10, self.number % 10];
-        Ipv6Addr::new(
-            0xfd77,
-            0,
-            0,
-            0,
-            0,
-            0,
-            0,
-            ((hundreds as u16) << 8) | ((tens as u16) << 4) | ones as u16,
-        )
+        Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, ((hundreds as u16) << 8) | ((tens as u16) << 4) | ones as u16)
     }
 }
 
@@ -117,21 +69,13 @@ pub fn host(name: &str) -> &'static Host {
 /// Makes namespaces, links, addresses, routes and the mirror.
 pub fn build(lab: &Lab) -> Result<()> {
     let names = HOSTS.iter().map(|host| host.name).chain([SWITCH, SENSOR]);
-    ip(
-        None,
-        &names
-            .map(|name| format!("netns add {}\n", lab.namespace(name)))
-            .collect::<String>(),
-    )?;
+    ip(None, &names.map(|name| format!("netns add {}\n", lab.namespace(name))).collect::<String>())?;
     // No address of its own may add frames to what is mirrored.
     for name in [SWITCH, SENSOR] {
         set(lab, name, "net/ipv6/conf/default/disable_ipv6", "1")?;
     }
     switch(lab)?;
-    ip(
-        Some((lab, SENSOR)),
-        "link set lo up\nlink set mon0 up promisc on\n",
-    )?;
+    ip(Some((lab, SENSOR)), "link set lo up\nlink set mon0 up promisc on\n")?;
     for host in &HOSTS {
         attach(lab, host)?;
     }
@@ -142,10 +86,7 @@ fn switch(lab: &Lab) -> Result<()> {
     let mut batch = String::from("link add br0 type bridge stp_state 0 mcast_snooping 0\nlink set br0 up\n");
     for Host { name, .. } in &HOSTS {
         let namespace = lab.namespace(name);
-        let _ = writeln!(
-            batch,
-            "link add {name} type veth peer name eth0 netns {namespace}"
-        );
+        let _ = writeln!(batch, "link add {name} type veth peer name eth0 netns {namespace}");
         let _ = writeln!(batch, "link set {name} master br0 up");
     }
     let sensor = lab.namespace(SENSOR);
@@ -158,22 +99,15 @@ fn switch(lab: &Lab) -> Result<()> {
 fn attach(lab: &Lab, host: &Host) -> Result<()> {
     let (v4, v6) = (host.v4(), host.v6());
     let mut batch = String::from("link set lo up\nlink set eth0 up\n");
-    let _ = writeln!(
-        batch,
-        "addr add {v4}/24 dev eth0\naddr add {v6}/64 dev eth0 nodad"
-    );
+    let _ = writeln!(batch, "addr add {v4}/24 dev eth0\naddr add {v6}/64 dev eth0 nodad");
     if host.name == OUTSIDE {
         // Every address of these networks is this machine; nobody answers for the third.
         batch.push_str("route add local 203.0.113.0/24 dev lo\nroute add local 198.51.100.0/24 dev lo\n");
         batch.push_str("route add blackhole 192.0.2.0/24\n");
     } else {
         let outside = super::host(OUTSIDE);
-        let _ = writeln!(
-            batch,
-            "route add default via {}\nroute add ::/0 via {}",
-            outside.v4(),
-            outside.v6()
-        );
+        let _ =
+            writeln!(batch, "route add default via {}\nroute add ::/0 via {}", outside.v4(), outside.v6());
     }
     // Not /proc/sys of the lab's maker: each namespace has its own.
     set(lab, host.name, "net/ipv4/conf/all/rp_filter", "0")?;
@@ -213,19 +147,10 @@ fn set(lab: &Lab, name: &str, key: &str, value: &str) -> Result<()> {
 pub fn described(lab: &Lab) -> String {
     let mut text = format!("lab {} is up; its namespaces:\n", lab.namespace("*"));
     for host in &HOSTS {
-        let _ = writeln!(
-            text,
-            "  {:32} {:14} {}",
-            lab.namespace(host.name),
-            host.v4().to_string(),
-            host.v6()
-        );
+        let _ =
+            writeln!(text, "  {:32} {:14} {}", lab.namespace(host.name), host.v4().to_string(), host.v6());
     }
-    let _ = writeln!(
-        text,
-        "  {:32} mon0: a copy of every frame on the switch",
-        lab.namespace(SENSOR)
-    );
+    let _ = writeln!(text, "  {:32} mon0: a copy of every frame on the switch", lab.namespace(SENSOR));
     text
 }
 
@@ -244,12 +169,7 @@ mod tests {
     fn no_two_hosts_share_a_name_or_an_address() {
         for (at, one) in HOSTS.iter().enumerate() {
             for other in &HOSTS[at + 1..] {
-                assert!(
-                    one.name != other.name && one.number != other.number,
-                    "{} {}",
-                    one.name,
-                    other.name
-                );
+                assert!(one.name != other.name && one.number != other.number, "{} {}", one.name, other.name);
             }
         }
     }

@@ -31,13 +31,7 @@ pub const REQUIREMENTS: [Requirement; 3] = [
     Requirement {
         what: "LLVM 22 for bpf-linker",
         present: || linker_version().is_some() || Path::new(LLVM).join("include/llvm-c").exists(),
-        install: Install::Debian(&[
-            "g++",
-            "llvm-22-dev",
-            "libpolly-22-dev",
-            "libzstd-dev",
-            "zlib1g-dev",
-        ]),
+        install: Install::Debian(&["g++", "llvm-22-dev", "libpolly-22-dev", "libzstd-dev", "zlib1g-dev"]),
     },
     Requirement {
         what: "bpf-linker",
@@ -61,13 +55,7 @@ pub struct Toolchain {
 pub fn toolchain() -> Option<Toolchain> {
     let (name, rustc) = compiler()?;
     let linker = linker_version()?;
-    let field = |key: &str| {
-        rustc
-            .lines()
-            .find_map(|line| line.strip_prefix(key))
-            .unwrap_or("?")
-            .to_owned()
-    };
+    let field = |key: &str| rustc.lines().find_map(|line| line.strip_prefix(key)).unwrap_or("?").to_owned();
     let versions = format!(
         "rustc {} {}, LLVM {}, {linker}",
         field("release: "),
@@ -102,9 +90,12 @@ fn linker_version() -> Option<String> {
 
 fn install_compiler() -> Result<()> {
     let fetched = program::run_bounded(
-        Command::new("rustup")
-            .args(["--quiet", "toolchain", "install", NIGHTLY])
-            .args(["--component", "rust-src", "--profile", "minimal"]),
+        Command::new("rustup").args(["--quiet", "toolchain", "install", NIGHTLY]).args([
+            "--component",
+            "rust-src",
+            "--profile",
+            "minimal",
+        ]),
         Duration::from_secs(240),
     );
     let Err(error) = fetched else { return Ok(()) };
@@ -123,8 +114,6 @@ fn install_linker() -> Result<()> {
     let mut cargo = program::cargo();
     cargo.args(["install", "bpf-linker", "--version", LINKER_VERSION]);
     program::run_quietly(
-        cargo
-            .args(["--no-default-features", "--features", "llvm-22"])
-            .env("LLVM_PREFIX", LLVM),
+        cargo.args(["--no-default-features", "--features", "llvm-22"]).env("LLVM_PREFIX", LLVM),
     )
 }

@@ -49,10 +49,7 @@ const PROMTOOL: Requirement = Requirement {
     what: "promtool",
     present: || program::find("promtool").is_some(),
     // The Debian package would start a Prometheus server here; its one program is enough.
-    install: Install::Own(
-        unpack_promtool,
-        "Debian package prometheus, unpacked to target/tools",
-    ),
+    install: Install::Own(unpack_promtool, "Debian package prometheus, unpacked to target/tools"),
 };
 
 const NEXTEST: Requirement = Requirement {
@@ -105,14 +102,9 @@ fn ensure(requirements: &[Requirement]) -> Result<()> {
     let may_apt = program::is_root() && program::find("apt-get").is_some();
     let by_hand = |r: &&&Requirement| matches!(r.install, Install::Debian(_)) && !may_apt;
     if missing.iter().any(|r| by_hand(&r)) {
-        let lines: Vec<String> = missing
-            .iter()
-            .map(|r| format!("  {:30} {}", r.what, command_for(r)))
-            .collect();
-        bail!(
-            "missing here, and installing it needs root and apt. As root:\n{}",
-            lines.join("\n")
-        );
+        let lines: Vec<String> =
+            missing.iter().map(|r| format!("  {:30} {}", r.what, command_for(r))).collect();
+        bail!("missing here, and installing it needs root and apt. As root:\n{}", lines.join("\n"));
     }
     for requirement in missing {
         // An earlier one may have brought it along.
@@ -124,19 +116,13 @@ fn ensure(requirements: &[Requirement]) -> Result<()> {
             Install::Debian(packages) => {
                 let plural = if packages.len() == 1 { "" } else { "s" };
                 let list = packages.join(", ");
-                announced(
-                    &format!("installing {what} (Debian package{plural} {list})"),
-                    || apt(packages),
-                )?;
+                announced(&format!("installing {what} (Debian package{plural} {list})"), || apt(packages))?;
             }
             Install::Own(install, shown) => announced(&format!("installing {what} ({shown})"), install)
                 .with_context(|| format!("{what} could not be installed; by hand: {shown}"))?,
         }
         if !(requirement.present)() {
-            bail!(
-                "{what} was installed but is still not found; by hand: {}",
-                command_for(requirement)
-            );
+            bail!("{what} was installed but is still not found; by hand: {}", command_for(requirement));
         }
     }
     Ok(())
@@ -144,23 +130,17 @@ fn ensure(requirements: &[Requirement]) -> Result<()> {
 
 fn command_for(requirement: &Requirement) -> String {
     match &requirement.install {
-        Install::Debian(packages) => format!(
-            "apt-get install -y --no-install-recommends {}",
-            packages.join(" ")
-        ),
+        Install::Debian(packages) => {
+            format!("apt-get install -y --no-install-recommends {}", packages.join(" "))
+        }
         Install::Own(_, shown) => (*shown).to_owned(),
     }
 }
 
 /// Installs Debian packages; fetches the package lists only when they are absent or too old to serve.
 fn apt(packages: &[&str]) -> Result<()> {
-    let install = || {
-        program::run_quietly(
-            apt_get()
-                .args(["install", "-y", "--no-install-recommends"])
-                .args(packages),
-        )
-    };
+    let install =
+        || program::run_quietly(apt_get().args(["install", "-y", "--no-install-recommends"]).args(packages));
     let have_lists = Path::new("/var/lib/apt/lists").read_dir().is_ok_and(|mut files| {
         files.any(|file| file.is_ok_and(|file| file.file_name().to_string_lossy().contains("_Packages")))
     });
@@ -175,30 +155,16 @@ fn apt(packages: &[&str]) -> Result<()> {
 fn unpack_promtool() -> Result<()> {
     let folder = program::tools().join("prometheus");
     let bin = program::tools().join("usr/bin");
-    fs::create_dir_all(&folder)
-        .and_then(|()| fs::create_dir_all(&bin))
-        .context("make target/tools")?;
+    fs::create_dir_all(&folder).and_then(|()| fs::create_dir_all(&bin)).context("make target/tools")?;
     program::run_quietly(apt_get().args(["download", "prometheus"]).current_dir(&folder))?;
-    let package = folder
-        .read_dir()?
-        .next()
-        .context("apt-get download brought nothing")??
-        .path();
-    program::run_quietly(
-        Command::new("dpkg-deb")
-            .arg("--extract")
-            .arg(&package)
-            .arg(&folder),
-    )?;
+    let package = folder.read_dir()?.next().context("apt-get download brought nothing")??.path();
+    program::run_quietly(Command::new("dpkg-deb").arg("--extract").arg(&package).arg(&folder))?;
     fs::rename(folder.join("usr/bin/promtool"), bin.join("promtool")).context("promtool in its package")?;
     fs::remove_dir_all(&folder).context("remove the rest of the package")
 }
 
 fn apt_get() -> Command {
     let mut command = Command::new("apt-get");
-    command
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .arg("-q")
-        .stdin(Stdio::null());
+    command.env("DEBIAN_FRONTEND", "noninteractive").arg("-q").stdin(Stdio::null());
     command
 }

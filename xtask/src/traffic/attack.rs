@@ -91,10 +91,7 @@ struct Pace {
 
 impl Pace {
     fn new(rate: f64) -> Pace {
-        Pace {
-            start: Instant::now(),
-            rate,
-        }
+        Pace { start: Instant::now(), rate }
     }
 
     fn wait_for(&self, turn: u64) {
@@ -124,11 +121,8 @@ fn syn_flood(mut random: Random) -> Result<()> {
         }
         let bits = random.bits();
         let source = Ipv4Addr::new(192, 0, 2, 1 + (bits % 254) as u8);
-        let packet = syn(
-            (source, 1024 + (bits >> 16) as u16 % 60_000),
-            (target, port::HTTP),
-            (bits >> 32) as u32,
-        );
+        let packet =
+            syn((source, 1024 + (bits >> 16) as u16 % 60_000), (target, port::HTTP), (bits >> 32) as u32);
         match sender.send(&packet, target) {
             // The link is full for a moment: as good as sent.
             Err(error) if error.raw_os_error() == Some(105) => {}
@@ -161,9 +155,7 @@ fn syn((src, src_port): (Ipv4Addr, u16), (dst, dst_port): (Ipv4Addr, u16), seque
 
 /// Over the addresses, protocol and length (the pseudo-header) and the segment, whose own checksum is 0.
 fn tcp_checksum(packet: &[u8; 40]) -> u16 {
-    let words = packet[12..]
-        .chunks_exact(2)
-        .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])));
+    let words = packet[12..].chunks_exact(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])));
     let sum: u32 = words.sum::<u32>() + 6 + 20;
     let folded = (sum & 0xffff) + (sum >> 16);
     !(((folded & 0xffff) + (folded >> 16)) as u16)
@@ -208,22 +200,15 @@ mod tests {
     #[test]
     fn the_checksum_over_a_packet_with_its_checksum_is_zero() {
         for sequence in [0, 1, 0xffff_ffff, 0x1234_5678] {
-            let packet = syn(
-                (Ipv4Addr::new(192, 0, 2, 7), 1024),
-                (Ipv4Addr::new(10, 77, 0, 11), 80),
-                sequence,
-            );
+            let packet =
+                syn((Ipv4Addr::new(192, 0, 2, 7), 1024), (Ipv4Addr::new(10, 77, 0, 11), 80), sequence);
             assert_eq!(tcp_checksum(&packet), 0, "{packet:02x?}");
         }
     }
 
     #[test]
     fn a_syn_has_the_bytes_of_the_standards() {
-        let packet = syn(
-            (Ipv4Addr::new(192, 0, 2, 7), 0x1234),
-            (Ipv4Addr::new(10, 77, 0, 11), 80),
-            1,
-        );
+        let packet = syn((Ipv4Addr::new(192, 0, 2, 7), 0x1234), (Ipv4Addr::new(10, 77, 0, 11), 80), 1);
         assert_eq!(packet[..2], [0x45, 0]);
         assert_eq!(packet[12..24], [192, 0, 2, 7, 10, 77, 0, 11, 0x12, 0x34, 0, 80]);
         assert_eq!(packet[32..34], [0x50, 0x02]);

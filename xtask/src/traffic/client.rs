@@ -66,11 +66,7 @@ fn browse(random: &mut Random) -> io::Result<()> {
         // Some sites are visited more than others.
         _ => {
             let site = random.below(SITES).min(random.below(SITES)) as u8;
-            let port = if random.below(4) == 0 {
-                port::HTTP
-            } else {
-                port::HTTPS
-            };
+            let port = if random.below(4) == 0 { port::HTTP } else { port::HTTPS };
             SocketAddr::new(Ipv4Addr::new(203, 0, 113, 10 + site).into(), port)
         }
     };
@@ -117,9 +113,7 @@ fn read_response(stream: &mut TcpStream) -> io::Result<()> {
             return net::skip(stream, body);
         }
         if let Some(length) = line.strip_prefix("Content-Length: ") {
-            body = length
-                .parse()
-                .map_err(|_not_a_number| io::Error::from(io::ErrorKind::InvalidData))?;
+            body = length.parse().map_err(|_not_a_number| io::Error::from(io::ErrorKind::InvalidData))?;
         }
     }
 }
@@ -132,11 +126,7 @@ fn look_up_now_and_then(random: &mut Random) -> io::Result<()> {
 /// A question and an answer of the sizes that DNS has.
 fn look_up(random: &mut Random) -> io::Result<()> {
     let infra = host("infra");
-    let server: IpAddr = if random.below(3) == 0 {
-        infra.v6().into()
-    } else {
-        infra.v4().into()
-    };
+    let server: IpAddr = if random.below(3) == 0 { infra.v6().into() } else { infra.v4().into() };
     let question = vec![random.bits() as u8; 28 + random.below(24) as usize];
     net::ask(SocketAddr::new(server, port::DNS), &question).map(drop)
 }
@@ -156,13 +146,11 @@ fn log_in(random: &mut Random) -> io::Result<()> {
     for _ in 0..3 + random.below(8) {
         stream.write_all(b"ls -l\n")?;
         net::read_line(&mut stream)?;
-        net::read_line(&mut stream)
-            .map(drop)
-            .or_else(|error| match error.kind() {
-                // A long answer has no line end within the limit; the rest is read with the next one.
-                io::ErrorKind::InvalidData => Ok(()),
-                _ => Err(error),
-            })?;
+        net::read_line(&mut stream).map(drop).or_else(|error| match error.kind() {
+            // A long answer has no line end within the limit; the rest is read with the next one.
+            io::ErrorKind::InvalidData => Ok(()),
+            _ => Err(error),
+        })?;
         sleep(random.exponential(0.8));
     }
     Ok(())
@@ -183,11 +171,7 @@ fn copy(random: &mut Random) -> io::Result<()> {
     sleep(random.exponential(25.0));
     let mut stream = net::dial(SocketAddr::new(host("files").v4().into(), port::FILES))?;
     let size = random.heavy_tailed(700_000.0, 8_000_000.0);
-    if random.below(4) == 0 {
-        post(&mut stream, size / 4, 0)
-    } else {
-        get(&mut stream, size, 80)
-    }
+    if random.below(4) == 0 { post(&mut stream, size / 4, 0) } else { get(&mut stream, size, 80) }
 }
 
 fn ask_the_time(random: &mut Random) -> io::Result<()> {

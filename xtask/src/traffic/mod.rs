@@ -44,18 +44,10 @@ impl Drop for Workers {
 pub fn start(lab: &Lab, seed: u64, keep: bool) -> Result<Workers> {
     let mut workers = Workers(Vec::new());
     for host in &HOSTS {
-        let role = if host.name.starts_with("client") {
-            "client"
-        } else {
-            host.name
-        };
-        workers
-            .0
-            .push(worker_command(lab, host.name, &[role, &seed.to_string(), host.name], keep)?.spawn()?);
+        let role = if host.name.starts_with("client") { "client" } else { host.name };
+        workers.0.push(worker_command(lab, host.name, &[role, &seed.to_string(), host.name], keep)?.spawn()?);
     }
-    workers
-        .0
-        .push(worker_command(lab, OUTSIDE, &["visitors", &seed.to_string(), OUTSIDE], keep)?.spawn()?);
+    workers.0.push(worker_command(lab, OUTSIDE, &["visitors", &seed.to_string(), OUTSIDE], keep)?.spawn()?);
     Ok(workers)
 }
 
@@ -70,11 +62,7 @@ pub fn start_attack(lab: &Lab, attack: &Attack, seed: u64) -> Result<Child> {
 fn worker_command(lab: &Lab, name: &str, args: &[&str], keep: bool) -> Result<Command> {
     let own = std::env::current_exe().context("find this program")?;
     let mut command = lab.inside(name, own);
-    command
-        .arg("lab-worker")
-        .args(args)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null());
+    command.arg("lab-worker").args(args).stdin(Stdio::null()).stdout(Stdio::null());
     // Ctrl-C on a terminal is for us; the workers end when we end them.
     command.process_group(0);
     if keep {

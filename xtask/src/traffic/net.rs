@@ -80,11 +80,7 @@ impl RawSender {
     /// Needs root.
     pub fn open() -> io::Result<RawSender> {
         // This protocol number means that the header comes with the data.
-        Ok(RawSender(socket(
-            AddressFamily::INET,
-            SocketType::RAW,
-            Some(ipproto::RAW),
-        )?))
+        Ok(RawSender(socket(AddressFamily::INET, SocketType::RAW, Some(ipproto::RAW))?))
     }
 
     /// Sends one packet; the kernel fills in the checksum of the IP header.

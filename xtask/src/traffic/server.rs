@@ -98,11 +98,7 @@ fn http(mut stream: TcpStream, mut random: Random) -> io::Result<()> {
     loop {
         let request = net::read_line(&mut stream)?;
         let (method, size) = request.split_once(" /").unwrap_or(("", ""));
-        let size: u64 = size
-            .split_whitespace()
-            .next()
-            .and_then(|size| size.parse().ok())
-            .unwrap_or(0);
+        let size: u64 = size.split_whitespace().next().and_then(|size| size.parse().ok()).unwrap_or(0);
         while !net::read_line(&mut stream)?.is_empty() {}
         sleep(random.exponential(0.004));
         let body = match method {

@@ -25,24 +25,15 @@ const GENERIC_HEADER: usize = 4;
 
 /// Receive queues in use; `None` where the driver does not say.
 pub(super) fn rx_queues(nic: &Nic) -> Option<u32> {
-    let family = one_answer(
-        GENL_ID_CTRL,
-        CTRL_CMD_GETFAMILY,
-        &attribute(CTRL_ATTR_FAMILY_NAME, b"ethtool\0"),
-    )
-    .ok()?;
+    let family =
+        one_answer(GENL_ID_CTRL, CTRL_CMD_GETFAMILY, &attribute(CTRL_ATTR_FAMILY_NAME, b"ethtool\0")).ok()?;
     let (_, id) = attributes(&family).find(|(kind, _)| *kind == CTRL_ATTR_FAMILY_ID)?;
     let id = u16::from_ne_bytes(*id.first_chunk()?);
     let device = attribute(ETHTOOL_A_HEADER_DEV_INDEX, &nic.index.to_ne_bytes());
     let header = attribute(ETHTOOL_A_CHANNELS_HEADER, &device);
     let channels = one_answer(id, ETHTOOL_MSG_CHANNELS_GET, &header).ok()?;
     let queues = attributes(&channels)
-        .filter(|(kind, _)| {
-            matches!(
-                *kind,
-                ETHTOOL_A_CHANNELS_RX_COUNT | ETHTOOL_A_CHANNELS_COMBINED_COUNT
-            )
-        })
+        .filter(|(kind, _)| matches!(*kind, ETHTOOL_A_CHANNELS_RX_COUNT | ETHTOOL_A_CHANNELS_COMBINED_COUNT))
         .filter_map(|(_, value)| value.first_chunk().map(|count| u32::from_ne_bytes(*count)))
         .fold(0, u32::saturating_add);
     (queues > 0).then_some(queues)

@@ -65,10 +65,7 @@ pub fn list() -> Result<Vec<Nic>, NicError> {
             nic.driver = name.to_string_lossy().into_owned();
         }
         let queues = std::fs::read_dir(folder.join("queues")).map_or(0, |entries| {
-            entries
-                .flatten()
-                .filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"rx-"))
-                .count()
+            entries.flatten().filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"rx-")).count()
         });
         if queues > 0 {
             nic.rx_queues = queues as u32;
@@ -84,22 +81,12 @@ pub fn find(name: &str) -> Result<Nic, NicError> {
         return Ok(nics.swap_remove(at));
     }
     let names: Vec<&str> = nics.iter().map(|nic| nic.name.as_str()).collect();
-    let there = format!(
-        "there are: {}",
-        if names.is_empty() {
-            "none".to_owned()
-        } else {
-            names.join(", ")
-        }
-    );
+    let there = format!("there are: {}", if names.is_empty() { "none".to_owned() } else { names.join(", ") });
     let hint = match crate::config::nearest(name, names.iter().copied()) {
         Some(near) => format!("did you mean {near}? {there}"),
         None => there,
     };
-    Err(NicError::NotFound {
-        name: crate::telemetry::printable(name, 40),
-        hint,
-    })
+    Err(NicError::NotFound { name: crate::telemetry::printable(name, 40), hint })
 }
 
 /// The folder of this interface, unless `/sys` shows another namespace.
@@ -178,19 +165,13 @@ mod tests {
     #[test]
     fn every_machine_has_a_loopback() {
         let lo = find("lo").unwrap();
-        assert_eq!(
-            (lo.name.as_str(), lo.mac, lo.holds_default_route),
-            ("lo", [0; 6], false)
-        );
+        assert_eq!((lo.name.as_str(), lo.mac, lo.holds_default_route), ("lo", [0; 6], false));
         assert!(lo.mtu > 0 && lo.index > 0 && lo.rx_queues > 0, "{lo:?}");
     }
 
     #[test]
     fn a_missing_one_names_those_there_are() {
         let error = find("lp").unwrap_err().to_string();
-        assert!(
-            error.starts_with("there is no interface lp; ") && error.contains("lo"),
-            "{error}"
-        );
+        assert!(error.starts_with("there is no interface lp; ") && error.contains("lo"), "{error}");
     }
 }

@@ -14,19 +14,12 @@ pub(super) enum Known {
 /// Tells the format by the first bytes of the (decompressed) file.
 pub(super) fn format(name: &str, input: &mut Input) -> Result<Known, ReplayError> {
     let refuse = |begins: String, remedy: &str| {
-        Err(ReplayError::NotCapture {
-            file: name.to_owned(),
-            begins,
-            remedy: remedy.to_owned(),
-        })
+        Err(ReplayError::NotCapture { file: name.to_owned(), begins, remedy: remedy.to_owned() })
     };
     let head = match input.peek(4) {
         Ok(head) => head,
         Err(ReadError::Io(source)) => {
-            return Err(ReplayError::Read {
-                file: name.to_owned(),
-                source,
-            });
+            return Err(ReplayError::Read { file: name.to_owned(), source });
         }
         Err(ReadError::Damaged(what)) => {
             return refuse(format!("cannot be unpacked, {what}"), "fetch it again");

@@ -42,10 +42,7 @@ pub(super) struct Input {
 impl Input {
     /// Opens a file, or standard input for `-`. `read` counts the bytes that leave the disk.
     pub(super) fn open(path: &Path, read: &Arc<AtomicU64>) -> Result<Input, ReplayError> {
-        let failed = |source| ReplayError::Open {
-            file: path.display().to_string(),
-            source,
-        };
+        let failed = |source| ReplayError::Open { file: path.display().to_string(), source };
         if path == Path::new("-") {
             return Input::new(io::stdin(), read).map_err(failed);
         }
@@ -55,10 +52,7 @@ impl Input {
 
     /// Takes any reader; gzip is known by its first bytes, not by a name.
     pub(super) fn new(reader: impl Read + Send + 'static, read: &Arc<AtomicU64>) -> io::Result<Input> {
-        let mut counted = Counted {
-            reader,
-            read: Arc::clone(read),
-        };
+        let mut counted = Counted { reader, read: Arc::clone(read) };
         let mut head = [0; 2];
         let got = read_some(&mut counted, &mut head)?;
         let whole = io::Cursor::new(head).take(got as u64).chain(counted);

@@ -75,19 +75,13 @@ fn other_link(link_type: u32, frame: &[u8]) -> Option<Link> {
 }
 
 fn network(ethertype: u16, at: usize) -> Option<Link> {
-    Some(Link::Network {
-        ethertype,
-        at: u16::try_from(at).ok()?,
-    })
+    Some(Link::Network { ethertype, at: u16::try_from(at).ok()? })
 }
 
 /// A bare IP packet says its version itself.
 fn ip(frame: &[u8]) -> Link {
     let six = frame.first().is_some_and(|first| first >> 4 == 6);
-    Link::Network {
-        ethertype: if six { IPV6 } else { IPV4 },
-        at: 0,
-    }
+    Link::Network { ethertype: if six { IPV6 } else { IPV4 }, at: 0 }
 }
 
 /// BSD's address family, in the byte order of whoever wrote the file: the small reading of the two is meant.
@@ -103,11 +97,7 @@ fn family(frame: &[u8], at: usize, header: usize) -> Option<Link> {
 
 /// PPP, with or without address and control field (RFC 1662, 3.1).
 fn ppp(frame: &[u8], at: usize) -> Option<Link> {
-    let skipped = if frame.get(at..)?.starts_with(&[0xff, 0x03]) {
-        2
-    } else {
-        0
-    };
+    let skipped = if frame.get(at..)?.starts_with(&[0xff, 0x03]) { 2 } else { 0 };
     ppp_protocol(frame, at + skipped)
 }
 
@@ -137,14 +127,12 @@ fn wireless(frame: &[u8], at: usize) -> Option<Link> {
     let ht_control = if qos && flags & 0x80 != 0 { 4 } else { 0 };
     let header = 24 + four_addresses + qos_control + ht_control;
     // Some drivers pad the header to 4 bytes.
-    [at + header, at + header.next_multiple_of(4)]
-        .into_iter()
-        .find_map(|llc| {
-            let [0xaa, 0xaa, 0x03, 0, 0, 0 | 0xf8, high, low] = *frame.get(llc..)?.first_chunk::<8>()? else {
-                return None;
-            };
-            network(u16::from_be_bytes([high, low]), llc + 8)
-        })
+    [at + header, at + header.next_multiple_of(4)].into_iter().find_map(|llc| {
+        let [0xaa, 0xaa, 0x03, 0, 0, 0 | 0xf8, high, low] = *frame.get(llc..)?.first_chunk::<8>()? else {
+            return None;
+        };
+        network(u16::from_be_bytes([high, low]), llc + 8)
+    })
 }
 
 fn big16(frame: &[u8], at: usize) -> Option<u16> {
@@ -183,22 +171,12 @@ mod tests {
             ("ppp with address", 9, vec![0xff, 3, 0, 0x21], some(IPV4, 4)),
             ("ppp, compressed protocol", 9, vec![0x57], some(IPV6, 1)),
             ("ppp, lcp", 50, vec![0xff, 3, 0xc0, 0x21], Link::Unknown),
-            (
-                "sll",
-                113,
-                [vec![0; 14], vec![0x86, 0xdd]].concat(),
-                some(IPV6, 16),
-            ),
+            ("sll", 113, [vec![0; 14], vec![0x86, 0xdd]].concat(), some(IPV6, 16)),
             ("sll, short", 113, vec![0; 15], Link::Unknown),
             ("sll2", 276, vec![0x08, 0x06], some(0x0806, 20)),
             ("802.11 data", 105, wifi(0x08, 0x01, 24), some(IPV4, 32)),
             ("802.11 qos data", 105, wifi(0x88, 0x01, 26), some(IPV4, 34)),
-            (
-                "802.11 qos data, padded",
-                105,
-                wifi(0x88, 0x01, 28),
-                some(IPV4, 36),
-            ),
+            ("802.11 qos data, padded", 105, wifi(0x88, 0x01, 28), some(IPV4, 36)),
             ("802.11 four addresses", 105, wifi(0x08, 0x03, 30), some(IPV4, 38)),
             ("802.11 beacon", 105, wifi(0x80, 0x00, 24), Link::Unknown),
             ("802.11 encrypted", 105, wifi(0x08, 0x41, 24), Link::Unknown),

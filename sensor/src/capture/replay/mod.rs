@@ -154,10 +154,7 @@ impl Replay {
                 Ok(_) => total = None,
                 Err(_) if file == Path::new("-") => total = None,
                 Err(source) => {
-                    return Err(ReplayError::Open {
-                        file: file.display().to_string(),
-                        source,
-                    });
+                    return Err(ReplayError::Open { file: file.display().to_string(), source });
                 }
             }
         }
@@ -172,10 +169,8 @@ impl Replay {
         config: ReplayConfig,
     ) -> Result<Replay, ReplayError> {
         let read = Arc::default();
-        let input = Input::new(reader, &read).map_err(|source| ReplayError::Open {
-            file: name.to_owned(),
-            source,
-        })?;
+        let input = Input::new(reader, &read)
+            .map_err(|source| ReplayError::Open { file: name.to_owned(), source })?;
         let waiting = VecDeque::from([Source::Opened(name.to_owned(), Box::new(input))]);
         let mut replay = Replay::new(waiting, read, None, config)?;
         replay.open_next()?;
@@ -188,10 +183,9 @@ impl Replay {
         total: Option<u64>,
         config: ReplayConfig,
     ) -> Result<Replay, ReplayError> {
-        for (name, value) in [
-            ("max_flows", config.max_flows as u64),
-            ("drain_interval", config.drain_interval),
-        ] {
+        for (name, value) in
+            [("max_flows", config.max_flows as u64), ("drain_interval", config.drain_interval)]
+        {
             if value == 0 {
                 return Err(ReplayError::Setting { name, value });
             }
@@ -244,10 +238,7 @@ impl Replay {
     pub fn summary(&self) -> Summary {
         let mut summary = self.summary.clone();
         if self.warnings_dropped > 0 {
-            summary.warnings.push(format!(
-                "{} more files are broken or cut off",
-                self.warnings_dropped
-            ));
+            summary.warnings.push(format!("{} more files are broken or cut off", self.warnings_dropped));
         }
         if self.back_in_time > 0 {
             summary.warnings.push(format!(
@@ -258,11 +249,7 @@ impl Replay {
             ));
         }
         for (link_type, packets) in &self.unknown_links {
-            let which = if *link_type == u32::MAX {
-                "other types".to_owned()
-            } else {
-                link_type.to_string()
-            };
+            let which = if *link_type == u32::MAX { "other types".to_owned() } else { link_type.to_string() };
             summary.warnings.push(format!(
                 "{packets} packets have link type {which}, which is not understood: they are counted, not analysed"
             ));
@@ -309,10 +296,9 @@ impl Replay {
     fn open_next(&mut self) -> Result<bool, ReplayError> {
         let (name, mut input) = match self.waiting.pop_front() {
             None => return Ok(false),
-            Some(Source::Path(path)) => (
-                path.display().to_string(),
-                Box::new(Input::open(&path, &self.read)?),
-            ),
+            Some(Source::Path(path)) => {
+                (path.display().to_string(), Box::new(Input::open(&path, &self.read)?))
+            }
             Some(Source::Opened(name, input)) => (name, input),
         };
         let known = format(&name, &mut input)?;
@@ -328,11 +314,7 @@ impl Replay {
     }
 
     fn stop_reading(&mut self, fault: Fault) -> Result<(), ReplayError> {
-        let name = self
-            .current
-            .take()
-            .map(|reading| reading.name)
-            .unwrap_or_default();
+        let name = self.current.take().map(|reading| reading.name).unwrap_or_default();
         self.damaged(&name, fault)
     }
 
@@ -340,10 +322,7 @@ impl Replay {
     fn damaged(&mut self, name: &str, fault: Fault) -> Result<(), ReplayError> {
         let (at, what) = match fault {
             Fault::Io(source) => {
-                return Err(ReplayError::Read {
-                    file: name.to_owned(),
-                    source,
-                });
+                return Err(ReplayError::Read { file: name.to_owned(), source });
             }
             Fault::Damaged { at, what } => (at, what),
         };

@@ -53,10 +53,7 @@ impl Pcap {
     /// Reads the file header.
     pub(super) fn open(input: &mut Input) -> Result<Pcap, Fault> {
         let at = input.offset();
-        let have = input
-            .peek(FILE_HEADER)
-            .map_err(|error| Fault::read(at, error))?
-            .len();
+        let have = input.peek(FILE_HEADER).map_err(|error| Fault::read(at, error))?.len();
         if have < FILE_HEADER {
             return Err(Fault::damaged(at, "the file ends inside the pcap file header"));
         }
@@ -72,13 +69,7 @@ impl Pcap {
             _ => Lengths::CapturedFirst,
         };
         let link_type = order.u32(header, 20) & LINK_TYPE_BITS;
-        Ok(Pcap {
-            order,
-            fraction,
-            record_header,
-            link_type,
-            lengths,
-        })
+        Ok(Pcap { order, fraction, record_header, link_type, lengths })
     }
 
     /// The next record; `None` at the end of the file.

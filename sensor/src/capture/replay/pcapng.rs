@@ -47,10 +47,7 @@ pub(super) struct Pcapng {
 impl Pcapng {
     /// Before the first section header.
     pub(super) fn new() -> Pcapng {
-        Pcapng {
-            order: Order::Little,
-            interfaces: Vec::new(),
-        }
+        Pcapng { order: Order::Little, interfaces: Vec::new() }
     }
 
     /// The next packet; `None` at the end of the file.
@@ -78,9 +75,7 @@ impl Pcapng {
 
     /// Type and length of the block at the input, checked; `None` at the end of the file.
     fn block(&mut self, input: &mut Input, at: u64) -> Result<Option<(u32, usize)>, Fault> {
-        let head = input
-            .peek(SMALLEST_BLOCK)
-            .map_err(|error| Fault::read(at, error))?;
+        let head = input.peek(SMALLEST_BLOCK).map_err(|error| Fault::read(at, error))?;
         if head.is_empty() {
             return Ok(None);
         }
@@ -93,10 +88,7 @@ impl Pcapng {
                 [0x4d, 0x3c, 0x2b, 0x1a] => Order::Little,
                 [0x1a, 0x2b, 0x3c, 0x4d] => Order::Big,
                 _ => {
-                    return Err(Fault::damaged(
-                        at,
-                        "a section header without its byte-order magic",
-                    ));
+                    return Err(Fault::damaged(at, "a section header without its byte-order magic"));
                 }
             };
             self.interfaces.clear();
@@ -118,10 +110,7 @@ impl Pcapng {
             return Err(Fault::damaged(at, "an interface description is too short"));
         }
         if self.interfaces.len() >= MAX_INTERFACES {
-            return Err(Fault::damaged(
-                at,
-                format!("more than {MAX_INTERFACES} interfaces in one section"),
-            ));
+            return Err(Fault::damaged(at, format!("more than {MAX_INTERFACES} interfaces in one section")));
         }
         let mut interface = Interface {
             link_type: u32::from(self.order.u16(body, 0)),
@@ -132,10 +121,7 @@ impl Pcapng {
         let mut options = &body[8..];
         // Every option is at least 4 bytes long; a broken list ends the search, not the file.
         while options.len() >= 4 {
-            let (code, len) = (
-                self.order.u16(options, 0),
-                usize::from(self.order.u16(options, 2)),
-            );
+            let (code, len) = (self.order.u16(options, 0), usize::from(self.order.u16(options, 2)));
             let Some(value) = options.get(4..4 + len) else {
                 break;
             };
@@ -173,18 +159,11 @@ impl Pcapng {
             return Err(Fault::damaged(at, "a packet block is too short for its header"));
         }
         let Some(interface) = self.interfaces.get(id) else {
-            return Err(Fault::damaged(
-                at,
-                format!("a packet of interface {id}, which was not described"),
-            ));
+            return Err(Fault::damaged(at, format!("a packet of interface {id}, which was not described")));
         };
         let (time, captured, wire_len) = if kind == SIMPLE_PACKET {
             let wire_len = word(0);
-            let snap = if interface.snap == 0 {
-                u32::MAX
-            } else {
-                interface.snap
-            };
+            let snap = if interface.snap == 0 { u32::MAX } else { interface.snap };
             // The block has no captured length: it is what the limit, the packet and the block allow.
             let captured = (wire_len.min(snap) as usize).min(body.len() - header);
             (None, captured, wire_len)
@@ -197,17 +176,9 @@ impl Pcapng {
             return Err(Fault::damaged(at, what));
         }
         let Some(frame) = body.get(header..header + captured) else {
-            return Err(Fault::damaged(
-                at,
-                format!("a packet of {captured} bytes is longer than its block"),
-            ));
+            return Err(Fault::damaged(at, format!("a packet of {captured} bytes is longer than its block")));
         };
-        Ok(Record {
-            time,
-            wire_len,
-            link_type: interface.link_type,
-            frame,
-        })
+        Ok(Record { time, wire_len, link_type: interface.link_type, frame })
     }
 }
 
@@ -224,11 +195,7 @@ impl Interface {
 /// Units in one second by `if_tsresol`: a power of ten, or of two where the top bit is set.
 fn units(exponent: u8) -> Option<u64> {
     let power = u32::from(exponent & 0x7f);
-    if exponent & 0x80 == 0 {
-        10u64.checked_pow(power)
-    } else {
-        1u64.checked_shl(power)
-    }
+    if exponent & 0x80 == 0 { 10u64.checked_pow(power) } else { 1u64.checked_shl(power) }
 }
 
 /// Takes a block from the input and gives its body.
@@ -257,8 +224,5 @@ fn check_trailer(order: Order, trailer: &[u8], at: u64, len: usize) -> Result<()
     if again == len {
         return Ok(());
     }
-    Err(Fault::damaged(
-        at,
-        format!("a block begins with length {len} and ends with {again}"),
-    ))
+    Err(Fault::damaged(at, format!("a block begins with length {len} and ends with {again}")))
 }

@@ -119,10 +119,7 @@ impl Plane {
         let direction = usize::from(packet.reverse);
         let hash = hash_key(&self.hash, &packet.key);
         let slots = &mut self.slots;
-        let found = self
-            .table
-            .find(hash, |&at| slots[at as usize].key == packet.key)
-            .copied();
+        let found = self.table.find(hash, |&at| slots[at as usize].key == packet.key).copied();
         let at = match found {
             Some(at) => {
                 let slot = &mut slots[at as usize];
@@ -155,8 +152,7 @@ impl Plane {
                     }
                 };
                 let hasher = &self.hash;
-                self.table
-                    .insert_unique(hash, at, |&at| hash_key(hasher, &slots[at as usize].key));
+                self.table.insert_unique(hash, at, |&at| hash_key(hasher, &slots[at as usize].key));
                 at
             }
         };
@@ -172,12 +168,7 @@ impl Plane {
         self.totals.sampled += 1;
         let kept = record.frame.len().min(SAMPLE_SNAP);
         let frame = Bytes::copy_from_slice(&record.frame[..kept]);
-        self.samples.push(Sample {
-            time: now,
-            wire_len: record.wire_len,
-            link,
-            frame,
-        });
+        self.samples.push(Sample { time: now, wire_len: record.wire_len, link, frame });
         if self.samples.len() >= SAMPLE_BATCH {
             self.hand_over_samples(events);
         }
@@ -199,10 +190,7 @@ impl Plane {
         if self.next_tick != 0 {
             let mut done = self.next_tick;
             self.tick(done, events);
-            let quiet = self
-                .last_packet
-                .saturating_add(self.config.flow_idle_timeout)
-                .saturating_add(SETTLE);
+            let quiet = self.last_packet.saturating_add(self.config.flow_idle_timeout).saturating_add(SETTLE);
             loop {
                 let second = (done / SECOND + 1) * SECOND;
                 let due = second.div_ceil(interval) * interval;
@@ -228,10 +216,7 @@ impl Plane {
             self.move_to_newest(at);
             let slot = &mut self.slots[at as usize];
             slot.grown = false;
-            deltas.push(FlowDelta {
-                key: slot.key,
-                grown: slot.stats.since(&slot.drained),
-            });
+            deltas.push(FlowDelta { key: slot.key, grown: slot.stats.since(&slot.drained) });
             slot.drained = slot.stats;
         }
         self.grown = grown;
@@ -241,10 +226,7 @@ impl Plane {
             deltas,
             totals: self.totals,
             // No ring stands between the plane and its reader: what was sampled is delivered.
-            samples: SampleBins {
-                delivered: self.totals.sampled,
-                ..SampleBins::default()
-            },
+            samples: SampleBins { delivered: self.totals.sampled, ..SampleBins::default() },
         }));
     }
 

@@ -36,10 +36,7 @@ pub(super) enum Fault {
 impl Fault {
     /// Damage at `at`.
     pub(super) fn damaged(at: u64, what: impl Into<String>) -> Fault {
-        Fault::Damaged {
-            at,
-            what: what.into(),
-        }
+        Fault::Damaged { at, what: what.into() }
     }
 
     /// A read that failed while the record at `at` was wanted.
@@ -62,11 +59,7 @@ impl Order {
     /// The 16-bit integer at `at`; 0 past the end, which callers rule out.
     #[inline]
     pub(super) fn u16(self, bytes: &[u8], at: usize) -> u16 {
-        let two = bytes
-            .get(at..)
-            .and_then(|rest| rest.first_chunk())
-            .copied()
-            .unwrap_or_default();
+        let two = bytes.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default();
         match self {
             Order::Little => u16::from_le_bytes(two),
             Order::Big => u16::from_be_bytes(two),
@@ -76,11 +69,7 @@ impl Order {
     /// The 32-bit integer at `at`; 0 past the end, which callers rule out.
     #[inline]
     pub(super) fn u32(self, bytes: &[u8], at: usize) -> u32 {
-        let four = bytes
-            .get(at..)
-            .and_then(|rest| rest.first_chunk())
-            .copied()
-            .unwrap_or_default();
+        let four = bytes.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default();
         match self {
             Order::Little => u32::from_le_bytes(four),
             Order::Big => u32::from_be_bytes(four),

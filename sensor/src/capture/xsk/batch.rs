@@ -47,11 +47,7 @@ pub fn lookup_batch<K: Pod, V: Pod>(
     let from = cursor.unwrap_or(0);
     let mut next = 0u32;
     let mut attr = BatchAttr {
-        in_batch: if cursor.is_some() {
-            &raw const from as u64
-        } else {
-            0
-        },
+        in_batch: if cursor.is_some() { &raw const from as u64 } else { 0 },
         out_batch: &raw mut next as u64,
         keys: keys.as_mut_ptr() as u64,
         values: values.as_mut_ptr() as u64,
@@ -92,9 +88,5 @@ pub fn lookup_and_delete<K: Pod, V: Pod + Default>(map: BorrowedFd<'_>, key: &K)
 unsafe fn bpf<A>(command: libc::c_long, attr: *mut A) -> io::Result<()> {
     // SAFETY: the caller's promise.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, attr, size_of::<A>()) };
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

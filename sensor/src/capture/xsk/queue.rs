@@ -60,13 +60,7 @@ impl XskQueue {
         }
         fill.update_producer(frames as u32);
         socket::bind(&socket, ifindex, queue)?;
-        Ok(XskQueue {
-            socket,
-            fill,
-            rx,
-            _completion: completion,
-            umem,
-        })
+        Ok(XskQueue { socket, fill, rx, _completion: completion, umem })
     }
 
     /// Takes up to `limit` samples from the RX ring and gives their frames back to the kernel.
@@ -78,10 +72,7 @@ impl XskQueue {
         }
         let mut length = 0;
         for index in 0..ready {
-            length += self
-                .rx
-                .desc_at(consumer.wrapping_add(index) & self.rx.mod_mask)
-                .len as usize;
+            length += self.rx.desc_at(consumer.wrapping_add(index) & self.rx.mod_mask).len as usize;
         }
         // One allocation for the batch; each sample is a slice of it.
         let mut batch = BytesMut::with_capacity(length);
@@ -108,10 +99,7 @@ impl XskQueue {
     fn frame(&self, desc: &XdpDesc) -> (SampleMeta, &[u8]) {
         let at = desc.addr as usize;
         let len = desc.len as usize;
-        assert!(
-            at >= META && at + len <= self.umem.len(),
-            "the kernel gave a descriptor outside the UMEM"
-        );
+        assert!(at >= META && at + len <= self.umem.len(), "the kernel gave a descriptor outside the UMEM");
         let base = self.umem.as_void_ptr().cast::<u8>().cast_const();
         // SAFETY: `at - META..at + len` lies inside the mapping by the check above. The frame is ours from here
         // until its address goes back into the fill ring, which takes `&mut self` and so ends this borrow.

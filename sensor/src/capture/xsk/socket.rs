@@ -124,9 +124,5 @@ pub(super) fn statistics(socket: &OwnedFd) -> io::Result<Statistics> {
 }
 
 fn check(result: libc::c_int) -> io::Result<()> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
