@@ -186,7 +186,13 @@ impl Watcher {
 
     fn raise(&mut self, alert: &Alert) {
         *self.threats.entry(alert.threat_type).or_default() += 1;
-        tracing::warn!(id = alert.threat_id, "{:?} alert: {}", alert.severity, alert.details.narrative);
+        tracing::warn!(
+            id = alert.threat_id,
+            "alert: {:?}, {:?}: {}",
+            alert.threat_type,
+            alert.severity,
+            alert.details.narrative
+        );
         self.sinks.send(alert);
     }
 
