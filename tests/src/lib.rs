@@ -8,6 +8,8 @@ pub mod capture;
 
 pub mod traffic;
 
+pub mod outcome;
+
 pub mod namespace;
 
 pub mod generator;

@@ -1,0 +1,79 @@
+//! Replays a capture and keeps what came out, for comparing.
+
+use std::collections::HashSet;
+use std::io::Cursor;
+
+use sensor::capture::Event;
+use sensor::capture::replay::{Replay, ReplayConfig, ReplayError, Summary};
+use sensor_ebpf::counter::{Count, Totals};
+use sensor_ebpf::flow::FlowKey;
+
+/// What came out of a replay.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// What the reader says.
+    pub summary: Summary,
+    /// Where every packet went.
+    pub totals: Totals,
+    /// What the ticks brought.
+    pub drained: Count,
+    /// Every flow seen.
+    pub flows: HashSet<FlowKey>,
+    /// Times of the ticks.
+    pub ticks: Vec<u64>,
+    /// Samples handed on.
+    pub samples: u64,
+    /// Everything, in order, as text: two replays are compared by it.
+    pub trace: String,
+}
+
+/// Replays the bytes of a capture file.
+pub fn replay(file: &[u8], config: ReplayConfig) -> Result<Outcome, ReplayError> {
+    drain(Replay::from_reader("test", Cursor::new(file.to_vec()), config)?)
+}
+
+/// Takes every event of a replay, checking their order.
+pub fn drain(mut replay: Replay) -> Result<Outcome, ReplayError> {
+    let mut outcome = Outcome::default();
+    while let Some(event) = replay.next_event()? {
+        outcome.trace.push_str(&format!("{event:?}\n"));
+        match event {
+            Event::Samples(samples) => {
+                let last = outcome.ticks.last().copied().unwrap_or(0);
+                assert!(
+                    samples.iter().all(|sample| sample.time >= last),
+                    "a sample older than the tick before it"
+                );
+                outcome.samples += samples.len() as u64;
+            }
+            Event::Tick(tick) => {
+                assert!(outcome.ticks.last().is_none_or(|last| *last < tick.time), "ticks go forward");
+                let mut keys = HashSet::new();
+                for delta in &tick.deltas {
+                    assert!(keys.insert(delta.key), "a flow twice in one tick");
+                    outcome.flows.insert(delta.key);
+                    outcome.drained.packets += delta.grown.packets.iter().sum::<u64>();
+                    outcome.drained.bytes += delta.grown.bytes.iter().sum::<u64>();
+                }
+                outcome.ticks.push(tick.time);
+                outcome.totals = tick.totals;
+            }
+        }
+    }
+    outcome.summary = replay.summary();
+    Ok(outcome)
+}
+
+/// Every packet is in exactly one bin.
+#[track_caller]
+pub fn assert_conserved(outcome: &Outcome) {
+    let (totals, drained) = (&outcome.totals, outcome.drained);
+    let (not, overflow) = (totals.not_counted_total(), totals.overflow_total());
+    assert_eq!(outcome.summary.packets, totals.seen.packets);
+    assert_eq!(outcome.summary.bytes, totals.seen.bytes);
+    assert_eq!(totals.seen.packets, totals.counted.packets + not.packets, "wire");
+    assert_eq!(totals.seen.bytes, totals.counted.bytes + not.bytes, "wire bytes");
+    assert_eq!(totals.counted.packets, drained.packets + overflow.packets, "flows");
+    assert_eq!(totals.counted.bytes, drained.bytes + overflow.bytes, "flow bytes");
+    assert_eq!(totals.sampled, outcome.samples, "samples");
+}
