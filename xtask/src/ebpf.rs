@@ -1,6 +1,6 @@
-//! `cargo xtask ebpf`: the XDP program from source to the committed object, and how to see that they agree.
+//! `cargo xtask ebpf`: the XDP programs from source to the committed objects, and how to see that they agree.
 //!
-//! The object holds no debug information and no BTF: both carry paths and compiler details that differ between
+//! The objects hold no debug information and no BTF: both carry paths and compiler details that differ between
 //! machines, nothing loads them (the maps are described in their own section), and without them the same
 //! sources and tools give the same bytes. The verifier's log names instructions and helpers without them.
 
@@ -14,10 +14,11 @@ use sha2::{Digest, Sha256};
 use crate::step::announced;
 use crate::{misused, program, setup};
 
-/// Committed, embedded in `vesper`.
-const OBJECT: &str = "sensor-ebpf/sensor-xdp.o";
-/// Committed beside it: what it was built from and by.
-const RECORD: &str = "sensor-ebpf/sensor-xdp.sha256";
+/// Programs and where their objects are committed: the sensor's, embedded in `vesper`, and the tests' generator.
+const OBJECTS: [(&str, &str); 2] =
+    [("sensor-xdp", "sensor-ebpf/sensor-xdp.o"), ("packet-generator", "sensor-ebpf/packet-generator.o")];
+/// Committed beside them: what they were built from and by.
+const RECORD: &str = "sensor-ebpf/objects.sha256";
 const TARGET: &str = "bpfel-unknown-none";
 /// Tests load the object at this path instead of the embedded one.
 pub const OBJECT_VARIABLE: &str = "VESPER_XDP_OBJECT";
@@ -25,7 +26,8 @@ pub const OBJECT_VARIABLE: &str = "VESPER_XDP_OBJECT";
 /// What `RECORD` says.
 #[derive(Debug, PartialEq, Eq)]
 struct Record {
-    object: String,
+    /// In the order of [`OBJECTS`].
+    objects: Vec<String>,
     sources: String,
     tools: String,
 }
@@ -42,15 +44,22 @@ pub fn command(args: &[&str]) -> Result<()> {
     if check_only { compare(&built) } else { install(&built) }
 }
 
-/// Builds the object from source; says where it is. The toolchain must be there.
+/// Builds the objects from source; says in which folder they are. The toolchain must be there.
 pub fn build() -> Result<PathBuf> {
+    for (name, _) in OBJECTS {
+        build_one(name)?;
+    }
+    Ok(program::root().join("target/ebpf").join(TARGET).join("release"))
+}
+
+fn build_one(name: &str) -> Result<()> {
     let tools = setup::toolchain().context("no toolchain for eBPF here: cargo xtask setup installs it")?;
     let target_dir = program::root().join("target/ebpf");
     let mut cargo = Command::new("rustup");
     cargo
         .current_dir(program::root())
         .args(["run", tools.name, "cargo", "rustc", "--quiet", "-Zbuild-std=core", "--target", TARGET])
-        .args(["--release", "--package", "sensor-ebpf", "--bin", "sensor-xdp"])
+        .args(["--release", "--package", "sensor-ebpf", "--bin", name])
         .args(["--", "-Clinker=bpf-linker", "-Cpanic=abort"])
         .env("CARGO_TARGET_DIR", &target_dir)
         // The profile is stated here, so that a change for user space does not change these bytes.
@@ -62,19 +71,28 @@ pub fn build() -> Result<PathBuf> {
     for variable in ["CARGO", "RUSTC", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTUP_TOOLCHAIN"] {
         cargo.env_remove(variable);
     }
-    announced(&format!("building the XDP program with {}", tools.versions), || program::run(&mut cargo))?;
-    Ok(target_dir.join(TARGET).join("release/sensor-xdp"))
+    announced(&format!("building {name} with {}", tools.versions), || program::run(&mut cargo))
 }
 
 fn install(built: &Path) -> Result<()> {
-    let bytes = fs::read(built).with_context(|| format!("read {}", built.display()))?;
     let tools = setup::toolchain().context("the toolchain for eBPF went away")?.versions;
-    let record = Record { object: hex(&Sha256::digest(&bytes)), sources: sources_hash()?, tools };
-    let same = fs::read(program::root().join(OBJECT)).is_ok_and(|old| old == bytes);
-    write(OBJECT, &bytes)?;
-    write(RECORD, record.to_text().as_bytes())?;
-    println!("{OBJECT}: {} bytes, {}", bytes.len(), if same { "same as before" } else { "new" });
-    Ok(())
+    for (name, path) in OBJECTS {
+        let bytes = fs::read(built.join(name)).with_context(|| format!("read {name}"))?;
+        let same = fs::read(program::root().join(path)).is_ok_and(|old| old == bytes);
+        write(path, &bytes)?;
+        println!("{path}: {} bytes, {}", bytes.len(), if same { "same as before" } else { "new" });
+    }
+    let record = Record { objects: hashes(|_, path| program::root().join(path))?, sources: sources_hash()?, tools };
+    write(RECORD, record.to_text().as_bytes())
+}
+
+/// The hash of each object, wherever `place` says it lies.
+fn hashes(place: impl Fn(&str, &str) -> PathBuf) -> Result<Vec<String>> {
+    let hash = |(name, path)| {
+        let file = place(name, path);
+        Ok(hex(&Sha256::digest(fs::read(&file).with_context(|| format!("read {}", file.display()))?)))
+    };
+    OBJECTS.into_iter().map(hash).collect()
 }
 
 /// Whether the object just built is the committed one, as far as the same tools built both.
@@ -85,28 +103,29 @@ pub fn compare(built: &Path) -> Result<()> {
         println!("not compared byte by byte: the committed object was built with {}", committed.tools);
         return Ok(());
     }
-    let built = hex(&Sha256::digest(fs::read(built)?));
-    if built != committed.object {
-        bail!(
-            "{OBJECT} is {}, its sources give {built}: run `cargo xtask ebpf` and commit",
-            committed.object
-        );
+    let built = hashes(|name, _| built.join(name))?;
+    for (((_, path), built), committed) in OBJECTS.iter().zip(&built).zip(&committed.objects) {
+        if built != committed {
+            bail!("{path} is {committed}, its sources give {built}: run `cargo xtask ebpf` and commit");
+        }
     }
-    println!("the committed object is what its sources give, byte for byte");
+    println!("the committed objects are what their sources give, byte for byte");
     Ok(())
 }
 
 /// Whether object, record and sources agree; needs no toolchain.
 pub fn verify_committed() -> Result<()> {
     let record = Record::read()?;
-    let object = hex(&Sha256::digest(fs::read(program::root().join(OBJECT)).context(OBJECT)?));
-    if object != record.object {
-        bail!("{OBJECT} has hash {object}, {RECORD} says {}: run `cargo xtask ebpf`", record.object);
+    let objects = hashes(|_, path| program::root().join(path))?;
+    for (((_, path), object), recorded) in OBJECTS.iter().zip(&objects).zip(&record.objects) {
+        if object != recorded {
+            bail!("{path} has hash {object}, {RECORD} says {recorded}: run `cargo xtask ebpf`");
+        }
     }
     let sources = sources_hash()?;
     if sources != record.sources {
         bail!(
-            "{OBJECT} was built from other sources ({} then, {sources} now): run `cargo xtask ebpf`",
+            "the committed objects were built from other sources ({} then, {sources} now): run `cargo xtask ebpf`",
             record.sources
         );
     }
@@ -175,13 +194,15 @@ impl Record {
                 .map(|value| value.trim_matches(['#', ' ']).to_owned())
         };
         let tools = text.lines().find_map(|line| line.strip_prefix("# built with "))?.to_owned();
-        Some(Record { object: value("sensor-xdp.o")?, sources: value("sources")?, tools })
+        let objects: Option<Vec<String>> = OBJECTS.iter().map(|(name, _)| value(&format!("{name}.o"))).collect();
+        Some(Record { objects: objects?, sources: value("sources")?, tools })
     }
 
-    /// The first line is such that `sha256sum --check` understands it.
+    /// The first lines are such that `sha256sum --check` understands them.
     fn to_text(&self) -> String {
-        let Record { object, sources, tools } = self;
-        format!("{object}  sensor-xdp.o\n# built with {tools}\n# {sources}  sources\n")
+        let Record { objects, sources, tools } = self;
+        let lines = OBJECTS.iter().zip(objects).map(|((name, _), hash)| format!("{hash}  {name}.o\n"));
+        lines.collect::<String>() + &format!("# built with {tools}\n# {sources}  sources\n")
     }
 }
 
@@ -192,7 +213,7 @@ mod tests {
     #[test]
     fn a_record_survives_writing_and_reading() {
         let record = Record {
-            object: "ab".repeat(32),
+            objects: vec!["ab".repeat(32), "ef".repeat(32)],
             sources: "cd".repeat(32),
             tools: "rustc 1.2.3, LLVM 4".to_owned(),
         };

@@ -51,7 +51,7 @@ pub fn command(args: &[&str]) -> Result<()> {
         let mut command = if program::find("cargo-nextest").is_some() { nextest() } else { cargo_test(&[]) };
         command.env("PATH", std::env::join_paths(program::search_path()).context("PATH")?);
         if let Some(object) = &object {
-            command.env(ebpf::OBJECT_VARIABLE, object);
+            command.env(ebpf::OBJECT_VARIABLE, object.join("sensor-xdp"));
         }
         command.args(filter);
         if program::find("cargo-nextest").is_none() {
