@@ -1,4 +1,5 @@
 //! Real packets through the real rings: a veth pair in a namespace of the test's own, at full speed.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::mpsc::sync_channel;
 use std::thread;

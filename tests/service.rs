@@ -1,4 +1,5 @@
 //! The program `vesper` as its users meet it: exit codes, messages, and a mirror port with real connections on it.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -1,5 +1,6 @@
 //! The XDP program on frames made by hand, through BPF_PROG_TEST_RUN: verdict, flow key and counts equal those of
 //! the user-space parser on the same bytes.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;

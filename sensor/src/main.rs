@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::from(EXIT_DONE),
         Err(error) => {
-            eprintln!("vesper: {error:#}");
+            eprintln!("vesper: {}", message(&error));
             ExitCode::from(if error.is::<ConfigError>() { EXIT_CONFIG } else { EXIT_FAILED })
         }
     }
@@ -34,4 +34,15 @@ fn analyze(arguments: &AnalyzeArgs) -> anyhow::Result<()> {
     telemetry::init(&loaded.config.telemetry);
     sensor::analyze::analyze(&arguments.options(), &loaded.config)?;
     Ok(())
+}
+
+/// The error with its causes, each said once: most of our messages hold their cause already.
+fn message(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }

@@ -82,7 +82,8 @@ fn install(built: &Path) -> Result<()> {
         write(path, &bytes)?;
         println!("{path}: {} bytes, {}", bytes.len(), if same { "same as before" } else { "new" });
     }
-    let record = Record { objects: hashes(|_, path| program::root().join(path))?, sources: sources_hash()?, tools };
+    let record =
+        Record { objects: hashes(|_, path| program::root().join(path))?, sources: sources_hash()?, tools };
     write(RECORD, record.to_text().as_bytes())
 }
 
@@ -194,7 +195,8 @@ impl Record {
                 .map(|value| value.trim_matches(['#', ' ']).to_owned())
         };
         let tools = text.lines().find_map(|line| line.strip_prefix("# built with "))?.to_owned();
-        let objects: Option<Vec<String>> = OBJECTS.iter().map(|(name, _)| value(&format!("{name}.o"))).collect();
+        let objects: Option<Vec<String>> =
+            OBJECTS.iter().map(|(name, _)| value(&format!("{name}.o"))).collect();
         Some(Record { objects: objects?, sources: value("sources")?, tools })
     }
 

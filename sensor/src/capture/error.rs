@@ -18,13 +18,13 @@ pub enum CaptureError {
     )]
     ObjectFile { path: String, source: io::Error },
     #[error("the XDP program could not be loaded: {source}{hint}")]
-    Load { source: aya::EbpfError, hint: &'static str },
+    Load { source: Box<aya::EbpfError>, hint: &'static str },
     #[error("the kernel refused the XDP program: {reason}{hint}")]
     Program { reason: String, hint: &'static str },
     #[error("the XDP object lacks {name}: it belongs to another version; rebuild it with `cargo xtask ebpf`")]
     Object { name: &'static str },
     #[error("attaching to {interface} ({tried}): {source}{hint}")]
-    Attach { interface: String, tried: &'static str, source: ProgramError, hint: String },
+    Attach { interface: String, tried: &'static str, source: Box<ProgramError>, hint: String },
     #[error("AF_XDP socket on {interface} queue {queue}: {source}{hint}")]
     Socket { interface: String, queue: u32, source: io::Error, hint: &'static str },
     #[error("map {map}: {source}")]

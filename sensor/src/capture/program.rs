@@ -51,7 +51,7 @@ impl Program {
         let mut ebpf = EbpfLoader::new()
             .map_max_entries("FLOWS", flow_entries)
             .load(&object)
-            .map_err(|source| CaptureError::Load { hint: load_hint(&source), source })?;
+            .map_err(|source| CaptureError::Load { hint: load_hint(&source), source: Box::new(source) })?;
         let logger = EbpfLogger::init(&mut ebpf)
             .inspect_err(|error| tracing::debug!(%error, "no log lines from the XDP program"))
             .ok();
@@ -82,7 +82,7 @@ impl Program {
             interface: interface.to_owned(),
             tried,
             hint: attach_hint(&source),
-            source,
+            source: Box::new(source),
         };
         match choice {
             config::XdpMode::Native => {
@@ -110,7 +110,7 @@ impl Program {
         let link = program.take_link(id)?;
         // aya falls back to netlink where the kernel has no XDP links. Such an attachment outlives a crash and can
         // be replaced by anyone; `try_into` drops it, which detaches.
-        self.link = Some(link.try_into().map_err(|_| ProgramError::NotAttached)?);
+        self.link = Some(link.try_into().map_err(|_not_a_link| ProgramError::NotAttached)?);
         Ok(())
     }
 
