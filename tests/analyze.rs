@@ -18,10 +18,14 @@ fn capture_with_scan(folder: &Path) -> (PathBuf, u64) {
     let mut traffic = Traffic::new(1);
     traffic.benign(START, 180 * SECOND, 8);
     traffic.port_scan(START + 150 * SECOND, traffic::client(66), traffic::SSH.0, 1_000, 5 * MILLISECOND);
+    write(traffic, &folder.join("capture.pcapng"))
+}
+
+/// Writes a capture; says where it is and how many packets it has.
+fn write(traffic: Traffic, path: &Path) -> (PathBuf, u64) {
     let packets = traffic.into_packets();
-    let path = folder.join("capture.pcapng");
-    std::fs::write(&path, capture::pcapng(&packets, Order::Little, capture::ETHERNET)).unwrap();
-    (path, packets.len() as u64)
+    std::fs::write(path, capture::pcapng(&packets, Order::Little, capture::ETHERNET)).unwrap();
+    (path.to_owned(), packets.len() as u64)
 }
 
 /// A warm-up that fits the capture.
@@ -34,7 +38,7 @@ fn config() -> Config {
     config
 }
 
-fn run(capture: &Path, folder: &Path) -> Summary {
+fn run(capture: &Path, folder: &Path, threads: u32) -> Summary {
     std::fs::create_dir(folder).unwrap();
     let options = AnalyzeOptions {
         files: vec![capture.to_owned()],
@@ -42,7 +46,8 @@ fn run(capture: &Path, folder: &Path) -> Summary {
         eve: Some(folder.join("eve.jsonl")),
         flows: Some(folder.join("flows.csv")),
         scores: Some(folder.join("scores.csv")),
-        json: false,
+        threads,
+        ..AnalyzeOptions::default()
     };
     analyze(&options, &config()).unwrap()
 }
@@ -51,7 +56,7 @@ fn run(capture: &Path, folder: &Path) -> Summary {
 fn results_agree_with_each_other_and_with_the_capture() {
     let folder = tempfile::tempdir().unwrap();
     let (path, packets) = capture_with_scan(folder.path());
-    let summary = run(&path, &folder.path().join("one"));
+    let summary = run(&path, &folder.path().join("one"), 1);
     assert_eq!(summary.packets, packets);
     assert!(summary.residue.values().all(|residue| *residue == 0), "{:?}", summary.residue);
     assert!(!summary.truncated);
@@ -82,12 +87,38 @@ fn results_agree_with_each_other_and_with_the_capture() {
     let starts: Vec<f64> = scores.records().map(|row| row.unwrap()[0].parse().unwrap()).collect();
     assert!(!starts.is_empty() && starts.is_sorted(), "scores are in time order");
 
-    let again = run(&path, &folder.path().join("two"));
+    let again = run(&path, &folder.path().join("two"), 2);
     for name in ["alerts.jsonl", "eve.jsonl", "flows.csv", "scores.csv"] {
         let read = |run: &str| std::fs::read(folder.path().join(run).join(name)).unwrap();
         assert!(read("one") == read("two"), "{name} differs on the second run");
     }
     assert_eq!((again.packets, again.alerts), (summary.packets, summary.alerts));
+}
+
+#[test]
+fn a_saved_model_alerts_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut traffic = Traffic::new(1);
+    traffic.benign(START, 130 * SECOND, 8);
+    let (ordinary, _) = write(traffic, &folder.path().join("ordinary.pcapng"));
+    let mut traffic = Traffic::new(2);
+    traffic.benign(START + 130 * SECOND, 20 * SECOND, 8);
+    traffic.port_scan(START + 140 * SECOND, traffic::client(66), traffic::SSH.0, 1_000, 5 * MILLISECOND);
+    let (scan, _) = write(traffic, &folder.path().join("scan.pcapng"));
+    let model = folder.path().join("model");
+
+    let options =
+        |file: &Path| AnalyzeOptions { files: vec![file.to_owned()], json: true, ..Default::default() };
+    let learn = AnalyzeOptions { save_model: Some(model.clone()), ..options(&ordinary) };
+    assert_eq!(analyze(&learn, &config()).unwrap().alerts, 0);
+    assert_eq!(analyze(&options(&scan), &config()).unwrap().alerts, 0, "still warming up");
+    let knowing = AnalyzeOptions { model: Some(model.clone()), ..options(&scan) };
+    let summary = analyze(&knowing, &config()).unwrap();
+    assert!(summary.threats.contains_key(&sensor::alert::ThreatType::PortScan), "{summary:?}");
+
+    std::fs::write(&model, b"vesper-m but not one").unwrap();
+    let Err(error) = analyze(&knowing, &config()) else { panic!("a damaged model was used") };
+    assert!(error.to_string().contains("cannot use the model"), "{error}");
 }
 
 #[test]
@@ -100,62 +131,4 @@ fn two_results_in_one_file_are_refused() {
     };
     let Err(error) = analyze(&options, &Config::default()) else { panic!("both went to standard output") };
     assert!(matches!(error, AnalyzeError::SameFile { .. }), "{error}");
-}
-
-/// Prints packets per second and the peak of memory; sets no limit, for the machine is not known.
-#[test]
-#[ignore = "needs an optimised build and half a minute: a measurement"]
-fn throughput() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("big.pcap");
-    let mut file = std::io::BufWriter::new(std::fs::File::create(&path).unwrap());
-    std::io::Write::write_all(&mut file, &capture::pcap_header(Order::Little, capture::Fraction::Nano, 1))
-        .unwrap();
-    let mut written = 0u64;
-    for minute in 0..90 {
-        let mut traffic = Traffic::new(minute);
-        traffic.benign(START + minute * 60 * SECOND, 60 * SECOND, 8);
-        traffic.syn_flood(START + minute * 60 * SECOND, traffic::WEB, 30_000, 2 * MILLISECOND);
-        for packet in traffic.into_packets() {
-            let record = capture::pcap_record(&packet, Order::Little, capture::Fraction::Nano);
-            std::io::Write::write_all(&mut file, &record).unwrap();
-            std::io::Write::write_all(&mut file, &packet.frame).unwrap();
-            written += 1;
-        }
-    }
-    drop(file);
-    let size = std::fs::metadata(&path).unwrap().len();
-    let time = cpu_seconds();
-    let config = sensor::capture::replay::ReplayConfig::default();
-    let mut replay = sensor::capture::replay::Replay::open(std::slice::from_ref(&path), config).unwrap();
-    while replay.next_event().unwrap().is_some() {}
-    let took = cpu_seconds() - time;
-    eprintln!(
-        "{written} packets, {size} bytes; source alone {:.2} M packets/s, peak {}",
-        written as f64 / took / 1e6,
-        peak()
-    );
-    let time = cpu_seconds();
-    let options = AnalyzeOptions { files: vec![path], json: true, ..AnalyzeOptions::default() };
-    let summary = analyze(&options, &Config::default()).unwrap();
-    let took = cpu_seconds() - time;
-    eprintln!(
-        "analyze: {:.2} M packets/s, {} alerts, peak {}",
-        summary.packets as f64 / took / 1e6,
-        summary.alerts,
-        peak()
-    );
-}
-
-/// CPU seconds of this process, user and system, in ticks of 10 ms.
-fn cpu_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
-}
-
-/// Peak of resident memory, as the kernel words it.
-fn peak() -> String {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("unknown").to_owned()
 }

@@ -61,6 +61,9 @@ impl AnalyzeArgs {
             flows: self.flows.clone(),
             scores: self.scores.clone(),
             json: self.json,
+            model: self.model.clone(),
+            save_model: self.save_model.clone(),
+            threads: self.threads,
         }
     }
 }
@@ -107,6 +110,15 @@ pub struct AnalyzeArgs {
     /// Print one JSON summary on standard output.
     #[arg(long)]
     pub json: bool,
+    /// Begin with what was learned before: `model` in the state folder of `vesper run`, or --save-model.
+    #[arg(long, value_name = "FILE")]
+    pub model: Option<PathBuf>,
+    /// Write what was learned here, for --model.
+    #[arg(long, value_name = "FILE")]
+    pub save_model: Option<PathBuf>,
+    /// 1: read and analyse in turn. 2 or more: read ahead on a thread of its own. The results are the same.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub threads: u32,
 }
 
 /// `vesper check`.
@@ -135,7 +147,8 @@ mod tests {
         for line in [
             "vesper run",
             "vesper run --config f.toml --interface eth0 --mode host --json",
-            "vesper analyze a.pcap b.pcapng.gz - --alerts a.jsonl --scores s.csv --flows f.csv --json",
+            "vesper analyze a.pcap b.pcapng.gz - --alerts a.jsonl --scores s.csv --flows f.csv --eve e.jsonl --json",
+            "vesper analyze a.pcap --model m --save-model n --threads 4",
             "vesper check --config f.toml --interface eth0",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");

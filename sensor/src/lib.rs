@@ -19,6 +19,8 @@ pub mod pipeline;
 
 pub mod analyze;
 
+pub mod model_file;
+
 pub mod ledger;
 
 pub mod status;

@@ -2,6 +2,7 @@
 
 mod run;
 
+use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -9,7 +10,11 @@ use sensor::cli::{AnalyzeArgs, Cli, Command, EXIT_CONFIG, EXIT_DONE, EXIT_FAILED
 use sensor::config::{self, ConfigError, Overrides};
 use sensor::telemetry;
 
+/// Read by rayon and by candle, once set at the start of a process.
+const THREADS: &str = "RAYON_NUM_THREADS";
+
 fn main() -> ExitCode {
+    one_matrix_thread();
     let result = match Cli::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Analyze(arguments) => analyze(&arguments),
@@ -26,6 +31,19 @@ fn main() -> ExitCode {
             eprintln!("vesper: {}", message(&error));
             ExitCode::from(if error.is::<ConfigError>() { EXIT_CONFIG } else { EXIT_FAILED })
         }
+    }
+}
+
+/// Starts this program anew with one thread for matrices, unless the environment says how many. Our matrices are too
+/// small for more, and without the variable candle asks the kernel for the CPUs at every operation, which costs more
+/// than the operation. A variable cannot be set safely in a process that may have threads.
+fn one_matrix_thread() {
+    if std::env::var_os(THREADS).is_none()
+        && let Ok(program) = std::env::current_exe()
+    {
+        // Returns only if it failed; then we are slower, and nothing else.
+        let _failed =
+            std::process::Command::new(program).args(std::env::args_os().skip(1)).env(THREADS, "1").exec();
     }
 }
 

@@ -4,6 +4,7 @@
 //! takes events from one bounded queue; it alone touches flow table, model and ledger.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -16,6 +17,7 @@ use crate::capture::nic::Nic;
 use crate::capture::{CaptureCounters, Clock, Event, Live, Queued, TICK_ROOM, Tick, XdpAttached};
 use crate::config::Config;
 use crate::ledger::Ledger;
+use crate::model_file;
 use crate::score::ScoreError;
 use crate::score::scorer::ScoreState;
 use crate::sinks::Sinks;
@@ -24,10 +26,14 @@ use crate::status::{CaptureStatus, FlowStatus, Latency, ModelState, Rates, Score
 /// How long sinks may take for what still waits when the sensor stops.
 const SINK_PATIENCE: Duration = Duration::from_secs(5);
 
+/// The learned state, in the state folder.
+const MODEL: &str = "model";
+
 /// A running sensor.
 pub struct Pipeline {
     live: Live,
-    analysis: thread::JoinHandle<Sinks>,
+    analysis: thread::JoinHandle<(Analysis, Sinks)>,
+    model: PathBuf,
     shared: Arc<Shared>,
 }
 
@@ -35,18 +41,20 @@ impl Pipeline {
     /// Starts every stage, the last one first, so that nothing is handed to a stage that is not there.
     pub fn start(config: &Config, nic: &Nic, shared: Arc<Shared>) -> anyhow::Result<Pipeline> {
         let sinks = Sinks::start(&config.sinks, &config.state_dir)?;
-        let analysis = Analysis::new(&AnalysisConfig {
+        let model = config.state_dir.join(MODEL);
+        let mut analysis = Analysis::new(&AnalysisConfig {
             flow: config.flow.clone(),
             features: config.features.clone(),
             score: config.score.clone(),
             alert: config.alert.clone(),
         })?;
+        restore(&mut analysis, &model);
         let (sender, events) = sync_channel(config.capture.queue_batches as usize + TICK_ROOM);
         let live = Live::start(&config.capture, nic, sender)?;
         let watcher = Watcher::new(analysis, sinks, &live, config, shared.clone());
         let analysis =
             thread::Builder::new().name("analysis".to_owned()).spawn(move || watcher.run(&events))?;
-        Ok(Pipeline { live, analysis, shared })
+        Ok(Pipeline { live, analysis, model, shared })
     }
 
     /// What a person wants to know about the start.
@@ -59,14 +67,35 @@ impl Pipeline {
     pub fn stop(self) -> Arc<Status> {
         self.live.stop();
         // Capture dropped its ends of the queue: the analysis ends when it has read it all.
-        let Ok(sinks) = self.analysis.join() else {
+        let Ok((analysis, sinks)) = self.analysis.join() else {
             tracing::error!("the analysis had panicked: the summary is the last one it wrote");
             return self.shared.latest();
         };
+        let saved = analysis.save().map_err(anyhow::Error::from);
+        if let Err(error) = saved.and_then(|state| Ok(model_file::write(&self.model, &state)?)) {
+            tracing::error!(path = %self.model.display(), %error, "what was learned could not be saved");
+        }
         let mut last = Status::clone(&self.shared.latest());
         last.sinks = sinks.stop(SINK_PATIENCE);
         self.shared.publish(last);
         self.shared.latest()
+    }
+}
+
+/// Goes on with what was learned before; where that is not possible, learns anew and says so.
+fn restore(analysis: &mut Analysis, path: &Path) {
+    let shown = path.display();
+    match model_file::read(path) {
+        Ok(state) => match analysis.restore(&state) {
+            Ok(()) => tracing::info!("going on with the model in {shown}: {}", analysis.state().name()),
+            Err(error) => tracing::error!(%error, "the model in {shown} cannot be used: learning anew"),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            tracing::info!(
+                "no model in {shown} yet: learning what is normal here, without alerts until then"
+            );
+        }
+        Err(error) => tracing::error!(%error, "the model in {shown} cannot be read: learning anew"),
     }
 }
 
@@ -123,8 +152,8 @@ impl Watcher {
         }
     }
 
-    /// Reads events until capture is gone; gives the sinks back for what they still have to deliver.
-    fn run(mut self, events: &Receiver<Queued>) -> Sinks {
+    /// Reads events until capture is gone; gives back what outlives it.
+    fn run(mut self, events: &Receiver<Queued>) -> (Analysis, Sinks) {
         self.publish();
         for queued in events {
             match queued.event {
@@ -136,7 +165,7 @@ impl Watcher {
         self.hand_on(output);
         self.at_rest = true;
         self.publish();
-        self.sinks
+        (self.analysis, self.sinks)
     }
 
     fn tick(&mut self, tick: &Tick) {

@@ -19,13 +19,16 @@ mod progress;
 mod scores;
 
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
+use std::thread;
 
 use crate::alert::Alert;
 use crate::analysis::{Analysis, AnalysisConfig, Output};
-use crate::capture::replay::{Replay, ReplayConfig};
+use crate::capture::replay::{self, Replay, ReplayConfig, ReplayError};
 use crate::capture::{Event, Tick};
 use crate::config::Config;
 use crate::flow::record::EndReason;
+use crate::model_file;
 use crate::score::scorer::ScoreState;
 use crate::status::{FlowStatus, ModelState, ScoreStatus, Status, Summary};
 use alerts::Alerts;
@@ -52,7 +55,16 @@ pub struct AnalyzeOptions {
     pub scores: Option<PathBuf>,
     /// Print the summary as one JSON object instead of a page.
     pub json: bool,
+    /// A saved state to begin with.
+    pub model: Option<PathBuf>,
+    /// Where to save what was learned.
+    pub save_model: Option<PathBuf>,
+    /// 2 or more: a thread reads ahead.
+    pub threads: u32,
 }
+
+/// Events that may be read ahead: batches of samples and drains, some megabytes at most.
+const READ_AHEAD: usize = 64;
 
 /// Analyses the captures, writes the results and prints the summary on standard output, unless a result goes
 /// there.
@@ -67,13 +79,19 @@ pub fn analyze(options: &AnalyzeOptions, config: &Config) -> Result<Summary, Ana
         score: config.score.clone(),
         alert: config.alert.clone(),
     };
-    let mut run = Run {
-        analysis: Analysis::new(&stages)?,
-        results: Results::create(options)?,
-        status: Status::default(),
-        flows: 0,
-    };
-    let (summary, alerts) = run.all(replay)?;
+    let mut analysis = Analysis::new(&stages)?;
+    if let Some(path) = &options.model {
+        let failed = |why: String| AnalyzeError::Model { path: path.clone(), why };
+        let state = model_file::read(path).map_err(|error| failed(error.to_string()))?;
+        analysis.restore(&state).map_err(|error| failed(error.to_string()))?;
+    }
+    let mut run = Run { analysis, results: Results::create(options)?, status: Status::default(), flows: 0 };
+    let (summary, alerts) = run.all(replay, options.threads)?;
+    if let Some(path) = &options.save_model {
+        let state = run.analysis.save()?;
+        model_file::write(path, &state)
+            .map_err(|source| AnalyzeError::Write { path: path.clone(), source })?;
+    }
     if options.json {
         output::print(&(serde_json::to_string(&summary).map_err(std::io::Error::from)? + "\n"))?;
     } else if !files.contains(&Path::new("-")) {
@@ -91,11 +109,11 @@ struct Run {
 }
 
 impl Run {
-    fn all(&mut self, mut replay: Replay) -> Result<(Summary, Vec<Alert>), AnalyzeError> {
+    fn all(&mut self, replay: Replay, threads: u32) -> Result<(Summary, Vec<Alert>), AnalyzeError> {
         let progress = Progress::new(replay.progress().1);
         let mut last = 0;
         let mut events = 0u64;
-        while let Some(event) = replay.next_event()? {
+        let read = feed(replay, threads, |event, bytes, packets| {
             match event {
                 Event::Samples(samples) => self.analysis.samples(&samples),
                 Event::Tick(tick) => {
@@ -105,12 +123,13 @@ impl Run {
             }
             events += 1;
             if events.is_multiple_of(32) {
-                progress.update(replay.progress().0, replay.packets());
+                progress.update(bytes, packets);
             }
-        }
+            Ok(())
+        })?;
         let output = self.analysis.finish(last)?;
         self.take(&output)?;
-        self.close(&replay.summary());
+        self.close(&read);
         self.status.time = (progress.elapsed() * 1e9) as u64;
         progress.finish();
         let alerts = self.results.finish()?;
@@ -241,4 +260,38 @@ impl Results {
         self.scores.take().map_or(Ok(()), ScoresWriter::finish)?;
         self.alerts.finish()
     }
+}
+
+/// Gives every event to `take`, with the bytes and packets read so far, in order; from another thread's reading
+/// where there are two. Returns what the reader says at the end.
+fn feed(
+    mut replay: Replay,
+    threads: u32,
+    mut take: impl FnMut(Event, u64, u64) -> Result<(), AnalyzeError>,
+) -> Result<replay::Summary, AnalyzeError> {
+    if threads < 2 {
+        while let Some(event) = replay.next_event()? {
+            take(event, replay.progress().0, replay.packets())?;
+        }
+        return Ok(replay.summary());
+    }
+    thread::scope(|scope| {
+        let (sender, events) = sync_channel(READ_AHEAD);
+        let reader = scope.spawn(move || {
+            while let Some(event) = replay.next_event()? {
+                // Nobody listens any more: the analysis failed, and says why.
+                if sender.send((event, replay.progress().0, replay.packets())).is_err() {
+                    break;
+                }
+            }
+            Ok::<_, ReplayError>(replay.summary())
+        });
+        for (event, bytes, packets) in events {
+            take(event, bytes, packets)?;
+        }
+        match reader.join() {
+            Ok(summary) => Ok(summary?),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
 }

@@ -27,6 +27,14 @@ pub enum AnalyzeError {
         /// What the system says.
         source: io::Error,
     },
+    /// The model cannot be read or used.
+    #[error("cannot use the model {}: {why}; without --model the analysis learns from the capture itself", path.display())]
+    Model {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Two results in one file would be mixed.
     #[error("two results go to {}: give each a file of its own ('-' and --json both mean standard output)", path.display())]
     SameFile {

@@ -13,6 +13,11 @@ use crate::features::spec;
 use crate::ledger::ScoringBins;
 use serde::{Deserialize, Serialize};
 
+/// While warming every row counts four times: it has to be learned in half a minute.
+const WARMUP_STEPS_PER_ROW: f64 = 4.0;
+/// Once active, learning only follows slow change.
+const ACTIVE_STEPS_PER_ROW: f64 = 1.0 / 16.0;
+
 /// Where the model stands.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "lowercase")]
@@ -95,6 +100,8 @@ pub struct Scorer {
     pub(super) passed_before: u64,
     pub(super) rows: u64,
     pub(super) generation: u64,
+    /// Training steps earned by rows and not taken yet.
+    step_credit: f64,
     budget_per_hour: f64,
     bins: ScoringBins,
 }
@@ -112,6 +119,7 @@ impl Scorer {
             phase: Phase::Warming,
             since: None,
             now: 0,
+            step_credit: 0.0,
             passed_before: 0,
             rows: 0,
             generation: 0,
@@ -158,7 +166,8 @@ impl Scorer {
         match self.phase {
             Phase::Warming => {
                 self.admit(rows, scores, |_| false);
-                self.train(self.config.warmup_steps, self.config.learning_rate)?;
+                let steps = self.steps(rows, WARMUP_STEPS_PER_ROW, self.config.warmup_steps);
+                self.train(steps, self.config.learning_rate)?;
             }
             Phase::Calibrating => {
                 self.bins.withheld_calibrating += (scores.flows.len() + scores.hosts.len()) as u64;
@@ -167,7 +176,8 @@ impl Scorer {
             }
             Phase::Active => {
                 self.admit(rows, scores, suspect);
-                self.train(self.config.active_steps, self.config.learning_rate * self.config.active_rate)?;
+                let steps = self.steps(rows, ACTIVE_STEPS_PER_ROW, self.config.active_steps);
+                self.train(steps, self.config.learning_rate * self.config.active_rate)?;
             }
         }
         self.advance()
@@ -201,6 +211,16 @@ impl Scorer {
                 *(if taken { &mut self.bins.trained } else { &mut self.bins.withheld_budget }) += 1;
             }
         }
+    }
+
+    /// Training steps that a window's rows are worth: a quiet network has little to teach, and a quiet day in a
+    /// capture should take no longer than a busy one.
+    fn steps(&mut self, rows: &Rows, per_row: f64, most: usize) -> usize {
+        let new = (rows.flows.len() + rows.hosts.len()) as f64;
+        self.step_credit = (self.step_credit + new * per_row).min(most as f64);
+        let steps = self.step_credit as usize;
+        self.step_credit -= steps as f64;
+        steps
     }
 
     fn train(&mut self, steps: usize, rate: f64) -> Result<(), ScoreError> {
