@@ -14,7 +14,9 @@ use std::time::Duration;
 use crate::alert::{Alert, ThreatType};
 use crate::analysis::{Analysis, AnalysisConfig, Output};
 use crate::capture::nic::Nic;
-use crate::capture::{CaptureCounters, Clock, Event, Live, Queued, TICK_ROOM, Tick, XdpAttached};
+use crate::capture::{
+    CaptureCounters, Clock, Event, Live, QueueCounters, Queued, TICK_ROOM, Tick, XdpAttached,
+};
 use crate::config::Config;
 use crate::ledger::Ledger;
 use crate::model_file;
@@ -245,6 +247,16 @@ impl Watcher {
         let capture = CaptureStatus {
             link_up: self.counters.link_up.load(Relaxed),
             attached: self.counters.attached.load(Relaxed),
+            xsk: self
+                .counters
+                .queues
+                .iter()
+                .take(self.capture.zero_copy.len())
+                .map(QueueCounters::statistics)
+                .collect(),
+            flow_map_entries: self.counters.flow_map_entries.load(Relaxed),
+            drains_delayed: self.counters.drains_delayed.load(Relaxed),
+            drain_errors: self.counters.drain_errors.load(Relaxed),
             last_packet_age: (self.last_packet != 0).then(|| now.saturating_sub(self.last_packet)),
             ..self.capture.clone()
         };

@@ -28,12 +28,13 @@ mod xsk;
 
 pub use clock::Clock;
 pub use config::{CaptureConfig, Mode, SampleConfig, XdpMode};
-pub use counters::CaptureCounters;
+pub use counters::{CaptureCounters, QueueCounters};
 pub use drain::Drain;
 pub use error::CaptureError;
 pub use live::{Live, TICK_ROOM};
 pub use program::{Program, XdpAttached};
 pub use receive::Queued;
+pub use xsk::Statistics as XskStatistics;
 
 use bytes::Bytes;
 use sensor_ebpf::counter::{Reason, Totals};

@@ -76,7 +76,18 @@ fn capture(families: &mut Families, status: &Status) {
         "Time since the latest packet, or since the start when there was none.",
         live.last_packet_age.unwrap_or(status.time.saturating_sub(status.started)) as f64 / 1e9,
     );
-    let queues: Vec<String> = (0..live.zero_copy.len()).map(|queue| queue.to_string()).collect();
+    families.gauge(
+        "capture_flow_map_entries",
+        "Flows in the kernel's flow map at the latest drain.",
+        live.flow_map_entries as f64,
+    );
+    families.counter(
+        "capture_drains_delayed_total",
+        "Drains that waited because the analysis was behind; nothing is lost.",
+        live.drains_delayed,
+    );
+    families.counter("capture_drain_errors_total", "Drains that failed; see the log.", live.drain_errors);
+    let queues: Vec<String> = (0..live.xsk.len()).map(|queue| queue.to_string()).collect();
     families.gauges(
         "capture_queue_zero_copy",
         "Whether samples of this receive queue arrive without a copy.",
@@ -84,6 +95,21 @@ fn capture(families: &mut Families, status: &Status) {
             .iter()
             .zip(&live.zero_copy)
             .map(|(queue, zero)| (vec![("queue", queue.as_str())], f64::from(*zero))),
+    );
+    families.labelled_counters(
+        "capture_xsk_total",
+        "What the kernel counted for the AF_XDP socket of this receive queue (XDP_STATISTICS).",
+        queues.iter().zip(&live.xsk).flat_map(|(queue, xsk)| {
+            [
+                ("rx_dropped", xsk.rx_dropped),
+                ("rx_invalid_descs", xsk.rx_invalid_descs),
+                ("tx_invalid_descs", xsk.tx_invalid_descs),
+                ("rx_ring_full", xsk.rx_ring_full),
+                ("rx_fill_ring_empty_descs", xsk.rx_fill_ring_empty_descs),
+                ("tx_ring_empty_descs", xsk.tx_ring_empty_descs),
+            ]
+            .map(|(counter, value)| (vec![("queue", queue.as_str()), ("counter", counter)], value))
+        }),
     );
 }
 
@@ -115,7 +141,11 @@ fn samples(families: &mut Families, status: &Status) {
     families.gauge("flow_table_entries", "Flows in the flow table.", status.flow.entries as f64);
     families.gauge("flow_table_limit_entries", "Flows the flow table can hold.", status.flow.limit as f64);
     families.counter("flow_flows_total", "Flows seen.", status.flow.total);
-    families.counter("flow_refused_total", "Flows that found the flow table full.", status.flow.refused);
+    families.counter(
+        "flow_refused_packets_total",
+        "Packets of flows that found the flow table full; their hosts' windows still have them.",
+        status.flow.refused,
+    );
 }
 
 fn scoring(families: &mut Families, status: &Status) {

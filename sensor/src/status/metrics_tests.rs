@@ -2,6 +2,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use super::*;
+use crate::capture::XskStatistics;
 use crate::sinks::SinkStatus;
 use crate::status::CaptureStatus;
 
@@ -11,6 +12,7 @@ fn full() -> Status {
         interface: "eth0\"\n".to_owned(),
         native: true,
         zero_copy: vec![true, false],
+        xsk: vec![XskStatistics::default(), XskStatistics { rx_ring_full: 7, ..XskStatistics::default() }],
         link_up: true,
         ..CaptureStatus::default()
     });
@@ -40,6 +42,7 @@ fn values_are_where_they_belong() {
         "vesper_capture_not_counted_bytes_total{reason=\"llc\"} 0",
         "vesper_capture_info{interface=\"eth0\\\"\\n\",mode=\"mirror\",xdp=\"native\"} 1",
         "vesper_capture_queue_zero_copy{queue=\"1\"} 0",
+        "vesper_capture_xsk_total{counter=\"rx_ring_full\",queue=\"1\"} 7",
         "vesper_capture_attached 0",
         "vesper_alert_threats_total{type=\"PortScan\"} 2",
         "vesper_alert_threats_total{type=\"Anomaly\"} 0",

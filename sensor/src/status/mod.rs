@@ -17,7 +17,7 @@ pub use latency::Latency;
 pub use summary::{Summary, rfc3339};
 
 use crate::alert::ThreatType;
-use crate::capture::Mode;
+use crate::capture::{Mode, XskStatistics};
 use crate::ledger::{Ledger, Residue};
 use crate::sinks::SinkStatus;
 
@@ -89,6 +89,14 @@ pub struct CaptureStatus {
     pub native: bool,
     /// For each receive queue in order, whether samples arrive without a copy. Empty in `host` mode.
     pub zero_copy: Vec<bool>,
+    /// For each receive queue in order, the kernel's counters of its AF_XDP socket. Empty in `host` mode.
+    pub xsk: Vec<XskStatistics>,
+    /// Flows in the kernel's flow map at the latest drain.
+    pub flow_map_entries: u64,
+    /// Drains that waited because the analysis was behind.
+    pub drains_delayed: u64,
+    /// Drains that failed.
+    pub drain_errors: u64,
     /// Whether the link is up.
     pub link_up: bool,
     /// Whether the program is attached.
@@ -106,7 +114,7 @@ pub struct FlowStatus {
     pub limit: u64,
     /// Flows seen so far.
     pub total: u64,
-    /// Flows that could not enter the full table.
+    /// Packets of flows that could not enter the full table.
     pub refused: u64,
 }
 

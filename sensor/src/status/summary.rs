@@ -1,6 +1,7 @@
 //! The summary object: printed when a run ends, served while it lasts.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
 
@@ -75,19 +76,7 @@ impl From<&Status> for Summary {
 
 /// RFC 3339 in UTC with microseconds, of nanoseconds since the Unix epoch.
 pub fn rfc3339(nanoseconds: u64) -> String {
-    let (seconds, micros) = (nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000 / 1_000);
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // Civil date from days (Hinnant, "chrono-Compatible Low-Level Date Algorithms"): years start in March.
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
+    humantime::format_rfc3339_micros(UNIX_EPOCH + Duration::from_nanos(nanoseconds)).to_string()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use xdp_socket::mmap::OwnedMmap;
 
 /// `XDP_STATISTICS`: what was lost between the program's redirect and the RX ring, and misuse of the rings.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Statistics {
     /// Frames dropped by the socket: longer than a UMEM frame, or no free frame.
     pub rx_dropped: u64,
