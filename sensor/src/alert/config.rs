@@ -59,7 +59,7 @@ impl Default for AlertConfig {
             scan_targets: 20,
             scan_targets_minute: 60,
             flood_connections: 200,
-            flood_packets: 5000,
+            flood_packets: 2000,
             ddos_sources: 10,
             brute_force_logins: 15,
             brute_force_bytes: 65_536,

@@ -5,12 +5,14 @@ use super::facts::{FlowFacts, HostFacts, Outcome, PairFacts};
 use super::host::Hosts;
 use super::memory::{Addition, Memory, PairKey, ServiceKey, Slots};
 use super::spec::{self, Feature};
-use crate::flow::SECOND;
+use crate::flow::{SECOND, is_group};
 use crate::flow::table::Flow;
 use sensor_ebpf::flow::proto;
 
 /// A SYN this close to the end of the window may still be answered.
 const TOO_EARLY: u64 = SECOND / 20;
+/// A probe is at most so many packets.
+const PROBE_PACKETS: u64 = 3;
 /// A connection closed within this time was short.
 const SHORT: u64 = 5 * SECOND;
 
@@ -164,17 +166,23 @@ fn facts(flow: &Flow, seconds: f64, now: u64) -> FlowFacts {
         seconds,
         window: flow.window,
         total: flow.total,
-        outcome: outcome(flow, now),
+        outcome: outcome(flow, now, flow.total.packets == flow.window.packets),
         entropy: flow.entropy,
         pair: PairFacts::default(),
     }
 }
 
-/// What became of the connection that a SYN in this window tried to open.
-fn outcome(flow: &Flow, now: u64) -> Outcome {
-    if flow.key.proto != proto::TCP || flow.window.flags[0].syn == 0 {
-        return Outcome::None;
+/// What became of what the initiator tried in this window: to open a connection, or to provoke an answer.
+fn outcome(flow: &Flow, now: u64, begun: bool) -> Outcome {
+    match flow.key.proto {
+        proto::TCP if flow.window.flags[0].syn > 0 => opened(flow, now),
+        proto::TCP | proto::UDP if begun => probed(flow, now),
+        _ => Outcome::None,
     }
+}
+
+/// A SYN was sent.
+fn opened(flow: &Flow, now: u64) -> Outcome {
     if flow.total.flags[1].syn == 0 && flow.total.flags[1].rst > 0 {
         Outcome::Refused
     } else if flow.total.established() {
@@ -183,6 +191,24 @@ fn outcome(flow: &Flow, now: u64) -> Outcome {
         Outcome::None
     } else if flow.total.packets[1] > 0 {
         Outcome::HalfOpen
+    } else {
+        Outcome::Unanswered
+    }
+}
+
+/// A flow began in this window without a SYN: a few packets to a port that resets or says nothing are a probe (the
+/// ACK, FIN, NULL, Xmas and UDP scans of nmap). What more packets are, or an answer is, was there before us.
+fn probed(flow: &Flow, now: u64) -> Outcome {
+    let [out, back] = flow.total.packets;
+    let resets = u64::from(flow.total.flags[1].rst);
+    let ends = flow.total.flags[0].rst > 0;
+    let (dst, _) = flow.dst();
+    if out > PROBE_PACKETS || ends || flow.total.flags[1].syn > 0 || is_group(&dst) {
+        Outcome::None
+    } else if back > 0 {
+        if resets == back { Outcome::Refused } else { Outcome::None }
+    } else if now.saturating_sub(flow.last) < TOO_EARLY {
+        Outcome::None
     } else {
         Outcome::Unanswered
     }
