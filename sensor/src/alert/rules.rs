@@ -93,10 +93,10 @@ fn brute_force(facts: &FlowFacts, config: &AlertConfig) -> Option<Verdict> {
 /// Contacts as regular as clockwork to a service that nobody used before.
 fn bot(facts: &FlowFacts, config: &AlertConfig) -> Option<Verdict> {
     let pair = &facts.pair;
-    let evidence = pair.beacon();
+    let evidence = facts.beacon();
     let regular = pair.gaps >= config.beacon_gaps && evidence >= config.beacon_evidence;
     let service = matches!(facts.key.proto, proto::TCP | proto::UDP | proto::SCTP) && !is_group(&facts.dst);
-    (service && pair.new_service && regular && pair.contact_variation <= 0.8).then(|| {
+    (service && regular && pair.contact_variation <= 0.8).then(|| {
         let narrative = format!(
             "{} calls port {} of {}, which nobody here used before, every {:.2} s within {:.0} %: {} times so far.",
             ip(&facts.src),

@@ -110,6 +110,13 @@ pub struct FlowFacts {
 }
 
 impl FlowFacts {
+    /// Regularity of the contacts with a service that is new here; see [`PairFacts::beacon`]. Datagrams that nobody
+    /// answers are no conversation: name broadcasts and syslog are as regular as a beacon.
+    pub fn beacon(&self) -> f64 {
+        let answered = self.key.proto == proto::TCP || self.total.packets[1] > 0;
+        if self.pair.new_service && answered { self.pair.beacon() } else { 0.0 }
+    }
+
     /// The features, in their units, in the order of [`spec::FLOW`].
     pub fn values(&self) -> [f64; spec::FLOW.len()] {
         let yes = |condition: bool| f64::from(u8::from(condition));
@@ -135,7 +142,7 @@ impl FlowFacts {
             pair.short,
             (pair.connections_surge - 1.0).max(0.0),
             (pair.bytes_surge - 1.0).max(0.0),
-            if pair.new_service { pair.beacon() } else { 0.0 },
+            self.beacon(),
             yes(pair.new_pair),
             pair.bytes_out * pair.newness(),
             f64::from(self.entropy.unwrap_or(4.0)),

@@ -5,8 +5,8 @@ use super::facts::{FlowFacts, HostFacts, Outcome, PairFacts};
 use super::host::Hosts;
 use super::memory::{Addition, Memory, PairKey, ServiceKey, Slots};
 use super::spec::{self, Feature};
-use crate::flow::{SECOND, is_group};
 use crate::flow::table::Flow;
+use crate::flow::{SECOND, is_group};
 use sensor_ebpf::flow::proto;
 
 /// A SYN this close to the end of the window may still be answered.
