@@ -19,6 +19,11 @@ const BATCH: usize = 4096;
 /// Idle entries taken out in one drain, so that the end of a flood does not stop the drain for a second.
 const DELETIONS: usize = 20_000;
 
+/// An entry whose latest packet is older than the previous drain by this much was read then as it is now, and need
+/// not be compared. Far longer than a packet takes through the program, and than the coarse clock lags. Were a packet
+/// held up for longer, its counts would come with the flow's next packet, or when the entry leaves the map.
+const SURELY_READ: u64 = 250_000_000;
+
 /// What was read from the flow map before.
 pub struct Drain {
     seen: HashMap<FlowKey, FlowStats>,
@@ -27,6 +32,8 @@ pub struct Drain {
     idle: Vec<FlowKey>,
     /// Nanoseconds without a packet after which an entry leaves the map.
     idle_after: u64,
+    /// When the previous drain began, on the map's clock.
+    previous: u64,
 }
 
 impl Drain {
@@ -38,7 +45,13 @@ impl Drain {
             values: vec![FlowStats::default(); BATCH],
             idle: Vec::new(),
             idle_after: idle_after.as_nanos() as u64,
+            previous: 0,
         }
+    }
+
+    /// Forgets what need not be compared: the next reading looks at every entry. For the last one.
+    pub fn compare_all(&mut self) {
+        self.previous = 0;
     }
 
     /// Reads the whole map. `monotonic` is now on the map's clock; `offset` makes it the time since the epoch.
@@ -58,13 +71,14 @@ impl Drain {
                 Err(error) => return Err(error),
             };
             for (key, now) in self.keys[..read].iter().zip(&self.values[..read]) {
-                let before = self.seen.entry(*key).or_default();
-                if now.packets != before.packets {
-                    deltas.push(delta(*key, before, now, offset));
-                    *before = *now;
-                } else if monotonic.saturating_sub(now.last) > self.idle_after && self.idle.len() < DELETIONS
-                {
+                if monotonic.saturating_sub(now.last) > self.idle_after && self.idle.len() < DELETIONS {
                     self.idle.push(*key);
+                } else if now.last.saturating_add(SURELY_READ) >= self.previous {
+                    let before = self.seen.entry(*key).or_default();
+                    if now.packets != before.packets {
+                        deltas.push(delta(*key, before, now, offset));
+                        *before = *now;
+                    }
                 }
             }
             if cursor.is_none() {
@@ -79,6 +93,7 @@ impl Drain {
                 deltas.push(delta(key, &before, &last, offset));
             }
         }
+        self.previous = monotonic;
         Ok(Tick { time: monotonic + offset, deltas, ..Tick::default() })
     }
 

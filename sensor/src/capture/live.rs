@@ -169,6 +169,7 @@ impl Live {
         };
         // Twice: the first reading may still be short of what the second one must have (see the ledger).
         for _ in 0..2 {
+            drainer.drain.compare_all();
             match drainer.tick() {
                 Ok(tick) => drop(self.events.send(Queued::tick(tick))),
                 Err(error) => tracing::error!(%error, "the last drain of the flow map failed"),
