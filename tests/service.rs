@@ -47,6 +47,21 @@ fn no_interface_and_no_capture_are_clear_errors() {
     assert_eq!(vesper(&["analyze"]).0, Some(2));
 }
 
+/// Mirror mode drops what it does not sample: not the talk of this machine's own programs.
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn mirror_mode_is_refused_on_the_loopback() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("vesper.toml");
+    std::fs::write(&file, format!("state_dir = {:?}\n", folder.path())).unwrap();
+    let namespace = Namespace::new("loopback");
+    let mut command = namespace.command(VESPER);
+    let output = command.args(["run", "--interface", "lo", "--config"]).arg(&file).output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("refusing mirror mode on lo"), "{message}");
+}
+
 /// Two hosts talk over a veth pair; tc mirrors one end of it to the sensor's port, as a switch would.
 #[test]
 #[ignore = "needs root: cargo xtask test"]

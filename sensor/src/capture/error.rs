@@ -14,6 +14,11 @@ pub enum CaptureError {
     )]
     DefaultRoute { name: String },
     #[error(
+        "refusing mirror mode on {name}: it is the loopback, and mirror mode drops every packet it does not sample, so \
+         programs of this machine could no longer talk to each other; use --mode host, or give the mirror port"
+    )]
+    Loopback { name: String },
+    #[error(
         "the XDP program object {path} cannot be read: {source}; unset VESPER_XDP_OBJECT to use the built-in one"
     )]
     ObjectFile { path: String, source: io::Error },

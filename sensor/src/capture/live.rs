@@ -69,6 +69,9 @@ impl Live {
         if config.mode == Mode::Mirror && nic.holds_default_route {
             return Err(CaptureError::DefaultRoute { name: nic.name.clone() });
         }
+        if config.mode == Mode::Mirror && nic.loopback {
+            return Err(CaptureError::Loopback { name: nic.name.clone() });
+        }
         let mut program = Program::load(config.flow_map_entries)?;
         // Attach before bind: some drivers only then have the queues that AF_XDP wants (gve).
         let attached = program.attach(&nic.name, nic.index, config.xdp)?;

@@ -69,6 +69,13 @@ fn mtu(nic: &Nic, xdp: XdpMode) -> Line {
 }
 
 fn route(nic: &Nic, mode: Mode) -> Line {
+    if nic.loopback && mode == Mode::Mirror {
+        return Line::fail(
+            "route",
+            format!("{} is the loopback: mirror mode would cut this machine's own programs off", nic.name),
+            "use --mode host, or an interface that only receives copies",
+        );
+    }
     match (nic.holds_default_route, mode) {
         (true, Mode::Mirror) => Line::fail(
             "route",

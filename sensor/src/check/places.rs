@@ -19,7 +19,12 @@ const MOST_ADDRESSES: usize = 2;
 
 /// State folder, sinks, API.
 pub(super) fn lines(config: &Config) -> Vec<Line> {
-    let mut lines = vec![writable("state", &config.state_dir)];
+    // `vesper run` makes the folder, where it may.
+    let state = match config.state_dir.parent() {
+        Some(parent) if !config.state_dir.exists() && parent.exists() => parent,
+        _ => &config.state_dir,
+    };
+    let mut lines = vec![writable("state", state)];
     if config.sinks.jsonl.enabled {
         let file = config.state_dir.join(&config.sinks.jsonl.path);
         let folder = file.parent().unwrap_or(&config.state_dir);

@@ -77,6 +77,7 @@ fn interfaces() {
         (Nic { mtu: 9000, ..good.clone() }, &mirror, Verdict::Warn, "above 3498"),
         (Nic { mtu: 9000, ..good.clone() }, &generic, Verdict::Ok, "9000"),
         (Nic { holds_default_route: true, ..good.clone() }, &mirror, Verdict::Fail, "would cut it"),
+        (Nic { loopback: true, ..good.clone() }, &mirror, Verdict::Fail, "would cut this machine's own"),
         (Nic { holds_default_route: true, ..good.clone() }, &host, Verdict::Ok, "pass"),
     ] {
         let lines = interface::facts(&nic, config);

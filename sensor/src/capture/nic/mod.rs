@@ -19,6 +19,8 @@ pub struct Nic {
     pub mac: [u8; 6],
     /// Whether it was set up (`ip link set up`).
     pub admin_up: bool,
+    /// Whether it is a loopback: this machine's own talk.
+    pub loopback: bool,
     /// Whether it has a carrier too: the link is up.
     pub link_up: bool,
     /// MTU, bytes.

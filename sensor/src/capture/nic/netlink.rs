@@ -25,6 +25,7 @@ const IFLA_NUM_RX_QUEUES: u16 = 32;
 const IFLA_INFO_KIND: u16 = 1;
 const IFF_UP: u32 = 0x1;
 const IFF_RUNNING: u32 = 0x40;
+const IFF_LOOPBACK: u32 = 0x8;
 /// Length of nlmsghdr and of ifinfomsg.
 pub(super) const HEADER: usize = 16;
 /// A machine with more interfaces than this is shown in part.
@@ -86,6 +87,7 @@ fn link(message: &[u8]) -> Option<Nic> {
     let mut nic = Nic {
         index,
         admin_up: flags & IFF_UP != 0,
+        loopback: flags & IFF_LOOPBACK != 0,
         link_up: flags & IFF_UP != 0 && flags & IFF_RUNNING != 0,
         ..Nic::default()
     };
