@@ -74,7 +74,7 @@ fn full_speed(name: &str, mode: Mode, xdp: XdpMode) {
     }
     // A veth drops what its 256-slot ring has no room for, before any XDP program: those are sent again.
     let mut received = received("rx0");
-    let lost_before = u64::from(PACKETS) - received.0;
+    let lost_before = u64::from(PACKETS).saturating_sub(received.0);
     while received.0 < u64::from(PACKETS) {
         generator.send(&udp_frame(60), (u64::from(PACKETS) - received.0) as u32);
         received = self::received("rx0");
