@@ -62,6 +62,32 @@ fn mirror_mode_is_refused_on_the_loopback() {
     assert!(message.contains("refusing mirror mode on lo"), "{message}");
 }
 
+/// AF_XDP says nothing when its interface goes away; the sensor must.
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn a_removed_interface_is_said_and_unhealthy() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("vesper.toml");
+    std::fs::write(&config, format!("state_dir = {:?}\n[capture]\ninterface = \"rx0\"\n", folder.path()))
+        .unwrap();
+    let namespace = Namespace::new("removed");
+    let mut running = Running::start(&namespace, &config);
+    running.wait_for("watching");
+    namespace.ip(&["link", "del", "rx0"]);
+    running.wait_for("no longer attached");
+    // The state that /health reads is written once a second.
+    let mut health = String::new();
+    for _ in 0..50 {
+        health = running.get(&namespace, "/health");
+        if health.starts_with("HTTP/1.1 503") {
+            break;
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert!(health.starts_with("HTTP/1.1 503"), "{health}");
+    running.stop();
+}
+
 /// Two hosts talk over a veth pair; tc mirrors one end of it to the sensor's port, as a switch would.
 #[test]
 #[ignore = "needs root: cargo xtask test"]

@@ -19,7 +19,7 @@ use super::config::{CaptureConfig, Mode};
 use super::counters::{CaptureCounters, QueueCounters};
 use super::drain::Drain;
 use super::error::CaptureError;
-use super::nic::{self, Nic};
+use super::nic::{self, Nic, NicError};
 use super::program::{Program, XdpAttached};
 use super::receive::{self, Outlet, Queued};
 use super::xsk::{StatisticsReader, XskQueue};
@@ -56,6 +56,7 @@ struct Drainer {
     statistics: Vec<StatisticsReader>,
     clock: Clock,
     counters: Arc<CaptureCounters>,
+    ifindex: u32,
 }
 
 impl Live {
@@ -133,6 +134,7 @@ impl Live {
             statistics,
             clock,
             counters: counters.clone(),
+            ifindex: nic.index,
         };
         let drain = {
             let (stop, events, name) = (stop_drain.clone(), events.clone(), nic.name.clone());
@@ -242,7 +244,8 @@ impl Drainer {
 
     /// AF_XDP does not say that the link went down or that the interface is gone.
     fn check_link(&mut self, interface: &str) {
-        let up = nic::find(interface).is_ok_and(|nic| nic.link_up);
+        let found = nic::find(interface);
+        let up = found.as_ref().is_ok_and(|nic| nic.link_up);
         if self.counters.link_up.swap(up, Relaxed) != up {
             if up {
                 tracing::info!(interface, "link is up");
@@ -250,7 +253,13 @@ impl Drainer {
                 tracing::error!(interface, "link is down: no packet can be seen until it is up again");
             }
         }
-        let attached = self.program.attached();
+        // The link outlives its interface, so ask for that too: gone, or another one of the same name.
+        let same = match &found {
+            Ok(nic) => nic.index == self.ifindex,
+            Err(NicError::NotFound { .. }) => false,
+            Err(NicError::Netlink(_)) => true,
+        };
+        let attached = same && self.program.attached();
         if self.counters.attached.swap(attached, Relaxed) && !attached {
             tracing::error!(
                 interface,
