@@ -19,13 +19,13 @@ pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    let nic = nic::find(interface(&config)?)?;
     std::fs::create_dir_all(&config.state_dir).with_context(|| {
         format!(
             "cannot make the state folder {}: set state_dir to one you may write to",
             config.state_dir.display()
         )
     })?;
-    let nic = nic::find(interface(&config)?)?;
     // Before anything is attached: two sensors on one box are noticed here.
     let listener = api::bind(&config.api)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
