@@ -42,7 +42,7 @@ fn values_are_where_they_belong() {
         "vesper_capture_not_counted_bytes_total{reason=\"llc\"} 0",
         "vesper_capture_info{interface=\"eth0\\\"\\n\",mode=\"mirror\",xdp=\"native\"} 1",
         "vesper_capture_queue_zero_copy{queue=\"1\"} 0",
-        "vesper_capture_xsk_total{counter=\"rx_ring_full\",queue=\"1\"} 7",
+        "vesper_capture_xsk_total{queue=\"1\",counter=\"rx_ring_full\"} 7",
         "vesper_capture_attached 0",
         "vesper_alert_threats_total{type=\"PortScan\"} 2",
         "vesper_alert_threats_total{type=\"Anomaly\"} 0",
