@@ -45,6 +45,19 @@ const NSENTER: Requirement = Requirement {
     install: Install::Debian(&["util-linux"]),
 };
 
+/// The privileged tests make a veth poll, and ask the API from inside a namespace.
+const ETHTOOL: Requirement = Requirement {
+    what: "ethtool",
+    present: || program::find("ethtool").is_some(),
+    install: Install::Debian(&["ethtool"]),
+};
+
+const CURL: Requirement = Requirement {
+    what: "curl",
+    present: || program::find("curl").is_some(),
+    install: Install::Debian(&["curl"]),
+};
+
 const PROMTOOL: Requirement = Requirement {
     what: "promtool",
     present: || program::find("promtool").is_some(),
@@ -76,6 +89,9 @@ pub fn for_lab() -> Result<()> {
 /// What the tests cannot do without.
 pub fn for_tests() -> Result<()> {
     ensure(&[NAMESPACES, NSENTER, PROMTOOL])?;
+    if program::is_root() {
+        ensure(&[ETHTOOL, CURL])?;
+    }
     // Without nextest the tests run through `cargo test`, so this one is no reason to stop.
     if let Err(error) = ensure(&[NEXTEST]) {
         println!("going on with `cargo test`: {error:#}");
