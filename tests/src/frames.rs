@@ -4,19 +4,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// TCP flag bits.
+pub use sensor_ebpf::flow::proto;
+
+/// TCP flag bits, also in short.
 pub mod flag {
-    pub use self::{ACK as A, FIN as F, PSH as P, RST as R, SYN as S};
-    /// No more data.
-    pub const FIN: u8 = 0x01;
-    /// Open.
-    pub const SYN: u8 = 0x02;
-    /// Abort.
-    pub const RST: u8 = 0x04;
-    /// Push.
-    pub const PSH: u8 = 0x08;
-    /// Acknowledge.
-    pub const ACK: u8 = 0x10;
+    pub use sensor_ebpf::flow::tcp::*;
+    pub use sensor_ebpf::flow::tcp::{ACK as A, FIN as F, PSH as P, RST as R, SYN as S};
 }
 
 /// EtherType numbers.
@@ -31,20 +24,6 @@ pub mod ethertype {
     pub const VLAN: u16 = 0x8100;
     /// IEEE 802.1ad outer tag.
     pub const QINQ: u16 = 0x88a8;
-}
-
-/// IP protocol numbers.
-pub mod proto {
-    /// ICMP.
-    pub const ICMP: u8 = 1;
-    /// TCP.
-    pub const TCP: u8 = 6;
-    /// UDP.
-    pub const UDP: u8 = 17;
-    /// ICMP for IPv6.
-    pub const ICMPV6: u8 = 58;
-    /// SCTP.
-    pub const SCTP: u8 = 132;
 }
 
 /// What a TCP segment says of itself.

@@ -30,6 +30,8 @@ pub struct Drain {
     keys: Vec<FlowKey>,
     values: Vec<FlowStats>,
     idle: Vec<FlowKey>,
+    /// What was read and not handed on yet: a drain that fails half-way gives it to the next one.
+    deltas: Vec<FlowDelta>,
     /// Nanoseconds without a packet after which an entry leaves the map.
     idle_after: u64,
     /// When the previous drain began, on the map's clock.
@@ -44,6 +46,7 @@ impl Drain {
             keys: vec![ZERO_KEY; BATCH],
             values: vec![FlowStats::default(); BATCH],
             idle: Vec::new(),
+            deltas: Vec::new(),
             idle_after: idle_after.as_nanos() as u64,
             previous: 0,
         }
@@ -57,7 +60,7 @@ impl Drain {
     /// Reads the whole map. `monotonic` is now on the map's clock; `offset` makes it the time since the epoch.
     pub fn tick(&mut self, program: &Program, monotonic: u64, offset: u64) -> io::Result<Tick> {
         let map = program.flows.fd().as_fd();
-        let mut deltas = Vec::new();
+        self.idle.clear();
         let mut cursor = None;
         loop {
             let read = match xsk::lookup_batch(map, &mut cursor, &mut self.keys, &mut self.values) {
@@ -76,7 +79,7 @@ impl Drain {
                 } else if now.last.saturating_add(SURELY_READ) >= self.previous {
                     let before = self.seen.entry(*key).or_default();
                     if now.packets != before.packets {
-                        deltas.push(delta(*key, before, now, offset));
+                        self.deltas.push(delta(*key, before, now, offset));
                         *before = *now;
                     }
                 }
@@ -86,15 +89,17 @@ impl Drain {
             }
         }
         for key in self.idle.drain(..) {
+            // Only then is it forgotten: after an error the entry is still there, and so is what was read of it.
+            let taken = xsk::lookup_and_delete::<_, FlowStats>(map, &key)?;
             let before = self.seen.remove(&key).unwrap_or_default();
-            if let Some(last) = xsk::lookup_and_delete::<_, FlowStats>(map, &key)?
+            if let Some(last) = taken
                 && last.packets != before.packets
             {
-                deltas.push(delta(key, &before, &last, offset));
+                self.deltas.push(delta(key, &before, &last, offset));
             }
         }
         self.previous = monotonic;
-        Ok(Tick { time: monotonic + offset, deltas, ..Tick::default() })
+        Ok(Tick { time: monotonic + offset, deltas: std::mem::take(&mut self.deltas), ..Tick::default() })
     }
 
     /// Entries in the map at the latest drain.
