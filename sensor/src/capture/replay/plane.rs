@@ -4,7 +4,7 @@
 //! program's own code; only the map is another. Never reads a clock and never looks at a packet twice.
 
 use std::collections::VecDeque;
-use std::hash::{BuildHasher, Hasher};
+use std::hash::BuildHasher;
 
 use bytes::Bytes;
 use hashbrown::{DefaultHashBuilder, HashTable};
@@ -281,11 +281,5 @@ impl Plane {
 /// Keyed anew in each process, so that nobody can make a capture whose flows collide.
 #[inline]
 fn hash_key(state: &DefaultHashBuilder, key: &FlowKey) -> u64 {
-    let mut hasher = state.build_hasher();
-    hasher.write_u128(u128::from_ne_bytes(key.addr_a));
-    hasher.write_u128(u128::from_ne_bytes(key.addr_b));
-    let [low, middle, high] = key.vlan;
-    let vlan = u64::from(u32::from_le_bytes([low, middle, high, key.proto]));
-    hasher.write_u64((u64::from(key.port_a) << 48) | (u64::from(key.port_b) << 32) | vlan);
-    hasher.finish()
+    state.hash_one(key)
 }
