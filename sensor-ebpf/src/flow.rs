@@ -6,10 +6,16 @@ use core::hash::{Hash, Hasher};
 pub mod proto {
     /// ICMP for IPv4.
     pub const ICMP: u8 = 1;
+    /// IPv4 in IP.
+    pub const IPV4: u8 = 4;
     /// TCP.
     pub const TCP: u8 = 6;
     /// UDP.
     pub const UDP: u8 = 17;
+    /// IPv6 in IP.
+    pub const IPV6: u8 = 41;
+    /// Generic routing encapsulation.
+    pub const GRE: u8 = 47;
     /// ICMP for IPv6.
     pub const ICMPV6: u8 = 58;
     /// SCTP.
@@ -106,6 +112,10 @@ const _: () =
     assert!(size_of::<FlowKey>() == 16 + 16 + 2 + 2 + 3 + 1 + 8, "no padding: the map hashes every byte");
 
 impl FlowKey {
+    /// No flow's: to be written over.
+    pub const ZERO: FlowKey =
+        FlowKey { addr_a: [0; 16], addr_b: [0; 16], port_a: 0, port_b: 0, vlan: [0; 3], proto: 0, tunnel: 0 };
+
     /// The key of a packet from `src` to `dst`, and whether the packet goes from `b` to `a`.
     #[inline(always)]
     pub fn canonical(

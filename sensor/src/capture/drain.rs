@@ -108,8 +108,7 @@ impl Drain {
     }
 }
 
-const ZERO_KEY: FlowKey =
-    FlowKey { addr_a: [0; 16], addr_b: [0; 16], port_a: 0, port_b: 0, vlan: [0; 3], proto: 0, tunnel: 0 };
+const ZERO_KEY: FlowKey = FlowKey::ZERO;
 
 fn delta(key: FlowKey, before: &FlowStats, now: &FlowStats, offset: u64) -> FlowDelta {
     let grown = now.since(before);
