@@ -3,7 +3,7 @@
 //! Nothing here is an error: a packet that cannot be put into a flow has a [`Reason`], and is counted there.
 
 use crate::counter::Reason;
-use crate::flow::{FlowKey, pack_vlan, proto};
+use crate::flow::{FlowKey, proto};
 use crate::frame::Frame;
 use crate::tunnel;
 
@@ -59,18 +59,23 @@ pub(crate) struct Network {
     /// EtherType.
     pub(crate) kind: u16,
     pub(crate) at: usize,
-    pub(crate) vlan: [u8; 3],
+    /// Both VLAN ids, as the key packs them.
+    pub(crate) vlan: u32,
 }
+
+/// An address in two halves, most significant first: as words through the parser, for a compiler that must choose
+/// between two addresses does so byte by byte if they are bytes.
+pub(crate) type Halves = [u64; 2];
 
 /// Addresses, and where the transport layer is.
 #[derive(Clone, Copy, Debug)]
 struct Transport {
-    src: [u8; 16],
-    dst: [u8; 16],
+    src: Halves,
+    dst: Halves,
     proto: u8,
     at: usize,
     later_fragment: bool,
-    vlan: [u8; 3],
+    vlan: u32,
 }
 
 /// What the transport layer says of itself: ports, and for TCP the flags.
@@ -80,6 +85,22 @@ struct Ports {
     dst: u16,
     tcp_flags: u8,
     header_len: usize,
+}
+
+/// A packet before its endpoints are put in order. Integers only: this is how the inner packet of a tunnel comes
+/// over the stack of the kernel program, and of what was there the verifier does not know that a bool is one.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Parsed {
+    src: Halves,
+    dst: Halves,
+    pub(crate) tunnel: u64,
+    src_port: u16,
+    dst_port: u16,
+    /// Three bytes of VLAN ids, and the protocol above.
+    vlan_proto: u32,
+    payload_at: u16,
+    tcp_flags: u8,
+    later_fragment: u8,
 }
 
 /// Parses a frame that starts with an Ethernet header.
@@ -96,7 +117,8 @@ pub fn parse_network<F: Frame + ?Sized>(
     at: usize,
     vlan: [u8; 3],
 ) -> Result<Packet, Reason> {
-    parse(frame, Network { kind, at, vlan })
+    let [low, middle, high] = vlan;
+    parse(frame, Network { kind, at, vlan: u32::from_le_bytes([low, middle, high, 0]) })
 }
 
 /// Parses a bare IP packet, as in captures without a link layer.
@@ -114,21 +136,23 @@ pub fn parse_ip<F: Frame + ?Sized>(frame: &F, at: usize) -> Result<Packet, Reaso
 fn parse<F: Frame + ?Sized>(frame: &F, network: Network) -> Result<Packet, Reason> {
     let transport = addresses(frame, network)?;
     let ports = ports(frame, &transport)?;
+    let mut parsed = join(&transport, ports);
+    let mut outer_at = 0;
     if tunnel::may_be(transport.proto, ports.dst) && !transport.later_fragment {
-        let mut key = FlowKey::ZERO;
-        let inner = tunnel::open(frame, transport.proto, ports.dst, transport.at, &mut key);
-        if let Some(packet) = tunnel::opened(key, inner, network.at as u16) {
-            return Ok(packet);
+        let mut inner = Parsed::default();
+        if tunnel::open(frame, transport.proto, ports.dst, transport.at, &mut inner) {
+            parsed = inner;
+            outer_at = network.at as u16;
         }
     }
-    Ok(packet(&transport, ports))
+    Ok(packet(&parsed, outer_at))
 }
 
 /// Parses without looking into tunnels.
 #[inline(always)]
-pub(crate) fn parse_inner<F: Frame + ?Sized>(frame: &F, network: Network) -> Result<Packet, Reason> {
+pub(crate) fn parse_inner<F: Frame + ?Sized>(frame: &F, network: Network) -> Result<Parsed, Reason> {
     let transport = addresses(frame, network)?;
-    Ok(packet(&transport, ports(frame, &transport)?))
+    Ok(join(&transport, ports(frame, &transport)?))
 }
 
 /// The Ethernet header at `at` and its VLAN tags.
@@ -149,7 +173,7 @@ pub(crate) fn ethernet<F: Frame + ?Sized>(frame: &F, at: usize) -> Result<Networ
     if is_vlan(kind) {
         return Err(Reason::VlanDepth);
     }
-    Ok(Network { kind, at, vlan: pack_vlan(tags[0], tags[1]) })
+    Ok(Network { kind, at, vlan: u32::from(tags[0]) | u32::from(tags[1]) << 12 })
 }
 
 #[inline(always)]
@@ -183,8 +207,8 @@ fn ipv4<F: Frame + ?Sized>(frame: &F, network: Network) -> Result<Transport, Rea
     // The low 13 bits are the offset in units of 8 bytes (RFC 791, section 3.1).
     let fragment_offset = u16::from_be_bytes([header[6], header[7]]) & 0x1fff;
     Ok(Transport {
-        src: mapped([header[12], header[13], header[14], header[15]]),
-        dst: mapped([header[16], header[17], header[18], header[19]]),
+        src: mapped_halves([header[12], header[13], header[14], header[15]]),
+        dst: mapped_halves([header[16], header[17], header[18], header[19]]),
         proto: header[9],
         at: network.at + header_len,
         later_fragment: fragment_offset != 0,
@@ -199,14 +223,25 @@ pub fn mapped([a, b, c, d]: [u8; 4]) -> [u8; 16] {
 }
 
 #[inline(always)]
+fn mapped_halves(address: [u8; 4]) -> Halves {
+    [0, 0xffff << 32 | u64::from(u32::from_be_bytes(address))]
+}
+
+#[inline(always)]
+fn read_halves<F: Frame + ?Sized>(frame: &F, at: usize) -> Option<Halves> {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = frame.read::<16>(at)?;
+    Some([u64::from_be_bytes([a, b, c, d, e, f, g, h]), u64::from_be_bytes([i, j, k, l, m, n, o, p])])
+}
+
+#[inline(always)]
 fn ipv6<F: Frame + ?Sized>(frame: &F, network: Network) -> Result<Transport, Reason> {
     // In one piece: the verifier does not follow the comparison that a read of one byte becomes.
     let [first, _, _, _, _, _, next, _] = frame.read::<8>(network.at).ok_or(Reason::ShortIpv6)?;
     if first >> 4 != 6 {
         return Err(Reason::BadIpv6);
     }
-    let src = frame.read::<16>(network.at + 8).ok_or(Reason::ShortIpv6)?;
-    let dst = frame.read::<16>(network.at + 24).ok_or(Reason::ShortIpv6)?;
+    let src = read_halves(frame, network.at + 8).ok_or(Reason::ShortIpv6)?;
+    let dst = read_halves(frame, network.at + 24).ok_or(Reason::ShortIpv6)?;
 
     let mut proto = next;
     let mut at = network.at + 40;
@@ -287,11 +322,35 @@ fn ports<F: Frame + ?Sized>(frame: &F, transport: &Transport) -> Result<Ports, R
 }
 
 #[inline(always)]
-fn packet(transport: &Transport, ports: Ports) -> Packet {
-    let Transport { src, dst, proto, at, later_fragment, vlan } = *transport;
-    let (key, reverse) = FlowKey::canonical((src, ports.src), (dst, ports.dst), vlan, proto);
-    let payload_at = (at + ports.header_len) as u16;
-    Packet { key, reverse, tcp_flags: ports.tcp_flags, payload_at, outer_at: 0, later_fragment }
+fn join(transport: &Transport, ports: Ports) -> Parsed {
+    Parsed {
+        src: transport.src,
+        dst: transport.dst,
+        tunnel: 0,
+        src_port: ports.src,
+        dst_port: ports.dst,
+        vlan_proto: transport.vlan | u32::from(transport.proto) << 24,
+        payload_at: (transport.at + ports.header_len) as u16,
+        tcp_flags: ports.tcp_flags,
+        later_fragment: u8::from(transport.later_fragment),
+    }
+}
+
+#[inline(always)]
+fn packet(parsed: &Parsed, outer_at: u16) -> Packet {
+    let Parsed { src, dst, src_port, dst_port, .. } = *parsed;
+    let [low, middle, high, proto] = parsed.vlan_proto.to_le_bytes();
+    let vlan = [low, middle, high];
+    let (mut key, reverse) = FlowKey::canonical_halves((src, src_port), (dst, dst_port), vlan, proto);
+    key.tunnel = parsed.tunnel;
+    Packet {
+        key,
+        reverse,
+        tcp_flags: parsed.tcp_flags,
+        payload_at: parsed.payload_at,
+        outer_at,
+        later_fragment: parsed.later_fragment != 0,
+    }
 }
 
 /// Type and reply type where ICMP pairs requests with replies, so that both directions share a key; else

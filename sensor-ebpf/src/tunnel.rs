@@ -4,9 +4,9 @@
 //! does not hold (cut off, not IP, flags that nobody defined) it belongs to the outer flow, as if nothing were
 //! inside: guessing wrong costs detail, never a packet. What is inside the inner packet is not looked at.
 
-use crate::flow::{FlowKey, Tunnel, TunnelKind, proto};
+use crate::flow::{Tunnel, TunnelKind, proto};
 use crate::frame::Frame;
-use crate::parse::{Network, Packet, ethernet, ethertype, mapped, parse_inner, read_u16};
+use crate::parse::{Network, Packet, Parsed, ethernet, ethertype, mapped, parse_inner, read_u16};
 
 /// VXLAN: the port IANA gave it, and the one Linux used before and Flannel and Cilium still do.
 const VXLAN: u16 = 4789;
@@ -50,11 +50,9 @@ pub(crate) fn may_be(proto: u8, dst_port: u16) -> bool {
     }
 }
 
-/// What is inside the packet whose transport header is at `at`: writes the key, and returns the rest in one word,
-/// for [`opened`]; 0 if nothing is inside that belongs to a flow.
+/// Looks into the packet whose transport header is at `at`: writes what is inside, if that belongs to a flow.
 ///
-/// A function of its own in the kernel too: a second copy of the parser in line would not fit the stack. Of what
-/// a function leaves in memory the verifier remembers nothing, hence the word: it must know of a bool that it is one.
+/// A function of its own in the kernel too: a second copy of the parser in line would not fit the stack.
 #[cold]
 #[inline(never)]
 pub(crate) fn open<F: Frame + ?Sized>(
@@ -62,42 +60,19 @@ pub(crate) fn open<F: Frame + ?Sized>(
     proto: u8,
     dst_port: u16,
     at: usize,
-    key: &mut FlowKey,
-) -> u64 {
-    let Some(inner) = inside(frame, proto, dst_port, at) else {
-        return 0;
-    };
-    *key = inner.key;
-    FOUND
-        | u64::from(inner.reverse) << REVERSE
-        | u64::from(inner.later_fragment) << LATER_FRAGMENT
-        | u64::from(inner.tcp_flags) << TCP_FLAGS
-        | u64::from(inner.payload_at) << PAYLOAD_AT
-}
-
-/// Places in the word that [`open`] returns.
-const FOUND: u64 = 1;
-const REVERSE: u32 = 1;
-const LATER_FRAGMENT: u32 = 2;
-const TCP_FLAGS: u32 = 8;
-const PAYLOAD_AT: u32 = 16;
-
-/// The packet that [`open`] found, in one whose network header is at `outer_at`.
-#[inline(always)]
-pub(crate) fn opened(key: FlowKey, word: u64, outer_at: u16) -> Option<Packet> {
-    let bit = |place: u32| (word >> place) & 1 != 0;
-    (word & FOUND != 0).then(|| Packet {
-        key,
-        reverse: bit(REVERSE),
-        tcp_flags: (word >> TCP_FLAGS) as u8,
-        payload_at: (word >> PAYLOAD_AT) as u16,
-        outer_at,
-        later_fragment: bit(LATER_FRAGMENT),
-    })
+    inner: &mut Parsed,
+) -> bool {
+    match inside(frame, proto, dst_port, at) {
+        Some(parsed) => {
+            *inner = parsed;
+            true
+        }
+        None => false,
+    }
 }
 
 #[inline(always)]
-fn inside<F: Frame + ?Sized>(frame: &F, proto: u8, dst_port: u16, at: usize) -> Option<Packet> {
+fn inside<F: Frame + ?Sized>(frame: &F, proto: u8, dst_port: u16, at: usize) -> Option<Parsed> {
     let at = frame.anywhere(at);
     let Content { kind, id, protocol, at } = match (proto, dst_port) {
         (proto::UDP, GENEVE) => geneve(frame, at + UDP_HEADER)?,
@@ -109,11 +84,11 @@ fn inside<F: Frame + ?Sized>(frame: &F, proto: u8, dst_port: u16, at: usize) -> 
     let at = frame.anywhere(at);
     let network = match protocol {
         ethertype::BRIDGED => ethernet(frame, at).ok()?,
-        ethertype::IPV4 | ethertype::IPV6 => Network { kind: protocol, at, vlan: [0; 3] },
+        ethertype::IPV4 | ethertype::IPV6 => Network { kind: protocol, at, vlan: 0 },
         _ => return None,
     };
     let mut inner = parse_inner(frame, network).ok()?;
-    inner.key.tunnel = Tunnel::new(kind, id).0;
+    inner.tunnel = Tunnel::new(kind, id).0;
     Some(inner)
 }
 
