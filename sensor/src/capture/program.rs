@@ -274,6 +274,9 @@ fn refused(error: ProgramError) -> CaptureError {
         ProgramError::LoadError { io_error, verifier_log } => {
             let log = verifier_log.to_string();
             tracing::debug!(log, "verifier");
+            if std::env::var_os("VESPER_VLOG").is_some() {
+                eprintln!("{log}");
+            }
             let mut last: Vec<&str> =
                 log.lines().rev().filter(|line| !line.trim().is_empty()).take(5).collect();
             last.reverse();
