@@ -164,6 +164,7 @@ impl Watcher {
             match queued.event {
                 Event::Samples(ref samples) => self.analysis.samples(samples),
                 Event::Flows(ref deltas) => self.flows(deltas),
+                Event::Tunnels(ref tunnels) => self.analysis.tunnels(tunnels),
                 Event::Tick(ref tick) => self.tick(tick),
             }
             self.buffers.give_back(queued.event);

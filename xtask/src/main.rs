@@ -4,6 +4,7 @@
 
 mod demo;
 mod ebpf;
+mod fuzz;
 mod interrupt;
 mod lab;
 mod program;
@@ -23,6 +24,7 @@ usage: cargo xtask COMMAND
                              --keep leaves lab, traffic and sensor running
   test [FILTER]              set up, then every check and test; as root the privileged tests too
   ebpf [--check]             build the XDP program from source and install it; --check only compares
+  fuzz parse [--minutes N]   the header parser on what libFuzzer thinks of, 5 minutes unless told otherwise
   tidy                       what no compiler checks: file length, the committed object, unsafe, README
   lab up                     make the lab of network namespaces and leave it
   lab down [--all]           remove labs whose maker is gone; --all removes every lab of this machine
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         ["demo", rest @ ..] => demo::command(rest),
         ["test", rest @ ..] => test::command(rest),
         ["ebpf", rest @ ..] => ebpf::command(rest),
+        ["fuzz", rest @ ..] => fuzz::command(rest),
         ["tidy"] => tidy::command(),
         ["setup"] => setup::everything(),
         ["lab", rest @ ..] => lab::command(rest),

@@ -226,6 +226,9 @@ impl Drainer {
             FlowOutlet { batch: self.buffers.flows(), buffers: &self.buffers, events, state: Sent::AtOnce };
         self.drain.drain(&mut self.program, now, self.clock.offset, true, |delta| outlet.push(delta))?;
         outlet.send();
+        if !self.drain.tunnels.is_empty() {
+            outlet.hand_on(Event::Tunnels(std::mem::take(&mut self.drain.tunnels)));
+        }
         // The order makes every reading an upper bound of the one before: what the table and the sockets gave was
         // counted in the totals first.
         for (reader, queue) in self.statistics.iter().zip(&self.counters.queues) {

@@ -104,6 +104,15 @@ pub struct FlowDelta {
 /// Flows in one [`Event::Flows`], at most: a batch fits into the cache of the core that reads it.
 pub const FLOW_BATCH: usize = 4096;
 
+/// The outer addresses of a flow in a tunnel. The source tells them once, when the flow is new to it.
+#[derive(Clone, Copy, Debug)]
+pub struct Outer {
+    /// The flow.
+    pub key: FlowKey,
+    /// The addresses on the sides `a` and `b` of the key, IPv4 mapped.
+    pub addresses: [[u8; 16]; 2],
+}
+
 /// The end of one drain of the flow map. What flows grew by came before it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tick {
@@ -124,6 +133,8 @@ pub enum Event {
     /// What flows grew by, [`FLOW_BATCH`] of them at most, each flow once between two ticks. A capture file's are in
     /// the order in which they first grew, an interface's in no particular order.
     Flows(Vec<FlowDelta>),
+    /// New flows in tunnels among those of this drain, after their [`Event::Flows`].
+    Tunnels(Vec<Outer>),
     /// A drain of the flow map is complete.
     Tick(Tick),
 }
