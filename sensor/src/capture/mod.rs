@@ -20,6 +20,8 @@ pub mod nic;
 
 mod program;
 
+pub mod queues;
+
 mod receive;
 
 pub mod replay;
@@ -27,12 +29,13 @@ pub mod replay;
 mod xsk;
 
 pub use clock::Clock;
-pub use config::{CaptureConfig, Mode, SampleConfig, XdpMode};
+pub use config::{CaptureConfig, HugePages, Mode, NicRings, SampleConfig, XdpMode, ZeroCopy};
 pub use counters::{CaptureCounters, QueueCounters};
 pub use drain::Drain;
 pub use error::CaptureError;
 pub use live::{Live, TICK_ROOM};
 pub use program::{Program, XdpAttached};
+pub use queues::Queue;
 pub use receive::Queued;
 pub use xsk::Statistics as XskStatistics;
 

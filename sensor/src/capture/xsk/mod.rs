@@ -1,4 +1,5 @@
-//! AF_XDP: one socket, its rings and its frame memory for each receive queue; and the `bpf(2)` batch calls.
+//! AF_XDP: one socket, its rings and its frame memory for each receive queue; the `bpf(2)` batch
+//! calls; and the few calls on an interface that have no safe wrapper.
 //!
 //! The only folder of user space with `unsafe`. What leaves it is safe to use: bytes copied out of the frame
 //! memory, counters, and file descriptors that close themselves.
@@ -9,10 +10,20 @@
 
 mod batch;
 
+pub mod ioctl;
+
+mod join;
+
+mod promiscuous;
+
 mod queue;
 
 mod socket;
 
+mod umem;
+
 pub use batch::{lookup_and_delete, lookup_batch};
-pub use queue::{StatisticsReader, XskQueue};
-pub use socket::Statistics;
+pub use promiscuous::promiscuous;
+pub use queue::{QueueOptions, StatisticsReader, XskQueue};
+pub use socket::{Statistics, ZeroCopy};
+pub use umem::HUGE_PAGE;
