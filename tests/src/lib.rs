@@ -13,3 +13,5 @@ pub mod outcome;
 pub mod namespace;
 
 pub mod generator;
+
+pub mod running;
