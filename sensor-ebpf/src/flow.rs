@@ -1,13 +1,21 @@
 //! Key and value of the flow map.
 
+use core::hash::{Hash, Hasher};
+
 /// IP protocol numbers (IANA "Assigned Internet Protocol Numbers").
 pub mod proto {
     /// ICMP for IPv4.
     pub const ICMP: u8 = 1;
+    /// IPv4 in IP.
+    pub const IPV4: u8 = 4;
     /// TCP.
     pub const TCP: u8 = 6;
     /// UDP.
     pub const UDP: u8 = 17;
+    /// IPv6 in IP.
+    pub const IPV6: u8 = 41;
+    /// Generic routing encapsulation.
+    pub const GRE: u8 = 47;
     /// ICMP for IPv6.
     pub const ICMPV6: u8 = 58;
     /// SCTP.
@@ -34,12 +42,55 @@ pub mod tcp {
     pub const CWR: u8 = 0x80;
 }
 
-/// A canonical five-tuple with its VLAN tags: both directions of a conversation have the same key.
+/// What a packet was wrapped in. The numbers are the low half of [`FlowKey::tunnel`].
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TunnelKind {
+    /// VXLAN (RFC 7348).
+    Vxlan = 1,
+    /// GENEVE (RFC 8926).
+    Geneve = 2,
+    /// GRE (RFC 2784, 2890), NVGRE (RFC 7637) too.
+    Gre = 3,
+    /// IP in IP: protocol 4 (RFC 2003) and 41 (RFC 2473, 4213).
+    Ip = 4,
+}
+
+/// The tunnel of a flow, as [`FlowKey::tunnel`] holds it: kind and id, 0 for none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tunnel(pub u64);
+
+impl Tunnel {
+    /// A tunnel of this kind with this id.
+    #[inline(always)]
+    pub fn new(kind: TunnelKind, id: u32) -> Tunnel {
+        Tunnel(kind as u64 | u64::from(id) << 32)
+    }
+
+    /// The kind; `None` for a flow in no tunnel.
+    pub fn kind(self) -> Option<TunnelKind> {
+        match self.0 as u32 {
+            1 => Some(TunnelKind::Vxlan),
+            2 => Some(TunnelKind::Geneve),
+            3 => Some(TunnelKind::Gre),
+            4 => Some(TunnelKind::Ip),
+            _ => None,
+        }
+    }
+
+    /// VNI of VXLAN and GENEVE, key of GRE; 0 where there is none.
+    pub fn id(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+}
+
+/// A canonical five-tuple with its VLAN tags and its tunnel: both directions of a conversation have the same key.
 ///
 /// Endpoint `a` is the one with the lower (address, port). IPv4 addresses are IPv4-mapped (RFC 4291, 2.5.5.2).
 /// For ICMP the ports are type and code, or type and reply type for request/reply pairs, as in Community ID.
+/// In a tunnel all but `tunnel` is that of the inner packet.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FlowKey {
     /// Address of endpoint `a`.
     pub addr_a: [u8; 16],
@@ -53,12 +104,18 @@ pub struct FlowKey {
     pub vlan: [u8; 3],
     /// IP protocol number.
     pub proto: u8,
+    /// What the packet was wrapped in, see [`Tunnel`]; 0 is nothing.
+    pub tunnel: u64,
 }
 
 const _: () =
-    assert!(size_of::<FlowKey>() == 40, "a multiple of 4 without padding: the map hashes every byte");
+    assert!(size_of::<FlowKey>() == 16 + 16 + 2 + 2 + 3 + 1 + 8, "no padding: the map hashes every byte");
 
 impl FlowKey {
+    /// No flow's: to be written over.
+    pub const ZERO: FlowKey =
+        FlowKey { addr_a: [0; 16], addr_b: [0; 16], port_a: 0, port_b: 0, vlan: [0; 3], proto: 0, tunnel: 0 };
+
     /// The key of a packet from `src` to `dst`, and whether the packet goes from `b` to `a`.
     #[inline(always)]
     pub fn canonical(
@@ -67,10 +124,57 @@ impl FlowKey {
         vlan: [u8; 3],
         proto: u8,
     ) -> (FlowKey, bool) {
-        let reverse = greater(&src, src_port, &dst, dst_port);
-        let (addr_a, port_a, addr_b, port_b) =
+        FlowKey::canonical_halves((halves(&src), src_port), (halves(&dst), dst_port), vlan, proto)
+    }
+
+    /// The same, from addresses in halves, most significant first.
+    #[inline(always)]
+    pub(crate) fn canonical_halves(
+        (src, src_port): ([u64; 2], u16),
+        (dst, dst_port): ([u64; 2], u16),
+        vlan: [u8; 3],
+        proto: u8,
+    ) -> (FlowKey, bool) {
+        let reverse = greater(src, src_port, dst, dst_port);
+        let (a, port_a, b, port_b) =
             if reverse { (dst, dst_port, src, src_port) } else { (src, src_port, dst, dst_port) };
-        (FlowKey { addr_a, addr_b, port_a, port_b, vlan, proto }, reverse)
+        let key = FlowKey { addr_a: bytes(a), addr_b: bytes(b), port_a, port_b, vlan, proto, tunnel: 0 };
+        (key, reverse)
+    }
+
+    /// All of the key, as words to hash and to compare: plain loads, in the order of the bytes in memory.
+    #[inline(always)]
+    pub fn words(&self) -> [u64; 6] {
+        let [a_high, a_low] = native_halves(&self.addr_a);
+        let [b_high, b_low] = native_halves(&self.addr_b);
+        let ([c, d], [e, f], [g, h, i]) = (self.port_a.to_ne_bytes(), self.port_b.to_ne_bytes(), self.vlan);
+        [a_high, a_low, b_high, b_low, u64::from_ne_bytes([c, d, e, f, g, h, i, self.proto]), self.tunnel]
+    }
+
+    /// What the packets were wrapped in.
+    pub fn tunnel(&self) -> Tunnel {
+        Tunnel(self.tunnel)
+    }
+
+    /// The key that [`FlowKey::words`] made these words of.
+    pub fn from_words(words: [u64; 6]) -> FlowKey {
+        let [a0, a1, b0, b1, rest, tunnel] = words;
+        let address = |high: u64, low: u64| {
+            let mut bytes = [0; 16];
+            bytes[..8].copy_from_slice(&high.to_ne_bytes());
+            bytes[8..].copy_from_slice(&low.to_ne_bytes());
+            bytes
+        };
+        let [p0, p1, q0, q1, v0, v1, v2, proto] = rest.to_ne_bytes();
+        FlowKey {
+            addr_a: address(a0, a1),
+            addr_b: address(b0, b1),
+            port_a: u16::from_ne_bytes([p0, p1]),
+            port_b: u16::from_ne_bytes([q0, q1]),
+            vlan: [v0, v1, v2],
+            proto,
+            tunnel,
+        }
     }
 
     /// Outer VLAN id, 0 when untagged.
@@ -84,6 +188,16 @@ impl FlowKey {
     }
 }
 
+/// By words: the derived hash would feed every field, with the lengths of the arrays.
+impl Hash for FlowKey {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for word in self.words() {
+            state.write_u64(word);
+        }
+    }
+}
+
 /// Packs two VLAN ids as [`FlowKey::vlan`] holds them.
 #[inline(always)]
 pub fn pack_vlan(outer: u16, inner: u16) -> [u8; 3] {
@@ -94,22 +208,31 @@ pub fn pack_vlan(outer: u16, inner: u16) -> [u8; 3] {
 /// Whether (`src`, `src_port`) sorts after (`dst`, `dst_port`). Words, not a byte loop: the verifier walks
 /// every branch of a loop.
 #[inline(always)]
-fn greater(src: &[u8; 16], src_port: u16, dst: &[u8; 16], dst_port: u16) -> bool {
-    let (src_high, src_low) = halves(src);
-    let (dst_high, dst_low) = halves(dst);
-    if src_high != dst_high {
-        src_high > dst_high
-    } else if src_low != dst_low {
-        src_low > dst_low
+fn greater(src: [u64; 2], src_port: u16, dst: [u64; 2], dst_port: u16) -> bool {
+    if src[0] != dst[0] {
+        src[0] > dst[0]
+    } else if src[1] != dst[1] {
+        src[1] > dst[1]
     } else {
         src_port > dst_port
     }
 }
 
 #[inline(always)]
-fn halves(address: &[u8; 16]) -> (u64, u64) {
+fn halves(address: &[u8; 16]) -> [u64; 2] {
+    native_halves(address).map(u64::from_be)
+}
+
+#[inline(always)]
+fn bytes([high, low]: [u64; 2]) -> [u8; 16] {
+    let ([a, b, c, d, e, f, g, h], [i, j, k, l, m, n, o, p]) = (high.to_be_bytes(), low.to_be_bytes());
+    [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
+}
+
+#[inline(always)]
+pub(crate) fn native_halves(address: &[u8; 16]) -> [u64; 2] {
     let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *address;
-    (u64::from_be_bytes([a, b, c, d, e, f, g, h]), u64::from_be_bytes([i, j, k, l, m, n, o, p]))
+    [u64::from_ne_bytes([a, b, c, d, e, f, g, h]), u64::from_ne_bytes([i, j, k, l, m, n, o, p])]
 }
 
 /// TCP flag counts of one direction, two to a word so that a packet costs one atomic add, rarely two.

@@ -10,11 +10,21 @@ pub mod flow;
 
 pub mod parse;
 
+pub mod tunnel;
+
 pub mod control;
 
 pub mod counter;
 
 pub mod sample;
 
+pub mod shared;
+
+pub mod sketch;
+
+pub mod table;
+
 #[cfg(feature = "user")]
 mod user;
+#[cfg(feature = "user")]
+pub use user::SharedLayout;

@@ -13,20 +13,22 @@ use std::time::Duration;
 
 use sensor_ebpf::control::{Control, mode};
 
+use super::buffers::Buffers;
 use super::clock::{Clock, monotonic};
-use super::config::{CaptureConfig, Mode, XdpMode};
+use super::config::{CaptureConfig, Mode};
 use super::counters::{CaptureCounters, QueueCounters};
 use super::drain::Drain;
 use super::error::CaptureError;
 use super::nic::watch::Watch;
 use super::nic::{Nic, mtu};
-use super::program::{Program, XdpAttached};
+use super::program::{Frames, Program, XdpAttached};
 use super::queues::{self, Queue};
 use super::receive::{self, Outlet, Queued};
 use super::xsk::StatisticsReader;
+use super::{Event, FLOW_BATCH, FlowDelta, Tick};
 
 /// Room in the event queue beyond the sample batches, so that a drain finds some however many samples come.
-pub const TICK_ROOM: usize = 16;
+pub const TICK_ROOM: usize = 64;
 
 /// How long packets may still be on their way through a program that was just detached.
 const SETTLE: Duration = Duration::from_millis(50);
@@ -43,6 +45,8 @@ pub struct Live {
     pub clock: Clock,
     /// What the threads count.
     pub counters: Arc<CaptureCounters>,
+    /// Where read events are given back.
+    pub buffers: Buffers,
     stop_drain: Arc<AtomicBool>,
     stop_receive: Arc<AtomicBool>,
     drain: JoinHandle<Drainer>,
@@ -58,6 +62,7 @@ struct Drainer {
     statistics: Vec<StatisticsReader>,
     clock: Clock,
     counters: Arc<CaptureCounters>,
+    buffers: Buffers,
 }
 
 impl Live {
@@ -74,18 +79,11 @@ impl Live {
         if config.mode == Mode::Mirror && nic.loopback {
             return Err(CaptureError::Loopback { name: nic.name.clone() });
         }
-        let mut program = Program::load(config.flow_map_entries)?;
         // Attach before bind: some drivers only then have the queues that AF_XDP wants (gve).
-        let attached =
-            program.attach(&nic.name, nic.index, config.xdp).map_err(|error| mtu_hint(error, nic))?;
-        if config.xdp == XdpMode::Auto
-            && attached == XdpAttached::Generic
-            && let Some((why, remedy)) = mtu::too_long(nic)
-        {
-            tracing::warn!(interface = nic.name, "no native XDP because of the MTU: {why}; {remedy}");
-        }
+        let (mut program, attached) =
+            Program::attached_to(config, nic).map_err(|error| mtu_hint(error, nic))?;
         // In the network stack a packet is whole, however long: it may take several frames of a socket.
-        let frags = attached == XdpAttached::Generic;
+        let frags = attached == XdpAttached::Generic || program.frames() == Frames::Multiple;
         let sockets =
             if config.mode == Mode::Mirror { queues::open(config, nic, frags)? } else { Vec::new() };
         let queues: Vec<Queue> = sockets.iter().map(|(_, queue)| *queue).collect();
@@ -135,20 +133,17 @@ impl Live {
         let seen = program.totals()?.seen.packets;
         let watch = Watch::start(nic, clock, counters.clone(), seen)
             .map_err(|source| CaptureError::Thread { name: "nic".to_owned(), source })?;
-        program.set_control(Control {
-            mode: if config.mode == Mode::Mirror { mode::MIRROR } else { mode::HOST },
-            first_packets: config.sample.first_packets,
-            one_in: config.sample.one_in,
-            flagged_per_second: config.sample.flagged_per_second,
-        })?;
+        program.set_control(control(config, &program))?;
 
         let stop_drain = Arc::new(AtomicBool::new(false));
+        let buffers = Buffers::default();
         let drainer = Drainer {
+            drain: Drain::new(&program.table, config.map_idle_timeout),
             program,
-            drain: Drain::new(config.map_idle_timeout),
             statistics,
             clock,
             counters: counters.clone(),
+            buffers: buffers.clone(),
         };
         let drain = {
             let (stop, events, name) = (stop_drain.clone(), events.clone(), nic.name.clone());
@@ -161,6 +156,7 @@ impl Live {
             queues,
             clock,
             counters,
+            buffers,
             stop_drain,
             stop_receive,
             drain,
@@ -190,10 +186,10 @@ impl Live {
         };
         // Twice: the first reading may still be short of what the second one must have (see the ledger).
         for _ in 0..2 {
-            drainer.drain.compare_all();
-            match drainer.tick() {
-                Ok(tick) => drop(self.events.send(Queued::tick(tick))),
-                Err(error) => tracing::error!(%error, "the last drain of the flow map failed"),
+            match drainer.drain(&self.events) {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => tracing::error!(%error, "the last drain of the flow table failed"),
             }
         }
         if let Some(closing) = closing {
@@ -216,19 +212,12 @@ impl Drainer {
         while !stop.load(Relaxed) {
             let now = self.clock.now();
             thread::sleep(Duration::from_nanos(interval - now % interval));
-            match self.tick() {
-                Ok(tick) => match events.try_send(Queued::tick(tick)) {
-                    Ok(()) => {}
-                    Err(TrySendError::Full(tick)) => {
-                        // Forgetting it would lose its counts, so this thread waits. The map goes on counting.
-                        self.counters.drains_delayed.fetch_add(1, Relaxed);
-                        drop(events.send(tick));
-                    }
-                    Err(TrySendError::Disconnected(_)) => break,
-                },
+            match self.drain(events) {
+                Ok(true) => {}
+                Ok(false) => break,
                 Err(error) => {
                     if self.counters.drain_errors.fetch_add(1, Relaxed) == 0 {
-                        tracing::error!(%error, "reading the flow map failed; trying again every interval");
+                        tracing::error!(%error, "reading the flow table failed; trying again every interval");
                     }
                 }
             }
@@ -245,37 +234,102 @@ impl Drainer {
         self
     }
 
-    fn tick(&mut self) -> Result<super::Tick, CaptureError> {
-        let mut tick = self
-            .drain
-            .tick(&self.program, monotonic(), self.clock.offset)
-            .map_err(|source| CaptureError::Drain { source })?;
-        // The order makes every reading an upper bound of the one before: what the map and the sockets gave was
+    /// Drains the flow table into the event queue. False when nobody reads events any more.
+    fn drain(&mut self, events: &SyncSender<Queued>) -> Result<bool, CaptureError> {
+        let now = monotonic();
+        let mut outlet =
+            FlowOutlet { batch: self.buffers.flows(), buffers: &self.buffers, events, state: Sent::AtOnce };
+        self.drain.drain(&mut self.program, now, self.clock.offset, true, |delta| outlet.push(delta))?;
+        outlet.send();
+        // The order makes every reading an upper bound of the one before: what the table and the sockets gave was
         // counted in the totals first.
         for (reader, queue) in self.statistics.iter().zip(&self.counters.queues) {
             if let Ok(statistics) = reader.read() {
                 *queue.statistics.lock().unwrap_or_else(PoisonError::into_inner) = statistics;
             }
         }
-        tick.samples = self.counters.sample_bins();
-        tick.totals = self.program.totals()?;
+        let samples = self.counters.sample_bins();
+        let tick = Tick { time: now + self.clock.offset, totals: self.program.totals()?, samples };
         *self.counters.seen.lock().unwrap_or_else(PoisonError::into_inner) =
             (tick.time, tick.totals.seen.packets);
+        outlet.hand_on(Event::Tick(tick));
         self.counters.flow_map_entries.store(self.drain.entries() as u64, Relaxed);
-        Ok(tick)
+        self.counters.drains_delayed.fetch_add(u64::from(outlet.state == Sent::Delayed), Relaxed);
+        Ok(outlet.state != Sent::Gone)
+    }
+}
+
+/// What the program is to do.
+fn control(config: &CaptureConfig, program: &Program) -> Control {
+    Control {
+        mode: if config.mode == Mode::Mirror { mode::MIRROR } else { mode::HOST },
+        first_packets: config.sample.first_packets,
+        one_in: config.sample.one_in,
+        flagged_per_second: config.sample.flagged_per_second,
+        admit_per_second: config.new_flows_per_second.div_ceil(program.table.size.lanes),
+        ..Control::default()
+    }
+}
+
+/// How batches and tick of a drain went to the event queue.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    AtOnce,
+    /// The analysis was behind, and the drain waited.
+    Delayed,
+    /// Nobody reads events any more.
+    Gone,
+}
+
+/// Hands flows on in batches.
+struct FlowOutlet<'a> {
+    batch: Vec<FlowDelta>,
+    buffers: &'a Buffers,
+    events: &'a SyncSender<Queued>,
+    state: Sent,
+}
+
+impl FlowOutlet<'_> {
+    fn push(&mut self, delta: FlowDelta) {
+        self.batch.push(delta);
+        if self.batch.len() >= FLOW_BATCH {
+            self.send();
+        }
+    }
+
+    fn send(&mut self) {
+        if !self.batch.is_empty() {
+            let batch = std::mem::replace(&mut self.batch, self.buffers.flows());
+            self.hand_on(Event::Flows(batch));
+        }
+    }
+
+    fn hand_on(&mut self, event: Event) {
+        match self.events.try_send(Queued::drained(event)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(queued)) => {
+                // Forgetting it would lose its counts, so this thread waits. The table goes on counting.
+                self.state = Sent::Delayed;
+                if self.events.send(queued).is_err() {
+                    self.state = Sent::Gone;
+                }
+            }
+            Err(TrySendError::Disconnected(_)) => self.state = Sent::Gone,
+        }
     }
 }
 
 /// Where the MTU is too large for the driver, that is the reason it gives in a number.
 fn mtu_hint(error: CaptureError, nic: &Nic) -> CaptureError {
-    match (error, mtu::too_long(nic)) {
-        (CaptureError::Attach { interface, tried, source, hint }, Some((why, remedy)))
-            if tried == "native mode" =>
-        {
-            let hint = format!("{hint}; the MTU: {why}: {remedy}");
+    match error {
+        CaptureError::Attach { interface, tried, source, hint } if tried == "native mode" => {
+            let hint = match mtu::refused(nic) {
+                Some((why, remedy)) => format!("{hint}; {why}: {remedy}"),
+                None => hint,
+            };
             CaptureError::Attach { interface, tried, source, hint }
         }
-        (error, _) => error,
+        error => error,
     }
 }
 

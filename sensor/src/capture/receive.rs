@@ -15,7 +15,7 @@ use sensor_ebpf::sample::{HOST_SNAP, SampleMeta};
 use super::clock::Clock;
 use super::counters::CaptureCounters;
 use super::xsk::XskQueue;
-use super::{Event, Link, Sample, Tick, queues};
+use super::{Event, Link, Sample, queues};
 
 /// Samples in a batch.
 const BATCH: u32 = 256;
@@ -74,9 +74,9 @@ pub struct Queued {
 }
 
 impl Queued {
-    /// A drain: never limited by the number of sample batches.
-    pub(super) fn tick(tick: Tick) -> Queued {
-        Queued { event: Event::Tick(tick), _in_flight: None }
+    /// Part of a drain: never limited by the number of sample batches.
+    pub(super) fn drained(event: Event) -> Queued {
+        Queued { event, _in_flight: None }
     }
 }
 
@@ -132,7 +132,8 @@ pub(super) fn from_ring_buffer(mut ring: RingBuf<MapData>, outlet: Outlet) {
             };
             let word = |at: usize| u32::from_ne_bytes([meta[at], meta[at + 1], meta[at + 2], meta[at + 3]]);
             let time = u64::from(word(0)) | (u64::from(word(4)) << 32);
-            let meta = SampleMeta { time, wire_len: word(8), captured_len: word(12) };
+            let meta =
+                SampleMeta { time, wire_len: word(8), captured_len: word(12), weight: word(16), _pad: 0 };
             let len = (meta.captured_len as usize).min(HOST_SNAP).min(data.len());
             samples.push(sample(meta, Bytes::copy_from_slice(&data[..len]), outlet.clock.offset));
         }
@@ -148,7 +149,13 @@ pub(super) fn from_ring_buffer(mut ring: RingBuf<MapData>, outlet: Outlet) {
 }
 
 fn sample(meta: SampleMeta, frame: Bytes, offset: u64) -> Sample {
-    Sample { time: meta.time + offset, wire_len: meta.wire_len, link: Link::Ethernet, frame }
+    Sample {
+        time: meta.time + offset,
+        wire_len: meta.wire_len,
+        weight: meta.weight,
+        link: Link::Ethernet,
+        frame,
+    }
 }
 
 /// Waits for packets, a tenth of a second at most. Only for input: waiting for output too would spin, as an

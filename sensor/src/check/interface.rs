@@ -56,12 +56,19 @@ fn link(nic: &Nic) -> Line {
 }
 
 fn mtu(nic: &Nic, xdp: XdpMode) -> Line {
-    match mtu::too_long(nic) {
-        Some((why, remedy)) if xdp == XdpMode::Native => Line::fail("mtu", why, remedy),
-        Some((why, remedy)) if xdp == XdpMode::Auto => Line::warn("mtu", why, remedy),
-        _ => {
-            Line::ok("mtu", format!("{}; native XDP takes up to {}", nic.mtu, mtu::native_limit(&nic.driver)))
+    let fits =
+        || format!("{}; native XDP has room for {} in one buffer", nic.mtu, mtu::native_limit(&nic.driver));
+    if xdp == XdpMode::Generic || !mtu::needs_frags(nic) {
+        return Line::ok("mtu", fits());
+    }
+    let (why, remedy) = mtu::refused(nic).unwrap_or_else(|| (fits(), String::new()));
+    match nic.xdp() {
+        Some(support) if support.frags => Line::ok("mtu", format!("{why}; several buffers will be used")),
+        None => Line::warn("mtu", format!("{why}; several buffers will be tried"), remedy),
+        Some(_) if xdp == XdpMode::Native => {
+            Line::fail("mtu", format!("{why}, and knows no second one"), remedy)
         }
+        Some(_) => Line::warn("mtu", format!("{why}, and knows no second one: XDP will be generic"), remedy),
     }
 }
 

@@ -78,8 +78,6 @@ fn verdicts() {
         assert_eq!(line.remedy.is_empty(), verdict == Verdict::Ok, "{line:?}");
     }
     assert_eq!(machine::available("MemTotal: 5 kB\nMemAvailable:   2048 kB\n"), Some(2 << 20));
-    // 224 bytes an entry.
-    assert_eq!(machine::flow_map_bytes(&CaptureConfig::default()), 56 << 20);
     let nic = Nic { rx_queues: 2, ..Nic::default() };
     assert_eq!(machine::umem_bytes(&CaptureConfig::default(), &nic), 32 << 20);
 }
@@ -102,7 +100,7 @@ fn interfaces() {
         (good.clone(), &mirror, Verdict::Ok, "eth1: ixgbe, 4 receive queues"),
         (Nic { admin_up: false, link_up: false, ..good.clone() }, &mirror, Verdict::Warn, "eth1 is set down"),
         (Nic { link_up: false, ..good.clone() }, &mirror, Verdict::Warn, "no carrier"),
-        (Nic { mtu: 9000, ..good.clone() }, &mirror, Verdict::Warn, "up to 3050"),
+        (Nic { mtu: 9000, ..good.clone() }, &mirror, Verdict::Warn, "room for 3050"),
         (Nic { mtu: 9000, ..good.clone() }, &generic, Verdict::Ok, "9000"),
         (Nic { holds_default_route: true, ..good.clone() }, &mirror, Verdict::Fail, "would cut it"),
         (Nic { loopback: true, ..good.clone() }, &mirror, Verdict::Fail, "would cut this machine's own"),

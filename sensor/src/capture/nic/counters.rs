@@ -241,7 +241,7 @@ mod tests {
         let mut last = NicCounters::default();
         for (step, (received, missed, seen)) in steps.iter().enumerate() {
             let now = (step as u64 + 1) * SECOND;
-            comparison.received(reading(1_000 + received, missed), now);
+            comparison.received(reading(1_000 + received, *missed), now);
             last = comparison.seen(100 + seen, now, now + SECOND / 10).clone();
         }
         last

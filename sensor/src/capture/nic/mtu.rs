@@ -30,25 +30,31 @@ pub fn native_limit(driver: &str) -> u32 {
     }
 }
 
-/// Why native XDP without frags would be refused, and what to do; `None` if the MTU fits.
-pub fn too_long(nic: &Nic) -> Option<(String, String)> {
-    let limit = native_limit(&nic.driver);
-    let (name, driver) = (&nic.name, if nic.driver.is_empty() { "the driver" } else { &nic.driver });
-    // A veth looks at the end that sends.
-    if nic.driver == "veth" && nic.peer_mtu > limit {
+/// Whether frames may arrive that do not fit into one buffer: the program must then know frags.
+pub fn needs_frags(nic: &Nic) -> bool {
+    deciding(nic) > native_limit(&nic.driver)
+}
+
+/// The MTU that the driver looks at: a veth looks at the end that sends, if that can be seen.
+fn deciding(nic: &Nic) -> u32 {
+    if nic.driver == "veth" && nic.peer_mtu > 0 { nic.peer_mtu } else { nic.mtu }
+}
+
+/// Why the driver refuses native XDP because of the MTU, if that may be so, and what to do.
+pub fn refused(nic: &Nic) -> Option<(String, String)> {
+    let (name, limit) = (&nic.name, native_limit(&nic.driver));
+    if nic.driver == "veth" && nic.peer_mtu == 0 {
         return Some((
-            format!(
-                "the other end of {name} has MTU {}: veth takes a native XDP program up to {limit}",
-                nic.peer_mtu
-            ),
-            format!("ip link set PEER mtu {limit}, or capture.xdp = \"generic\""),
+            format!("the other end of {name} may have an MTU above {limit}, which veth refuses"),
+            format!("set that end to {limit}, or {name} to the same MTU, or capture.xdp = \"generic\""),
         ));
     }
-    let judged = if nic.driver == "veth" && nic.peer_mtu > 0 { 0 } else { nic.mtu };
-    (judged > limit).then(|| {
+    needs_frags(nic).then(|| {
+        let driver = if nic.driver.is_empty() { "the driver" } else { &nic.driver };
         (
             format!(
-                "{judged} on {name}: {driver} takes a native XDP program up to {limit} (a packet in one page)"
+                "MTU {} on {name}: {driver} has room for {limit} in one buffer of native XDP",
+                deciding(nic)
             ),
             format!(
                 "ip link set {name} mtu {limit}, unless longer frames arrive: then capture.xdp = \"generic\""
@@ -70,11 +76,14 @@ mod tests {
             peer_mtu,
             ..Nic::default()
         };
-        assert_eq!(too_long(&nic("ixgbe", 3050, 0)), None);
-        assert!(too_long(&nic("ixgbe", 3051, 0)).unwrap().0.contains("3051 on eth1: ixgbe takes"));
-        assert!(too_long(&nic("", 9000, 0)).unwrap().0.contains("the driver"));
-        assert_eq!(too_long(&nic("veth", 9000, 1500)), None, "the sending end decides");
-        assert!(too_long(&nic("veth", 1500, 9000)).unwrap().0.contains("other end"));
-        assert!(too_long(&nic("veth", 9000, 0)).is_some(), "it lives elsewhere: likely the same");
+        assert_eq!((needs_frags(&nic("ixgbe", 3050, 0)), refused(&nic("ixgbe", 3050, 0))), (false, None));
+        assert!(
+            refused(&nic("ixgbe", 3051, 0)).unwrap().0.contains("MTU 3051 on eth1: ixgbe has room for 3050")
+        );
+        assert!(refused(&nic("", 9000, 0)).unwrap().0.contains("the driver"));
+        assert!(!needs_frags(&nic("veth", 9000, 1500)), "the sending end decides");
+        assert!(needs_frags(&nic("veth", 1500, 9000)));
+        assert!(needs_frags(&nic("veth", 9000, 0)), "it lives elsewhere: likely the same");
+        assert!(refused(&nic("veth", 1500, 0)).unwrap().0.contains("other end"));
     }
 }

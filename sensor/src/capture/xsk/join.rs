@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn frames_become_packets() {
         let mut join = Join::default();
-        let meta = |time| SampleMeta { time, wire_len: 9000, captured_len: 9000 };
+        let meta = |time| SampleMeta { time, wire_len: 9000, captured_len: 9000, weight: 1, _pad: 0 };
         let whole = |join: &mut Join, frames: &[usize]| {
             let last = frames.len() - 1;
             let mut found = None;

@@ -1,5 +1,5 @@
-//! AF_XDP: one socket, its rings and its frame memory for each receive queue; the `bpf(2)` batch
-//! calls; and the few calls on an interface that have no safe wrapper.
+//! AF_XDP: one socket, its rings and its frame memory for each receive queue; the mapped flow table, and the few calls
+//! on maps and interfaces that have no safe wrapper.
 //!
 //! The only folder of user space with `unsafe`. What leaves it is safe to use: bytes copied out of the frame
 //! memory, counters, and file descriptors that close themselves.
@@ -8,7 +8,9 @@
 //! anything but packets, deciding what to do about loss.
 #![expect(unsafe_code, reason = "rings and frame memory are shared with the kernel")]
 
-mod batch;
+mod grace;
+
+mod mapped;
 
 pub mod ioctl;
 
@@ -22,7 +24,8 @@ mod socket;
 
 mod umem;
 
-pub use batch::{lookup_and_delete, lookup_batch};
+pub use grace::GracePeriod;
+pub use mapped::Mapped;
 pub use promiscuous::promiscuous;
 pub use queue::{QueueOptions, StatisticsReader, XskQueue};
 pub use socket::{Statistics, ZeroCopy};
