@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::xsk::ZeroCopy;
+
 /// Whether the interface receives copies only, or is a host's own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -26,6 +28,28 @@ pub enum XdpMode {
     Native,
     /// In the network stack: any driver, slower.
     Generic,
+}
+
+/// Sizes of the interface's own rings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NicRings {
+    /// As they are.
+    #[default]
+    Keep,
+    /// As large as the driver allows, for as long as the sensor runs.
+    Max,
+}
+
+/// Memory that samples are received into.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HugePages {
+    /// Huge pages of 2 MiB where enough are reserved (`vm.nr_hugepages`), else normal pages.
+    #[default]
+    Auto,
+    /// Normal pages.
+    Off,
 }
 
 /// How packets are counted and which are looked at closely.
@@ -55,8 +79,19 @@ pub struct CaptureConfig {
     pub xdp: XdpMode,
     /// Entries of each queue's RX ring, a power of two. There are twice as many frames of 4096 bytes to receive into.
     pub ring_entries: u32,
-    /// One CPU for each capture thread, so that its caches stay warm.
+    /// One CPU for each capture thread, on the interface's NUMA node, so that its caches stay warm.
     pub pin_cpus: bool,
+    /// Whether the interface is made fit to be watched in `mirror` mode (promiscuous mode, offloads that hide packets
+    /// off, symmetric RSS) and put back at the end. `host` mode never changes anything.
+    pub prepare_nic: bool,
+    /// Size of the interface's receive ring, with `prepare_nic`. Many drivers restart the link for a change.
+    pub nic_rings: NicRings,
+    /// Whether the driver writes samples into the sensor's memory itself.
+    pub zero_copy: ZeroCopy,
+    /// The receive threads run the driver's receive loop themselves: lower latency, and a busy CPU for each queue.
+    pub busy_poll: bool,
+    /// Memory that samples are received into.
+    pub huge_pages: HugePages,
     /// Batches of samples that wait for the analysis; when it is full, samples are shed and counted.
     pub queue_batches: u32,
 }
@@ -74,6 +109,11 @@ impl Default for CaptureConfig {
             xdp: XdpMode::Auto,
             ring_entries: 2048,
             pin_cpus: true,
+            prepare_nic: true,
+            nic_rings: NicRings::Keep,
+            zero_copy: ZeroCopy::Auto,
+            busy_poll: false,
+            huge_pages: HugePages::Auto,
             queue_batches: 256,
         }
     }

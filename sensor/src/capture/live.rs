@@ -1,10 +1,9 @@
 //! The live source: an interface, the program on it, and the threads that read what the program leaves.
 //!
-//! Threads: one for each receive queue (`mirror`) or one for the ring buffer (`host`), and one that drains the
-//! flow map. All hand on through one bounded queue. The receive threads never wait for it: samples are shed and
+//! Threads: one for each receive queue (`mirror`) or one for the ring buffer (`host`), one that drains the flow map,
+//! and one that watches the interface. All hand on through one bounded queue. The receive threads never wait for it: samples are shed and
 //! counted. The drain may: the counters in the map are cumulative, so a late drain loses nothing.
 
-use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{SyncSender, TrySendError};
@@ -20,10 +19,12 @@ use super::config::{CaptureConfig, Mode};
 use super::counters::{CaptureCounters, QueueCounters};
 use super::drain::Drain;
 use super::error::CaptureError;
-use super::nic::{self, Nic, NicError};
-use super::program::{Program, XdpAttached};
+use super::nic::watch::Watch;
+use super::nic::{Nic, mtu};
+use super::program::{Frames, Program, XdpAttached};
+use super::queues::{self, Queue};
 use super::receive::{self, Outlet, Queued};
-use super::xsk::{StatisticsReader, XskQueue};
+use super::xsk::StatisticsReader;
 use super::{Event, FLOW_BATCH, FlowDelta, Tick};
 
 /// Room in the event queue beyond the sample batches, so that a drain finds some however many samples come.
@@ -38,8 +39,8 @@ pub struct Live {
     pub attached: XdpAttached,
     /// The interface.
     pub interface: String,
-    /// Receive queues read; 0 in `host` mode.
-    pub queues: usize,
+    /// Receive queues read; none in `host` mode.
+    pub queues: Vec<Queue>,
     /// The source's clock.
     pub clock: Clock,
     /// What the threads count.
@@ -49,6 +50,7 @@ pub struct Live {
     stop_drain: Arc<AtomicBool>,
     stop_receive: Arc<AtomicBool>,
     drain: JoinHandle<Drainer>,
+    watch: Watch,
     receivers: Vec<JoinHandle<()>>,
     events: SyncSender<Queued>,
 }
@@ -61,7 +63,6 @@ struct Drainer {
     clock: Clock,
     counters: Arc<CaptureCounters>,
     buffers: Buffers,
-    ifindex: u32,
 }
 
 impl Live {
@@ -79,13 +80,16 @@ impl Live {
             return Err(CaptureError::Loopback { name: nic.name.clone() });
         }
         // Attach before bind: some drivers only then have the queues that AF_XDP wants (gve).
-        let (mut program, attached) = Program::attached_to(config, nic)?;
+        let (mut program, attached) =
+            Program::attached_to(config, nic).map_err(|error| mtu_hint(error, nic))?;
+        // In the network stack a packet is whole, however long: it may take several frames of a socket.
+        let frags = attached == XdpAttached::Generic || program.frames() == Frames::Multiple;
         let sockets =
-            if config.mode == Mode::Mirror { bind_all(nic, config.ring_entries)? } else { Vec::new() };
-        let queues = sockets.len();
+            if config.mode == Mode::Mirror { queues::open(config, nic, frags)? } else { Vec::new() };
+        let queues: Vec<Queue> = sockets.iter().map(|(_, queue)| *queue).collect();
         let clock = Clock::new();
         let counters = Arc::new(CaptureCounters {
-            queues: (0..queues.max(1)).map(|_| QueueCounters::default()).collect(),
+            queues: (0..queues.len().max(1)).map(|_| QueueCounters::default()).collect(),
             ..CaptureCounters::default()
         });
         counters.attached.store(true, Relaxed);
@@ -105,15 +109,17 @@ impl Live {
         let mut statistics = Vec::new();
         match config.mode {
             Mode::Mirror => {
-                for (queue, socket) in sockets.into_iter().enumerate() {
-                    statistics.push(socket.statistics().map_err(|source| socket_error(nic, queue, source))?);
+                for (queue, (socket, Queue { cpu, .. })) in sockets.into_iter().enumerate() {
+                    let reader = socket.statistics();
+                    let error = |source| queues::error(nic, queue, source, config.zero_copy);
+                    statistics.push(reader.map_err(error)?);
                     program
                         .sockets
                         .set(queue as u32, socket.as_raw_fd(), 0)
                         .map_err(|source| CaptureError::Map { map: "XSKS", source })?;
-                    let (outlet, pin) = (outlet(queue), config.pin_cpus);
+                    let outlet = outlet(queue);
                     receivers.push(spawn(format!("rx-{queue}"), move || {
-                        receive::from_socket(socket, outlet, pin)
+                        receive::from_socket(socket, outlet, cpu)
                     })?);
                 }
             }
@@ -124,6 +130,9 @@ impl Live {
                     .push(spawn("rx-host".to_owned(), move || receive::from_ring_buffer(samples, outlet))?);
             }
         }
+        let seen = program.totals()?.seen.packets;
+        let watch = Watch::start(nic, clock, counters.clone(), seen)
+            .map_err(|source| CaptureError::Thread { name: "nic".to_owned(), source })?;
         program.set_control(control(config, &program))?;
 
         let stop_drain = Arc::new(AtomicBool::new(false));
@@ -135,7 +144,6 @@ impl Live {
             clock,
             counters: counters.clone(),
             buffers: buffers.clone(),
-            ifindex: nic.index,
         };
         let drain = {
             let (stop, events, name) = (stop_drain.clone(), events.clone(), nic.name.clone());
@@ -152,6 +160,7 @@ impl Live {
             stop_drain,
             stop_receive,
             drain,
+            watch,
             receivers,
             events,
         })
@@ -160,6 +169,7 @@ impl Live {
     /// Detaches, hands on what is still in rings and map, and returns when it has all been handed on. The event
     /// queue must still be read meanwhile.
     pub fn stop(self) {
+        let closing = self.watch.stop();
         self.stop_drain.store(true, Relaxed);
         let drainer = self.drain.join();
         // The program is off the interface now; what it redirected last is still arriving in the rings.
@@ -181,6 +191,9 @@ impl Live {
                 Ok(false) => return,
                 Err(error) => tracing::error!(%error, "the last drain of the flow table failed"),
             }
+        }
+        if let Some(closing) = closing {
+            closing.compare();
         }
     }
 }
@@ -212,7 +225,9 @@ impl Drainer {
             if second != last_check {
                 last_check = second;
                 self.program.flush_log();
-                self.check_link(interface);
+                if !self.program.attached() {
+                    self.counters.detached(interface);
+                }
             }
         }
         self.program.detach();
@@ -238,37 +253,12 @@ impl Drainer {
         }
         let samples = self.counters.sample_bins();
         let tick = Tick { time: now + self.clock.offset, totals: self.program.totals()?, samples };
+        *self.counters.seen.lock().unwrap_or_else(PoisonError::into_inner) =
+            (tick.time, tick.totals.seen.packets);
         outlet.hand_on(Event::Tick(tick));
         self.counters.flow_map_entries.store(self.drain.entries() as u64, Relaxed);
         self.counters.drains_delayed.fetch_add(u64::from(outlet.state == Sent::Delayed), Relaxed);
         Ok(outlet.state != Sent::Gone)
-    }
-
-    /// AF_XDP does not say that the link went down or that the interface is gone.
-    fn check_link(&mut self, interface: &str) {
-        let found = nic::find(interface);
-        let up = found.as_ref().is_ok_and(|nic| nic.link_up);
-        if self.counters.link_up.swap(up, Relaxed) != up {
-            if up {
-                tracing::info!(interface, "link is up");
-            } else {
-                tracing::error!(interface, "link is down: no packet can be seen until it is up again");
-            }
-        }
-        // The link outlives its interface, so ask for that too: gone, or another one of the same name.
-        let same = match &found {
-            Ok(nic) => nic.index == self.ifindex,
-            Err(NicError::NotFound { .. }) => false,
-            Err(NicError::Netlink(_)) => true,
-        };
-        let attached = same && self.program.attached();
-        if self.counters.attached.swap(attached, Relaxed) && !attached {
-            tracing::error!(
-                interface,
-                "the XDP program is no longer attached: the interface was removed or the \
-                program detached by hand; the sensor is blind, restart it"
-            );
-        }
     }
 }
 
@@ -332,49 +322,18 @@ impl FlowOutlet<'_> {
     }
 }
 
-/// A socket for each receive queue. An interface may have room for more queues than it uses (a veth has one a CPU,
-/// and uses one); the kernel refuses the unused ones as invalid, and they are the last ones.
-fn bind_all(nic: &Nic, entries: u32) -> Result<Vec<XskQueue>, CaptureError> {
-    let mut sockets = Vec::new();
-    for queue in 0..nic.rx_queues.max(1) as usize {
-        match bind(nic, queue, entries) {
-            Ok(socket) => sockets.push(socket),
-            Err(CaptureError::Socket { source, .. })
-                if queue > 0 && source.raw_os_error() == Some(libc::EINVAL) =>
-            {
-                break;
-            }
-            Err(error) => return Err(error),
+/// Where the MTU is too large for the driver, that is the reason it gives in a number.
+fn mtu_hint(error: CaptureError, nic: &Nic) -> CaptureError {
+    match error {
+        CaptureError::Attach { interface, tried, source, hint } if tried == "native mode" => {
+            let hint = match mtu::refused(nic) {
+                Some((why, remedy)) => format!("{hint}; {why}: {remedy}"),
+                None => hint,
+            };
+            CaptureError::Attach { interface, tried, source, hint }
         }
+        error => error,
     }
-    Ok(sockets)
-}
-
-/// A queue that was just released needs a moment before it can be bound again.
-fn bind(nic: &Nic, queue: usize, entries: u32) -> Result<XskQueue, CaptureError> {
-    let mut attempt = 0;
-    loop {
-        match XskQueue::new(nic.index, queue as u32, entries) {
-            Ok(socket) => return Ok(socket),
-            Err(error) if error.raw_os_error() == Some(libc::EBUSY) && attempt < 20 => {
-                attempt += 1;
-                thread::sleep(Duration::from_millis(100));
-            }
-            Err(source) => return Err(socket_error(nic, queue, source)),
-        }
-    }
-}
-
-fn socket_error(nic: &Nic, queue: usize, source: io::Error) -> CaptureError {
-    let hint = match source.raw_os_error() {
-        Some(libc::EPERM) => super::error::PERMISSION_HINT,
-        Some(libc::EBUSY) => "; another AF_XDP socket has this queue: is another sensor running?",
-        Some(libc::ENOBUFS | libc::ENOMEM) => {
-            "; not enough memory may be locked: raise LimitMEMLOCK, or lower capture.ring_entries"
-        }
-        _ => "",
-    };
-    CaptureError::Socket { interface: nic.name.clone(), queue: queue as u32, source, hint }
 }
 
 fn spawn<T: Send + 'static>(

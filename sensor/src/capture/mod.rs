@@ -22,6 +22,8 @@ pub mod nic;
 
 mod program;
 
+pub mod queues;
+
 mod receive;
 
 mod table;
@@ -32,12 +34,13 @@ mod xsk;
 
 pub use buffers::Buffers;
 pub use clock::Clock;
-pub use config::{CaptureConfig, Mode, SampleConfig, XdpMode};
+pub use config::{CaptureConfig, HugePages, Mode, NicRings, SampleConfig, XdpMode, ZeroCopy};
 pub use counters::{CaptureCounters, QueueCounters};
 pub use drain::Drain;
 pub use error::CaptureError;
 pub use live::{Live, TICK_ROOM};
 pub use program::{Frames, Program, XdpAttached};
+pub use queues::Queue;
 pub use receive::Queued;
 pub use table::{Table, TableSize};
 pub use xsk::Statistics as XskStatistics;

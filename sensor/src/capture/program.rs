@@ -13,7 +13,7 @@ use sensor_ebpf::counter::Totals;
 
 use super::config::{self, CaptureConfig};
 use super::error::{CaptureError, PERMISSION_HINT};
-use super::nic::Nic;
+use super::nic::{Nic, mtu};
 use super::table::{self, Table, TableSize};
 use super::xsk::GracePeriod;
 
@@ -60,13 +60,9 @@ pub enum Frames {
     Multiple,
 }
 
-/// What a page has room for besides the 256 bytes in front of a packet, the 320 behind it (`skb_shared_info`) and the
-/// Ethernet header with two tags: native XDP takes no larger MTU without several buffers a frame.
-const SINGLE_BUFFER_MTU: u32 = 4096 - 256 - 320 - 22;
-
 impl Frames {
     fn of(nic: &Nic) -> Frames {
-        if nic.mtu > SINGLE_BUFFER_MTU { Frames::Multiple } else { Frames::Single }
+        if mtu::needs_frags(nic) { Frames::Multiple } else { Frames::Single }
     }
 
     fn program(self) -> &'static str {
@@ -163,6 +159,11 @@ impl Program {
     /// Whether the link still has an interface: it loses it when the interface is deleted.
     pub fn attached(&self) -> bool {
         self.link.as_ref().is_some_and(|link| link.info().is_ok())
+    }
+
+    /// What frames it takes.
+    pub fn frames(&self) -> Frames {
+        if self.name == Frames::Multiple.program() { Frames::Multiple } else { Frames::Single }
     }
 
     /// Takes the program off the interface; the maps stay readable.
@@ -295,11 +296,6 @@ fn attach_hint(error: &ProgramError) -> String {
         Some(libc::EPERM) => PERMISSION_HINT.to_owned(),
         Some(libc::EOPNOTSUPP) => {
             "; this driver has no XDP of that kind: set capture.xdp = \"generic\"".to_owned()
-        }
-        Some(libc::EINVAL | libc::ERANGE) => {
-            "; the MTU may be too large for native XDP (about 3,500 bytes on most \
-            drivers): lower it, or set capture.xdp = \"generic\""
-                .to_owned()
         }
         _ => String::new(),
     }
