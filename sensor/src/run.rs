@@ -34,13 +34,17 @@ pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("starting the API's threads")?;
+    // Before the interface is touched: from then on a signal must stop in order.
+    let (mut terminate, mut interrupt) = {
+        let _runtime = runtime.enter();
+        let terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+        (terminate, signal(SignalKind::interrupt()).context("listening for SIGINT")?)
+    };
     let shared = Arc::new(Shared::default());
     let pipeline = Pipeline::start(&config, &nic, shared.clone())?;
     announce(&config, &pipeline);
 
     let served = runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
         let asked = async move {
             tokio::select! {
                 _ = terminate.recv() => {}
