@@ -74,10 +74,10 @@ fn check(path: &Path) -> Option<(u64, bool)> {
     while let Some(event) = replay.next_event().unwrap() {
         match event {
             Event::Samples(some) => samples += some.len() as u64,
-            Event::Tick(tick) => {
-                drained += tick.deltas.iter().flat_map(|delta| delta.grown.packets).sum::<u64>();
-                totals = tick.totals;
+            Event::Flows(deltas) => {
+                drained += deltas.iter().flat_map(|delta| delta.grown.packets).sum::<u64>();
             }
+            Event::Tick(tick) => totals = tick.totals,
         }
     }
     let summary = replay.summary();

@@ -55,12 +55,15 @@ fn full_speed(name: &str, mode: Mode, xdp: XdpMode) {
             match queued.event {
                 Event::Tick(tick) => {
                     ticks += 1;
-                    flows.extend(tick.deltas.iter().map(|delta| delta.key));
                     ledger.drained(&tick);
                     let residue = ledger.residue();
                     if residue.wire != 0 || residue.flows != 0 || residue.samples != 0 {
                         worst = residue;
                     }
+                }
+                Event::Flows(deltas) => {
+                    flows.extend(deltas.iter().map(|delta| delta.key));
+                    ledger.flows(&deltas);
                 }
                 Event::Samples(_) => {}
             }

@@ -1,5 +1,7 @@
 //! Key and value of the flow map.
 
+use core::hash::{Hash, Hasher};
+
 /// IP protocol numbers (IANA "Assigned Internet Protocol Numbers").
 pub mod proto {
     /// ICMP for IPv4.
@@ -34,12 +36,55 @@ pub mod tcp {
     pub const CWR: u8 = 0x80;
 }
 
-/// A canonical five-tuple with its VLAN tags: both directions of a conversation have the same key.
+/// What a packet was wrapped in. The numbers are the low half of [`FlowKey::tunnel`].
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TunnelKind {
+    /// VXLAN (RFC 7348).
+    Vxlan = 1,
+    /// GENEVE (RFC 8926).
+    Geneve = 2,
+    /// GRE (RFC 2784, 2890), NVGRE (RFC 7637) too.
+    Gre = 3,
+    /// IP in IP: protocol 4 (RFC 2003) and 41 (RFC 2473, 4213).
+    Ip = 4,
+}
+
+/// The tunnel of a flow, as [`FlowKey::tunnel`] holds it: kind and id, 0 for none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tunnel(pub u64);
+
+impl Tunnel {
+    /// A tunnel of this kind with this id.
+    #[inline(always)]
+    pub fn new(kind: TunnelKind, id: u32) -> Tunnel {
+        Tunnel(kind as u64 | u64::from(id) << 32)
+    }
+
+    /// The kind; `None` for a flow in no tunnel.
+    pub fn kind(self) -> Option<TunnelKind> {
+        match self.0 as u32 {
+            1 => Some(TunnelKind::Vxlan),
+            2 => Some(TunnelKind::Geneve),
+            3 => Some(TunnelKind::Gre),
+            4 => Some(TunnelKind::Ip),
+            _ => None,
+        }
+    }
+
+    /// VNI of VXLAN and GENEVE, key of GRE; 0 where there is none.
+    pub fn id(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+}
+
+/// A canonical five-tuple with its VLAN tags and its tunnel: both directions of a conversation have the same key.
 ///
 /// Endpoint `a` is the one with the lower (address, port). IPv4 addresses are IPv4-mapped (RFC 4291, 2.5.5.2).
 /// For ICMP the ports are type and code, or type and reply type for request/reply pairs, as in Community ID.
+/// In a tunnel all but `tunnel` is that of the inner packet.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FlowKey {
     /// Address of endpoint `a`.
     pub addr_a: [u8; 16],
@@ -53,10 +98,12 @@ pub struct FlowKey {
     pub vlan: [u8; 3],
     /// IP protocol number.
     pub proto: u8,
+    /// What the packet was wrapped in, see [`Tunnel`]; 0 is nothing.
+    pub tunnel: u64,
 }
 
 const _: () =
-    assert!(size_of::<FlowKey>() == 40, "a multiple of 4 without padding: the map hashes every byte");
+    assert!(size_of::<FlowKey>() == 16 + 16 + 2 + 2 + 3 + 1 + 8, "no padding: the map hashes every byte");
 
 impl FlowKey {
     /// The key of a packet from `src` to `dst`, and whether the packet goes from `b` to `a`.
@@ -70,7 +117,21 @@ impl FlowKey {
         let reverse = greater(&src, src_port, &dst, dst_port);
         let (addr_a, port_a, addr_b, port_b) =
             if reverse { (dst, dst_port, src, src_port) } else { (src, src_port, dst, dst_port) };
-        (FlowKey { addr_a, addr_b, port_a, port_b, vlan, proto }, reverse)
+        (FlowKey { addr_a, addr_b, port_a, port_b, vlan, proto, tunnel: 0 }, reverse)
+    }
+
+    /// All of the key, as words to hash and to compare: plain loads, in the order of the bytes in memory.
+    #[inline(always)]
+    pub fn words(&self) -> [u64; 6] {
+        let [a_high, a_low] = native_halves(&self.addr_a);
+        let [b_high, b_low] = native_halves(&self.addr_b);
+        let ([c, d], [e, f], [g, h, i]) = (self.port_a.to_ne_bytes(), self.port_b.to_ne_bytes(), self.vlan);
+        [a_high, a_low, b_high, b_low, u64::from_ne_bytes([c, d, e, f, g, h, i, self.proto]), self.tunnel]
+    }
+
+    /// What the packets were wrapped in.
+    pub fn tunnel(&self) -> Tunnel {
+        Tunnel(self.tunnel)
     }
 
     /// Outer VLAN id, 0 when untagged.
@@ -81,6 +142,16 @@ impl FlowKey {
     /// Inner VLAN id of a doubly tagged frame, 0 otherwise.
     pub fn vlan_inner(&self) -> u16 {
         u16::from(self.vlan[1] >> 4) | (u16::from(self.vlan[2]) << 4)
+    }
+}
+
+/// By words: the derived hash would feed every field, with the lengths of the arrays.
+impl Hash for FlowKey {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for word in self.words() {
+            state.write_u64(word);
+        }
     }
 }
 
@@ -110,6 +181,12 @@ fn greater(src: &[u8; 16], src_port: u16, dst: &[u8; 16], dst_port: u16) -> bool
 fn halves(address: &[u8; 16]) -> (u64, u64) {
     let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *address;
     (u64::from_be_bytes([a, b, c, d, e, f, g, h]), u64::from_be_bytes([i, j, k, l, m, n, o, p]))
+}
+
+#[inline(always)]
+fn native_halves(address: &[u8; 16]) -> [u64; 2] {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *address;
+    [u64::from_ne_bytes([a, b, c, d, e, f, g, h]), u64::from_ne_bytes([i, j, k, l, m, n, o, p])]
 }
 
 /// TCP flag counts of one direction, two to a word so that a packet costs one atomic add, rarely two.

@@ -7,7 +7,7 @@
 use sensor_ebpf::counter::Totals;
 use serde::Serialize;
 
-use crate::capture::Tick;
+use crate::capture::{FlowDelta, Tick};
 
 /// All bins, as far as the packets have come.
 #[derive(Clone, Debug, Default)]
@@ -109,7 +109,15 @@ pub struct Residue {
 }
 
 impl Ledger {
-    /// Counts what a drain brought, and moves the source's totals on.
+    /// Counts what flows grew by.
+    pub fn flows(&mut self, deltas: &[FlowDelta]) {
+        for delta in deltas {
+            self.drained_packets += delta.grown.packets[0] + delta.grown.packets[1];
+            self.drained_bytes += delta.grown.bytes[0] + delta.grown.bytes[1];
+        }
+    }
+
+    /// Moves the source's totals on: a drain is complete.
     pub fn drained(&mut self, tick: &Tick) {
         if tick.time >= self.sampled_next.0 + SECOND {
             self.sampled_before = self.sampled_next.1;
@@ -118,10 +126,6 @@ impl Ledger {
         let (parsed, not_in_flow) = (self.samples.parsed, self.samples.shed_not_in_flow);
         self.samples = SampleBins { parsed, shed_not_in_flow: not_in_flow, ..tick.samples };
         self.totals_before = std::mem::replace(&mut self.totals, tick.totals);
-        for delta in &tick.deltas {
-            self.drained_packets += delta.grown.packets.iter().sum::<u64>();
-            self.drained_bytes += delta.grown.bytes.iter().sum::<u64>();
-        }
     }
 
     /// What is left over while packets fly.

@@ -15,7 +15,8 @@ use crate::alert::{Alert, ThreatType};
 use crate::analysis::{Analysis, AnalysisConfig, Output};
 use crate::capture::nic::Nic;
 use crate::capture::{
-    CaptureCounters, Clock, Event, Live, QueueCounters, Queued, TICK_ROOM, Tick, XdpAttached,
+    Buffers, CaptureCounters, Clock, Event, FlowDelta, Live, QueueCounters, Queued, TICK_ROOM, Tick,
+    XdpAttached,
 };
 use crate::config::Config;
 use crate::ledger::Ledger;
@@ -108,6 +109,7 @@ struct Watcher {
     shared: Arc<Shared>,
     clock: Clock,
     counters: Arc<CaptureCounters>,
+    buffers: Buffers,
     capture: CaptureStatus,
     ledger: Ledger,
     started: u64,
@@ -132,6 +134,7 @@ impl Watcher {
             shared,
             clock: live.clock,
             counters: live.counters.clone(),
+            buffers: live.buffers.clone(),
             capture: CaptureStatus {
                 interface: live.interface.clone(),
                 mode: config.capture.mode,
@@ -159,9 +162,11 @@ impl Watcher {
         self.publish();
         for queued in events {
             match queued.event {
-                Event::Samples(samples) => self.analysis.samples(&samples),
-                Event::Tick(tick) => self.tick(&tick),
+                Event::Samples(ref samples) => self.analysis.samples(samples),
+                Event::Flows(ref deltas) => self.flows(deltas),
+                Event::Tick(ref tick) => self.tick(tick),
             }
+            self.buffers.give_back(queued.event);
         }
         let output = self.analysis.finish(self.clock.now());
         self.hand_on(output);
@@ -170,14 +175,19 @@ impl Watcher {
         (self.analysis, self.sinks)
     }
 
-    fn tick(&mut self, tick: &Tick) {
-        self.ledger.drained(tick);
-        for delta in &tick.deltas {
+    fn flows(&mut self, deltas: &[FlowDelta]) {
+        self.ledger.flows(deltas);
+        for delta in deltas {
             if self.first_packet == 0 || delta.grown.first < self.first_packet {
                 self.first_packet = delta.grown.first;
             }
             self.last_packet = self.last_packet.max(delta.grown.last);
         }
+        self.analysis.flows(deltas);
+    }
+
+    fn tick(&mut self, tick: &Tick) {
+        self.ledger.drained(tick);
         let output = self.analysis.tick(tick);
         self.hand_on(output);
         if tick.time >= self.published.time + 1_000_000_000 {

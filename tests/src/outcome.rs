@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::io::Cursor;
 
-use sensor::capture::Event;
 use sensor::capture::replay::{Replay, ReplayConfig, ReplayError, Summary};
+use sensor::capture::{Event, FLOW_BATCH};
 use sensor_ebpf::counter::{Count, Totals};
 use sensor_ebpf::flow::FlowKey;
 
@@ -35,6 +35,7 @@ pub fn replay(file: &[u8], config: ReplayConfig) -> Result<Outcome, ReplayError>
 /// Takes every event of a replay, checking their order.
 pub fn drain(mut replay: Replay) -> Result<Outcome, ReplayError> {
     let mut outcome = Outcome::default();
+    let mut keys = HashSet::new();
     while let Some(event) = replay.next_event()? {
         outcome.trace.push_str(&format!("{event:?}\n"));
         match event {
@@ -46,15 +47,18 @@ pub fn drain(mut replay: Replay) -> Result<Outcome, ReplayError> {
                 );
                 outcome.samples += samples.len() as u64;
             }
-            Event::Tick(tick) => {
-                assert!(outcome.ticks.last().is_none_or(|last| *last < tick.time), "ticks go forward");
-                let mut keys = HashSet::new();
-                for delta in &tick.deltas {
+            Event::Flows(deltas) => {
+                assert!((1..=FLOW_BATCH).contains(&deltas.len()), "{} flows in a batch", deltas.len());
+                for delta in &deltas {
                     assert!(keys.insert(delta.key), "a flow twice in one tick");
                     outcome.flows.insert(delta.key);
                     outcome.drained.packets += delta.grown.packets.iter().sum::<u64>();
                     outcome.drained.bytes += delta.grown.bytes.iter().sum::<u64>();
                 }
+            }
+            Event::Tick(tick) => {
+                assert!(outcome.ticks.last().is_none_or(|last| *last < tick.time), "ticks go forward");
+                keys.clear();
                 outcome.ticks.push(tick.time);
                 outcome.totals = tick.totals;
             }

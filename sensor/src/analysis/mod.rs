@@ -71,6 +71,18 @@ pub struct Output {
     pub notices: Vec<String>,
 }
 
+impl Output {
+    /// Adds what came after.
+    fn append(&mut self, later: Output) {
+        self.alerts.extend(later.alerts);
+        self.updates.extend(later.updates);
+        self.scores.extend(later.scores);
+        self.ended.extend(later.ended);
+        self.windows += later.windows;
+        self.notices.extend(later.notices);
+    }
+}
+
 /// See the module.
 pub struct Analysis {
     flows: FlowTable,
@@ -81,6 +93,11 @@ pub struct Analysis {
     samples: SampleBins,
     window_start: Option<u64>,
     now: u64,
+    /// A flow that grew later than this is the first sign of a silence, or of a drain that came late; the end of
+    /// time once there was one, until the next tick.
+    silence_after: u64,
+    /// What a window closed by such a sign brought about: told with the next tick.
+    early: Option<Result<Output, ScoreError>>,
     beyond: Vec<Flow>,
     beyond_lost: u64,
 }
@@ -101,6 +118,8 @@ impl Analysis {
             samples: SampleBins::default(),
             window_start: None,
             now: 0,
+            silence_after: u64::MAX,
+            early: None,
             beyond: Vec::new(),
             beyond_lost: 0,
         })
@@ -123,35 +142,64 @@ impl Analysis {
         }
     }
 
-    /// Applies a drain; when a whole second has passed, closes the window.
-    pub fn tick(&mut self, tick: &Tick) -> Result<Output, ScoreError> {
-        let mut output = Output::default();
-        let time = self.now.max(tick.time);
-        if let Some(start) = self.window_start
-            && time - self.now > SECOND
-        {
-            // Silence, or a drain that came late: the new window begins where its packets do.
-            if self.now > start {
-                self.close_window(Window { start, end: self.now }, &mut output)?;
+    /// Applies what flows grew by, at once and in this order.
+    pub fn flows(&mut self, deltas: &[FlowDelta]) {
+        let span = |(low, high): (u64, u64), delta: &FlowDelta| {
+            (low.min(delta.grown.last), high.max(delta.grown.last))
+        };
+        let (earliest, latest) = deltas.iter().fold((u64::MAX, 0), span);
+        if latest > self.silence_after {
+            self.begin_after_silence(earliest.max(self.now));
+        } else if self.silence_after == u64::MAX {
+            // More of the same drain.
+            self.window_start = self.window_start.map(|start| start.min(earliest.max(self.now)));
+        }
+        for delta in deltas {
+            if let Some(flow) = self.flows.apply(&delta.key, &delta.grown) {
+                if self.beyond.len() < BEYOND {
+                    self.beyond.push(flow);
+                } else {
+                    self.beyond_lost += 1;
+                }
             }
-            let earliest = tick.deltas.iter().map(|delta| delta.grown.last).min().unwrap_or(time);
-            self.window_start = Some(earliest.clamp(self.now, time));
+        }
+    }
+
+    /// A drain is complete; when a whole second has passed, closes the window.
+    pub fn tick(&mut self, tick: &Tick) -> Result<Output, ScoreError> {
+        let mut output = self.early.take().unwrap_or_else(|| Ok(Output::default()))?;
+        let time = self.now.max(tick.time);
+        if time - self.now > SECOND && self.silence_after != u64::MAX {
+            // Nothing grew since, or only what belongs to the open window.
+            self.begin_after_silence(time);
+            output.append(self.early.take().unwrap_or_else(|| Ok(Output::default()))?);
         }
         let start = *self.window_start.get_or_insert(time);
         self.now = time;
-        self.apply(&tick.deltas);
         if self.now / SECOND > start / SECOND {
             self.close_window(Window { start, end: self.now }, &mut output)?;
             self.window_start = Some(self.now);
         }
+        self.silence_after = self.now.saturating_add(SECOND);
         self.flows.expire(self.now);
         output.ended = self.flows.take_ended();
         Ok(output)
     }
 
+    /// Silence, or a drain that came late: what went before is a window, and the next begins where its packets do.
+    fn begin_after_silence(&mut self, first: u64) {
+        self.silence_after = u64::MAX;
+        if let Some(start) = self.window_start.filter(|start| self.now > *start) {
+            let mut output = Output::default();
+            let closed = self.close_window(Window { start, end: self.now }, &mut output);
+            self.early = Some(closed.map(|()| output));
+        }
+        self.window_start = Some(first);
+    }
+
     /// The input ended: closes the open window and all flows.
     pub fn finish(&mut self, time: u64) -> Result<Output, ScoreError> {
-        let mut output = Output::default();
+        let mut output = self.early.take().unwrap_or_else(|| Ok(Output::default()))?;
         self.now = self.now.max(time);
         if let Some(start) = self.window_start.take() {
             self.close_window(Window { start, end: self.now }, &mut output)?;
@@ -182,22 +230,6 @@ impl Analysis {
             host_overflow: self.features.hosts.overflow,
             pairs: self.features.memory.pairs_len(),
             memory_overflow: self.features.memory.overflow,
-        }
-    }
-
-    /// In the order of time, then of key: the order in which a drain happens to list flows changes nothing.
-    fn apply(&mut self, deltas: &[FlowDelta]) {
-        let mut order: Vec<&FlowDelta> = deltas.iter().collect();
-        order
-            .sort_unstable_by(|one, other| (one.grown.first, &one.key).cmp(&(other.grown.first, &other.key)));
-        for delta in order {
-            if let Some(flow) = self.flows.apply(&delta.key, &delta.grown) {
-                if self.beyond.len() < BEYOND {
-                    self.beyond.push(flow);
-                } else {
-                    self.beyond_lost += 1;
-                }
-            }
         }
     }
 

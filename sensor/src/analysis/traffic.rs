@@ -1,7 +1,7 @@
 //! Imitates the demonstration's lab for tests: ordinary traffic of ten hosts on one LAN and attacks on it, as the
 //! drains of the flow map would show them. Deterministic for a seed.
 
-use crate::capture::{FlowDelta, Tick};
+use crate::capture::FlowDelta;
 use crate::flow::SECOND;
 use crate::score::random::Random;
 use sensor_ebpf::flow::{FlowKey, FlowStats, proto, tcp};
@@ -36,6 +36,13 @@ struct Burst {
     packets: u64,
     bytes: u64,
     flags: u8,
+}
+
+/// What one drain brings.
+#[derive(Clone)]
+pub struct Drained {
+    pub time: u64,
+    pub deltas: Vec<FlowDelta>,
 }
 
 /// What answers a SYN.
@@ -211,8 +218,8 @@ impl Traffic {
         }
     }
 
-    /// All drains, in order.
-    pub fn ticks(mut self) -> Vec<Tick> {
+    /// All drains, in order; each in the order in which its flows grew.
+    pub fn ticks(mut self) -> Vec<Drained> {
         self.bursts.sort_by_key(|burst| burst.time);
         let mut held: BTreeMap<FlowKey, FlowStats> = BTreeMap::new();
         let mut ticks = Vec::new();
@@ -221,12 +228,14 @@ impl Traffic {
         while bursts.peek().is_some() {
             now += TICK;
             let mut grown: BTreeMap<FlowKey, FlowStats> = BTreeMap::new();
+            let mut order = Vec::new();
             while let Some(burst) = bursts.next_if(|burst| burst.time < now) {
                 let side = |(address, port): Endpoint| (mapped(address), port);
                 let (key, reverse) =
                     FlowKey::canonical(side(burst.from), side(burst.to), [0; 3], burst.proto);
                 let direction = usize::from(reverse);
                 let stats = grown.entry(key).or_insert_with(|| {
+                    order.push(key);
                     let before = held.get(&key).copied();
                     let zero =
                         FlowStats { first: burst.time, initiator: direction as u64, ..FlowStats::default() };
@@ -238,8 +247,8 @@ impl Traffic {
                 stats.bytes[direction] += burst.bytes;
             }
             held.extend(grown.iter().map(|(key, stats)| (*key, *stats)));
-            let deltas = grown.into_iter().map(|(key, grown)| FlowDelta { key, grown }).collect();
-            ticks.push(Tick { time: now, deltas, ..Tick::default() });
+            let deltas = order.into_iter().map(|key| FlowDelta { key, grown: grown[&key] }).collect();
+            ticks.push(Drained { time: now, deltas });
         }
         ticks
     }

@@ -113,14 +113,20 @@ impl Run {
         let progress = Progress::new(replay.progress().1);
         let mut last = 0;
         let mut events = 0u64;
+        let buffers = replay.buffers().clone();
         let read = feed(replay, threads, |event, bytes, packets| {
-            match event {
-                Event::Samples(samples) => self.analysis.samples(&samples),
+            match &event {
+                Event::Samples(samples) => self.analysis.samples(samples),
+                Event::Flows(deltas) => {
+                    self.status.ledger.flows(deltas);
+                    self.analysis.flows(deltas);
+                }
                 Event::Tick(tick) => {
                     last = tick.time;
-                    self.tick(&tick)?;
+                    self.tick(tick)?;
                 }
             }
+            buffers.give_back(event);
             events += 1;
             if events.is_multiple_of(32) {
                 progress.update(bytes, packets);

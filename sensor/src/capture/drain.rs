@@ -58,7 +58,12 @@ impl Drain {
     }
 
     /// Reads the whole map. `monotonic` is now on the map's clock; `offset` makes it the time since the epoch.
-    pub fn tick(&mut self, program: &Program, monotonic: u64, offset: u64) -> io::Result<Tick> {
+    pub fn tick(
+        &mut self,
+        program: &Program,
+        monotonic: u64,
+        offset: u64,
+    ) -> io::Result<(Vec<FlowDelta>, Tick)> {
         let map = program.flows.fd().as_fd();
         self.idle.clear();
         let mut cursor = None;
@@ -99,7 +104,7 @@ impl Drain {
             }
         }
         self.previous = monotonic;
-        Ok(Tick { time: monotonic + offset, deltas: std::mem::take(&mut self.deltas), ..Tick::default() })
+        Ok((std::mem::take(&mut self.deltas), Tick { time: monotonic + offset, ..Tick::default() }))
     }
 
     /// Entries in the map at the latest drain.
@@ -109,7 +114,7 @@ impl Drain {
 }
 
 const ZERO_KEY: FlowKey =
-    FlowKey { addr_a: [0; 16], addr_b: [0; 16], port_a: 0, port_b: 0, vlan: [0; 3], proto: 0 };
+    FlowKey { addr_a: [0; 16], addr_b: [0; 16], port_a: 0, port_b: 0, vlan: [0; 3], proto: 0, tunnel: 0 };
 
 fn delta(key: FlowKey, before: &FlowStats, now: &FlowStats, offset: u64) -> FlowDelta {
     let grown = now.since(before);

@@ -7,13 +7,14 @@
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::mpsc::{SendError, SyncSender, TrySendError};
 use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use sensor_ebpf::control::{Control, mode};
 
+use super::buffers::Buffers;
 use super::clock::{Clock, monotonic};
 use super::config::{CaptureConfig, Mode};
 use super::counters::{CaptureCounters, QueueCounters};
@@ -23,9 +24,10 @@ use super::nic::{self, Nic, NicError};
 use super::program::{Program, XdpAttached};
 use super::receive::{self, Outlet, Queued};
 use super::xsk::{StatisticsReader, XskQueue};
+use super::{Event, FLOW_BATCH, FlowDelta, Tick};
 
 /// Room in the event queue beyond the sample batches, so that a drain finds some however many samples come.
-pub const TICK_ROOM: usize = 16;
+pub const TICK_ROOM: usize = 64;
 
 /// How long packets may still be on their way through a program that was just detached.
 const SETTLE: Duration = Duration::from_millis(50);
@@ -42,6 +44,8 @@ pub struct Live {
     pub clock: Clock,
     /// What the threads count.
     pub counters: Arc<CaptureCounters>,
+    /// Where read events are given back.
+    pub buffers: Buffers,
     stop_drain: Arc<AtomicBool>,
     stop_receive: Arc<AtomicBool>,
     drain: JoinHandle<Drainer>,
@@ -56,6 +60,7 @@ struct Drainer {
     statistics: Vec<StatisticsReader>,
     clock: Clock,
     counters: Arc<CaptureCounters>,
+    buffers: Buffers,
     ifindex: u32,
 }
 
@@ -128,12 +133,14 @@ impl Live {
         })?;
 
         let stop_drain = Arc::new(AtomicBool::new(false));
+        let buffers = Buffers::default();
         let drainer = Drainer {
             program,
             drain: Drain::new(config.map_idle_timeout),
             statistics,
             clock,
             counters: counters.clone(),
+            buffers: buffers.clone(),
             ifindex: nic.index,
         };
         let drain = {
@@ -147,6 +154,7 @@ impl Live {
             queues,
             clock,
             counters,
+            buffers,
             stop_drain,
             stop_receive,
             drain,
@@ -176,7 +184,7 @@ impl Live {
         for _ in 0..2 {
             drainer.drain.compare_all();
             match drainer.tick() {
-                Ok(tick) => drop(self.events.send(Queued::tick(tick))),
+                Ok((deltas, tick)) => drop(drainer.hand_on(&deltas, tick, &self.events)),
                 Err(error) => tracing::error!(%error, "the last drain of the flow map failed"),
             }
         }
@@ -198,15 +206,11 @@ impl Drainer {
             let now = self.clock.now();
             thread::sleep(Duration::from_nanos(interval - now % interval));
             match self.tick() {
-                Ok(tick) => match events.try_send(Queued::tick(tick)) {
-                    Ok(()) => {}
-                    Err(TrySendError::Full(tick)) => {
-                        // Forgetting it would lose its counts, so this thread waits. The map goes on counting.
-                        self.counters.drains_delayed.fetch_add(1, Relaxed);
-                        drop(events.send(tick));
+                Ok((deltas, tick)) => {
+                    if self.hand_on(&deltas, tick, events).is_err() {
+                        break;
                     }
-                    Err(TrySendError::Disconnected(_)) => break,
-                },
+                }
                 Err(error) => {
                     if self.counters.drain_errors.fetch_add(1, Relaxed) == 0 {
                         tracing::error!(%error, "reading the flow map failed; trying again every interval");
@@ -224,8 +228,36 @@ impl Drainer {
         self
     }
 
-    fn tick(&mut self) -> Result<super::Tick, CaptureError> {
-        let mut tick = self
+    /// Hands a drain on, in batches. An error means that nobody reads events any more.
+    fn hand_on(
+        &self,
+        deltas: &[FlowDelta],
+        tick: Tick,
+        events: &SyncSender<Queued>,
+    ) -> Result<(), SendError<Queued>> {
+        let mut delayed = false;
+        let flows = deltas.chunks(FLOW_BATCH).map(|chunk| {
+            let mut batch = self.buffers.flows();
+            batch.extend_from_slice(chunk);
+            Event::Flows(batch)
+        });
+        for event in flows.chain([Event::Tick(tick)]) {
+            match events.try_send(Queued::drained(event)) {
+                Ok(()) => {}
+                Err(TrySendError::Full(queued)) => {
+                    // Forgetting it would lose its counts, so this thread waits. The map goes on counting.
+                    delayed = true;
+                    events.send(queued)?;
+                }
+                Err(TrySendError::Disconnected(queued)) => return Err(SendError(queued)),
+            }
+        }
+        self.counters.drains_delayed.fetch_add(u64::from(delayed), Relaxed);
+        Ok(())
+    }
+
+    fn tick(&mut self) -> Result<(Vec<FlowDelta>, Tick), CaptureError> {
+        let (deltas, mut tick) = self
             .drain
             .tick(&self.program, monotonic(), self.clock.offset)
             .map_err(|source| CaptureError::Drain { source })?;
@@ -239,7 +271,7 @@ impl Drainer {
         tick.samples = self.counters.sample_bins();
         tick.totals = self.program.totals()?;
         self.counters.flow_map_entries.store(self.drain.entries() as u64, Relaxed);
-        Ok(tick)
+        Ok((deltas, tick))
     }
 
     /// AF_XDP does not say that the link went down or that the interface is gone.

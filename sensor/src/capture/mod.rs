@@ -1,8 +1,10 @@
 //! Packets to counts and samples: from an interface (live) or from a capture file (replay).
 //!
-//! Both sources hand on the same two things: samples, as they come, and every drain interval (100 ms by default)
-//! a [`Tick`] with what every flow grew by. Later stages cannot tell the sources apart, and never read a clock:
-//! times are nanoseconds since the Unix epoch on the source's clock.
+//! Both sources hand on the same things: samples, as they come, and every drain interval (100 ms by default) what
+//! every flow grew by, in batches, and then a [`Tick`] with the totals. Later stages cannot tell the sources apart, and
+//! never read a clock: times are nanoseconds since the Unix epoch on the source's clock.
+
+mod buffers;
 
 mod clock;
 
@@ -26,6 +28,7 @@ pub mod replay;
 
 mod xsk;
 
+pub use buffers::Buffers;
 pub use clock::Clock;
 pub use config::{CaptureConfig, Mode, SampleConfig, XdpMode};
 pub use counters::{CaptureCounters, QueueCounters};
@@ -93,13 +96,14 @@ pub struct FlowDelta {
     pub grown: FlowStats,
 }
 
-/// One drain of the flow map.
-#[derive(Clone, Debug, Default)]
+/// Flows in one [`Event::Flows`], at most: a batch fits into the cache of the core that reads it.
+pub const FLOW_BATCH: usize = 4096;
+
+/// The end of one drain of the flow map. What flows grew by came before it.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Tick {
     /// When the drain happened, nanoseconds since the Unix epoch. Never goes back.
     pub time: u64,
-    /// Flows that grew, each once, in no particular order.
-    pub deltas: Vec<FlowDelta>,
     /// Where every packet went so far.
     pub totals: Totals,
     /// Where every sample went so far, as far as the source knows; the rest of the bins is 0.
@@ -112,6 +116,9 @@ pub struct Tick {
 pub enum Event {
     /// Samples, in the order in which one receive queue delivered them.
     Samples(Vec<Sample>),
-    /// A drain of the flow map.
+    /// What flows grew by, [`FLOW_BATCH`] of them at most, each flow once between two ticks. A capture file's are in
+    /// the order in which they first grew, an interface's in no particular order.
+    Flows(Vec<FlowDelta>),
+    /// A drain of the flow map is complete.
     Tick(Tick),
 }

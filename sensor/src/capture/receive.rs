@@ -16,7 +16,7 @@ use sensor_ebpf::sample::{HOST_SNAP, SampleMeta};
 use super::clock::Clock;
 use super::counters::CaptureCounters;
 use super::xsk::XskQueue;
-use super::{Event, Link, Sample, Tick};
+use super::{Event, Link, Sample};
 
 /// Samples in a batch.
 const BATCH: u32 = 256;
@@ -72,9 +72,9 @@ pub struct Queued {
 }
 
 impl Queued {
-    /// A drain: never limited by the number of sample batches.
-    pub(super) fn tick(tick: Tick) -> Queued {
-        Queued { event: Event::Tick(tick), _in_flight: None }
+    /// Part of a drain: never limited by the number of sample batches.
+    pub(super) fn drained(event: Event) -> Queued {
+        Queued { event, _in_flight: None }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! <https://github.com/corelight/community-id-spec>: SHA-1 over seed, addresses, protocol, a zero byte and
 //! ports, the lower (address, port) first, in network byte order. The canonical key already holds that order, and
-//! for ICMP the mapped ports, so little is left to do.
+//! for ICMP the mapped ports, so little is left to do. Of a flow in a tunnel it is the id of the inner five-tuple.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use sensor_ebpf::flow::{FlowKey, proto};

@@ -67,6 +67,7 @@ mod tests {
                 port_b: *port_b,
                 vlan: [0; 3],
                 proto: *proto,
+                tunnel: 0,
             };
             let mut stats = FlowStats::default();
             stats.set_first_packet(packets[0].0, 60, packets[0].1, 0);

@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use sensor_ebpf::control::{Control, mode};
 
-use super::{CaptureConfig, Event};
+use super::{Buffers, CaptureConfig, Event};
 pub use error::ReplayError;
 use format::{Known, format};
 use input::Input;
@@ -221,6 +221,11 @@ impl Replay {
                 return Err(error);
             }
         }
+    }
+
+    /// Where events are given back once they were read, so that reading on allocates nothing.
+    pub fn buffers(&self) -> &Buffers {
+        self.plane.buffers()
     }
 
     /// Bytes read from the files so far (compressed where they are), and their sum where it is known.

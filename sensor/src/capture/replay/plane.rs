@@ -4,7 +4,7 @@
 //! program's own code; only the map is another. Never reads a clock and never looks at a packet twice.
 
 use std::collections::VecDeque;
-use std::hash::{BuildHasher, Hasher};
+use std::hash::BuildHasher;
 
 use bytes::Bytes;
 use hashbrown::{DefaultHashBuilder, HashTable};
@@ -17,7 +17,7 @@ use sensor_ebpf::sample::Sampler;
 use super::ReplayConfig;
 use super::link;
 use super::record::Record;
-use crate::capture::{Event, FlowDelta, Link, Sample, Tick};
+use crate::capture::{Buffers, Event, FLOW_BATCH, FlowDelta, Link, Sample, Tick};
 use crate::ledger::SampleBins;
 
 /// Bytes of a frame that a sample keeps.
@@ -47,6 +47,7 @@ pub(super) struct Plane {
     totals: Totals,
     sampler: Sampler,
     samples: Vec<Sample>,
+    buffers: Buffers,
     /// When the next tick is due; 0 before the first packet.
     next_tick: u64,
     last_packet: u64,
@@ -77,9 +78,15 @@ impl Plane {
             totals: Totals::default(),
             sampler: Sampler::default(),
             samples: Vec::new(),
+            buffers: Buffers::default(),
             next_tick: 0,
             last_packet: 0,
         }
+    }
+
+    /// Where read events are given back.
+    pub(super) fn buffers(&self) -> &Buffers {
+        &self.buffers
     }
 
     /// Counts a packet at `now`, after the ticks that were due before it.
@@ -176,7 +183,7 @@ impl Plane {
 
     fn hand_over_samples(&mut self, events: &mut VecDeque<Event>) {
         if !self.samples.is_empty() {
-            let batch = std::mem::replace(&mut self.samples, Vec::with_capacity(SAMPLE_BATCH));
+            let batch = std::mem::replace(&mut self.samples, self.buffers.samples(SAMPLE_BATCH));
             events.push_back(Event::Samples(batch));
         }
     }
@@ -210,20 +217,23 @@ impl Plane {
     /// Drains what grew, then removes what is idle.
     fn tick(&mut self, time: u64, events: &mut VecDeque<Event>) {
         self.hand_over_samples(events);
-        let mut deltas = Vec::with_capacity(self.grown.len());
         let mut grown = std::mem::take(&mut self.grown);
-        for at in grown.drain(..) {
-            self.move_to_newest(at);
-            let slot = &mut self.slots[at as usize];
-            slot.grown = false;
-            deltas.push(FlowDelta { key: slot.key, grown: slot.stats.since(&slot.drained) });
-            slot.drained = slot.stats;
+        for batch in grown.chunks(FLOW_BATCH) {
+            let mut deltas = self.buffers.flows();
+            for &at in batch {
+                self.move_to_newest(at);
+                let slot = &mut self.slots[at as usize];
+                slot.grown = false;
+                deltas.push(FlowDelta { key: slot.key, grown: slot.stats.since(&slot.drained) });
+                slot.drained = slot.stats;
+            }
+            events.push_back(Event::Flows(deltas));
         }
+        grown.clear();
         self.grown = grown;
         self.remove_idle(time);
         events.push_back(Event::Tick(Tick {
             time,
-            deltas,
             totals: self.totals,
             // No ring stands between the plane and its reader: what was sampled is delivered.
             samples: SampleBins { delivered: self.totals.sampled, ..SampleBins::default() },
@@ -281,11 +291,5 @@ impl Plane {
 /// Keyed anew in each process, so that nobody can make a capture whose flows collide.
 #[inline]
 fn hash_key(state: &DefaultHashBuilder, key: &FlowKey) -> u64 {
-    let mut hasher = state.build_hasher();
-    hasher.write_u128(u128::from_ne_bytes(key.addr_a));
-    hasher.write_u128(u128::from_ne_bytes(key.addr_b));
-    let [low, middle, high] = key.vlan;
-    let vlan = u64::from(u32::from_le_bytes([low, middle, high, key.proto]));
-    hasher.write_u64((u64::from(key.port_a) << 48) | (u64::from(key.port_b) << 32) | vlan);
-    hasher.finish()
+    state.hash_one(key)
 }
