@@ -17,10 +17,36 @@ impl Frame for Context<'_> {
         if start + N > self.0.data_end() {
             return None;
         }
-        // SAFETY: `start..start + N` lies inside the packet by the check above; the array has alignment 1.
-        Some(unsafe { *(start as *const [u8; N]) })
+        let mut bytes = [0; N];
+        let mut at = 0;
+        // Whole words: the compiler would read a field that is not aligned byte by byte, though the verifier lets
+        // programs read packets at any offset where the processor does (x86-64, aarch64).
+        while at + 8 <= N {
+            copy_word::<u64, N>(start, at, &mut bytes);
+            at += 8;
+        }
+        if at + 4 <= N {
+            copy_word::<u32, N>(start, at, &mut bytes);
+            at += 4;
+        }
+        if at + 2 <= N {
+            copy_word::<u16, N>(start, at, &mut bytes);
+            at += 2;
+        }
+        if at < N {
+            copy_word::<u8, N>(start, at, &mut bytes);
+        }
+        Some(bytes)
     }
 }
 
+/// Copies a word of the packet into `bytes`, both at offset `at`.
+#[inline(always)]
+fn copy_word<T, const N: usize>(start: usize, at: usize, bytes: &mut [u8; N]) {
+    // SAFETY: the caller checked that `start..start + N` lies inside the packet, and `at + size_of::<T>() <= N`. The
+    // load may be unaligned: this is code for the eBPF machine alone, whose loads may be.
+    unsafe { bytes.as_mut_ptr().add(at).cast::<T>().write_unaligned(((start + at) as *const T).read()) }
+}
+
 /// The packet of an XDP program, as the parser reads it.
-pub(super) struct Context<'a>(pub(super) &'a XdpContext);
+pub(crate) struct Context<'a>(pub(crate) &'a XdpContext);
