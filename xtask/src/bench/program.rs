@@ -1,6 +1,4 @@
-//! Measuring programs that need the sensor's own code: bench targets of the package `sensor` without a harness.
-//! They print one JSON object a line, `{"row": "full program", "column": "10k flows, ns/packet", "value": 41.2}`,
-//! and anything else they like.
+//! Measuring programs that need the sensor's own code: bench targets of the package `sensor-tests` without a harness.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(300);
 pub fn build(name: &str) -> Result<PathBuf> {
     let build = || {
         let mut cargo = programs::cargo();
-        cargo.args(["bench", "--quiet", "--package", "sensor", "--bench", name, "--no-run"]);
+        cargo.args(["bench", "--quiet", "--package", "sensor-tests", "--bench", name, "--no-run"]);
         programs::output(cargo.arg("--message-format=json"))
     };
     let said = crate::step::announced(&format!("building the bench `{name}`"), build)?;
@@ -35,44 +33,64 @@ fn executable(said: &str, name: &str) -> Option<PathBuf> {
     built.find_map(|message| Some(PathBuf::from(message["executable"].as_str()?)))
 }
 
-/// The measurements among what a program printed, in order.
-fn measurements(said: &str) -> Vec<(String, String, f64)> {
-    let objects = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    objects.filter_map(|it| Some((text(&it["row"])?, text(&it["column"])?, it["value"].as_f64()?))).collect()
-}
+/// Programs as they are commonly written, and the sensor's.
+const TWIN: &str = "twin";
+/// What `flows: 0` means.
+const NEW: &str = "new flows";
 
-/// `cargo xtask bench kernel`: rounds of the bench target `kernel`, ratios against its first row.
+/// `cargo xtask bench kernel`: the bench target `kernel` takes turns with the programs itself, and prints a JSON object
+/// for each: `{"program": "full", "flows": 10000, "ns": [41, 42, 41]}`, a figure a round.
 pub fn kernel(options: &Options) -> Result<()> {
     if !programs::is_root() {
         bail!("loading programs into the kernel needs root: run the same command as root");
     }
     let program = build("kernel")?;
-    let folder = scratch("kernel")?;
+    // First come, first served: nobody else runs on this core meanwhile.
+    let mut command = contestant("chrt");
+    command.args(["--fifo", "20", "taskset", "--cpu-list", &machine::last_cpu().to_string()]).arg(&program);
+    command.env("VESPER_BENCH_ROUNDS", options.rounds.to_string());
+    let done =
+        Running::start("kernel", &mut command, &scratch("kernel")?)?.finish(LIMIT)?.ok("kernel", None)?;
+
     let title =
         format!("kernel: BPF_PROG_TEST_RUN on one core, nanoseconds a packet, {} rounds", options.rounds);
     let mut table = Table::new("kernel", title);
-    let mut baseline = None;
-    for round in 0..options.rounds {
-        // First come, first served: nobody else runs on this core meanwhile.
-        let mut command = contestant("chrt");
-        command
-            .args(["--fifo", "20", "taskset", "--cpu-list", &machine::last_cpu().to_string()])
-            .arg(&program);
-        let done = Running::start("kernel", &mut command, &folder)?.finish(LIMIT)?.ok("kernel", None)?;
-        for (row, column, value) in measurements(&done.said) {
-            if options.wants(&row) {
-                table.add(&row, &column, value);
-                baseline.get_or_insert(row);
-            }
+    for (row, column, value) in measurements(&done.said) {
+        if options.wants(&row) {
+            table.add(&row, &column, value);
         }
-        println!("round {} of {} done", round + 1, options.rounds);
     }
-    let baseline = baseline.context("the bench target `kernel` printed no measurement")?;
+    if table.column_names().is_empty() {
+        bail!("the bench target `kernel` printed no measurement: {}", done.said);
+    }
     for column in table.column_names() {
-        table.ratio(&column, &baseline);
+        table.ratio(&column, TWIN);
     }
+    table.note("empty: nothing at all; noop: makes the packet of a flow; twin: a per-CPU LRU hash map, the fine clock");
+    table.note("full: the sensor's program; it is drained between calls, which is not in these figures");
     table.publish()
+}
+
+/// Program, column and nanoseconds, of what the bench target printed.
+fn measurements(said: &str) -> Vec<(String, String, f64)> {
+    let mut all = Vec::new();
+    for object in said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+        let (Some(name), Some(flows)) = (object["program"].as_str(), object["flows"].as_u64()) else {
+            continue;
+        };
+        let samples = object["ns"].as_array().map(Vec::as_slice).unwrap_or_default();
+        // The program that only sees new flows is the same one otherwise.
+        let row = name.strip_suffix("_new").unwrap_or(name);
+        let column = match flows {
+            0 => NEW.to_owned(),
+            1 => "1 flow".to_owned(),
+            many if many.is_multiple_of(1_000_000) => format!("{}M flows", many / 1_000_000),
+            many => format!("{}k flows", many / 1000),
+        };
+        let samples = samples.iter().filter_map(Value::as_f64);
+        all.extend(samples.map(|value| (row.to_owned(), column.clone(), value)));
+    }
+    all
 }
 
 #[cfg(test)]
@@ -85,7 +103,8 @@ mod tests {
             {"reason":"compiler-artifact","target":{"name":"kernel"},"executable":"/t/kernel-12ab"}"#;
         assert_eq!(executable(said, "kernel"), Some(PathBuf::from("/t/kernel-12ab")));
         assert_eq!(executable(said, "live"), None);
-        let said = "hello\n{\"row\":\"no-op\",\"column\":\"ns\",\"value\":8}\n{\"row\":\"x\"}\n";
-        assert_eq!(measurements(said), [("no-op".to_owned(), "ns".to_owned(), 8.0)]);
+        let said = "hello\n{\"program\":\"full_new\",\"flows\":0,\"ns\":[8,9]}\n{\"flows\":1}\n";
+        let found = |value| ("full".to_owned(), NEW.to_owned(), value);
+        assert_eq!(measurements(said), [found(8.0), found(9.0)]);
     }
 }

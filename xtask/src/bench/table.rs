@@ -116,11 +116,20 @@ impl Table {
         own.iter().zip(base).filter(|(_, base)| **base != 0.0).map(|(own, base)| own / base).collect()
     }
 
+    /// Says which column only where there are several.
+    fn heading(&self, ratio: &Ratio) -> String {
+        if self.ratios.iter().any(|other| other.column != ratio.column) {
+            format!("{} x {}", ratio.column, ratio.baseline)
+        } else {
+            format!("x {}", ratio.baseline)
+        }
+    }
+
     /// Aligned, with median and range in each cell.
     pub fn text(&self) -> String {
         let mut lines = vec![vec![String::new()]];
         lines[0].extend(self.columns.iter().map(|(name, _)| name.clone()));
-        lines[0].extend(self.ratios.iter().map(|ratio| format!("x {}", ratio.baseline)));
+        lines[0].extend(self.ratios.iter().map(|ratio| self.heading(ratio)));
         for row in &self.rows {
             let mut line = vec![row.clone()];
             let cells = self.columns.iter().map(|(name, decimals)| cell(self.samples(row, name), *decimals));
@@ -159,7 +168,7 @@ impl Table {
             let ratios = self.ratios.iter().filter_map(|ratio| {
                 let mut value = spread_json(&self.ratios_of(row, ratio))?;
                 value["column"] = json!(ratio.column);
-                Some((ratio.baseline.clone(), value))
+                Some((self.heading(ratio), value))
             });
             json!({
                 "name": row,
@@ -238,7 +247,7 @@ mod tests {
     #[test]
     fn ratios_pair_the_rounds() {
         let json = table().json(Value::Null);
-        let ratio = &json["rows"][1]["ratios"]["hare"];
+        let ratio = &json["rows"][1]["ratios"]["x hare"];
         assert_eq!(ratio["samples"], json!([0.05 / 60.0, 0.04 / 70.0]));
         assert_eq!(ratio["column"], json!("km/h"));
     }

@@ -6,7 +6,7 @@
 
 use std::fs;
 
-use aya::Ebpf;
+use aya::EbpfLoader;
 use aya::programs::{Xdp, XdpMode};
 use sensor::capture::nic;
 use sensor_tests::generator::Generator;
@@ -27,10 +27,11 @@ fn main() {
 }
 
 fn drop_all(interface: &str) {
-    let mut programs = Ebpf::load_file(OBJECT).unwrap();
-    let noop: &mut Xdp = programs.program_mut("noop").unwrap().try_into().unwrap();
-    noop.load().unwrap();
-    noop.attach_to_if_index(nic::find(interface).unwrap().index, XdpMode::Driver).unwrap();
+    // The maps of the object's other programs are made as well: small.
+    let mut programs = EbpfLoader::new().map_max_entries("TWIN", 1).load_file(OBJECT).unwrap();
+    let empty: &mut Xdp = programs.program_mut("empty").unwrap().try_into().unwrap();
+    empty.load().unwrap();
+    empty.attach_to_if_index(nic::find(interface).unwrap().index, XdpMode::Driver).unwrap();
     loop {
         // The kernel detaches it when this process is ended.
         std::thread::park();
