@@ -19,7 +19,14 @@ pub fn facts() -> Value {
         program::output(command.current_dir(program::root())).unwrap_or_default().trim().to_owned()
     };
     let changed = said(Command::new("git").args(["status", "--porcelain", "--untracked-files=no"]));
+    let packages = ["softflowd", "nfdump", "argus-server", "tcpreplay"];
+    // It fails where one is missing, and tells of the others all the same.
+    let mut query = Command::new("dpkg-query");
+    query.args(["--show", "--showformat=${Package} ${Version}; "]).args(packages);
+    let versions = query.output().map(|output| output.stdout).unwrap_or_default();
+    let versions = String::from_utf8_lossy(&versions);
     json!({
+        "versions": versions.trim(),
         "cpu": field(&read("/proc/cpuinfo"), "model name"),
         "cores": std::thread::available_parallelism().map_or(0, usize::from),
         "memory": field(&read("/proc/meminfo"), "MemTotal"),

@@ -53,6 +53,12 @@ impl Options {
         Ok(options)
     }
 
+    /// Of a bench that sends no frames.
+    fn without_frames(args: &[&str]) -> Result<Options> {
+        let options = Options::parse(args)?;
+        if options.frames { Err(misused("bench", args)) } else { Ok(options) }
+    }
+
     /// Whether this contestant takes part.
     fn wants(&self, name: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|only| name.contains(only.as_str()))
@@ -70,13 +76,13 @@ impl Options {
 pub fn command(args: &[&str]) -> Result<()> {
     interrupt::catch()?;
     match args {
-        ["offline", rest @ ..] => offline::run(&Options::parse(rest)?),
+        ["offline", rest @ ..] => offline::run(&Options::without_frames(rest)?),
         ["live", rest @ ..] => {
             let options = Options::parse(rest)?;
             if options.frames { live::frames::run(&options) } else { live::run(&options) }
         }
-        ["stages", rest @ ..] => stages::run(&Options::parse(rest)?),
-        ["kernel", rest @ ..] => program::kernel(&Options::parse(rest)?),
+        ["stages", rest @ ..] => stages::run(&Options::without_frames(rest)?),
+        ["kernel", rest @ ..] => program::kernel(&Options::without_frames(rest)?),
         _ => Err(misused("bench", args)),
     }
 }
@@ -106,6 +112,7 @@ mod tests {
             Options::parse(&["--rounds", "7", "--only", "vesper,argus", "--pcap", "a.pcap"]).unwrap();
         assert_eq!((options.rounds, options.frames), (7, false));
         assert!(options.wants("vesper") && !options.wants("nfpcapd"));
+        assert!(Options::without_frames(&["--frames"]).is_err());
         for wrong in [&["--rounds"][..], &["--rounds", "0"], &["--rounds", "x"], &["fast"]] {
             assert!(Options::parse(wrong).is_err(), "{wrong:?}");
         }

@@ -96,7 +96,7 @@ pub fn run(options: &Options) -> Result<()> {
 }
 
 fn table(options: &Options, input: &Input) -> Table {
-    let title = format!("offline: {}, {} rounds", input.described, options.rounds);
+    let title = format!("offline: {}, rounds: {}", input.described, options.rounds);
     let mut table = Table::new("offline", title);
     for (column, decimals) in
         [(SPEED, 3), ("CPU s", 2), ("wall s", 2), ("peak MiB", 0), ("packets accounted", 4)]

@@ -53,7 +53,7 @@ pub fn kernel(options: &Options) -> Result<()> {
         Running::start("kernel", &mut command, &scratch("kernel")?)?.finish(LIMIT)?.ok("kernel", None)?;
 
     let title =
-        format!("kernel: BPF_PROG_TEST_RUN on one core, nanoseconds a packet, {} rounds", options.rounds);
+        format!("kernel: BPF_PROG_TEST_RUN on one core, nanoseconds a packet, rounds: {}", options.rounds);
     let mut table = Table::new("kernel", title);
     for (row, column, value) in measurements(&done.said) {
         if options.wants(&row) {

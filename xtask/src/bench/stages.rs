@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::Options;
@@ -20,12 +20,16 @@ pub fn run(options: &Options) -> Result<()> {
     cargo.args(["bench", "--quiet", "--package", "sensor", "--bench", "stages", "--"]).args(&options.only);
     // Criterion wants ten samples at least; what it measures beyond medians is not used here.
     cargo.args(["--warm-up-time", "0.5", "--measurement-time", "2", "--sample-size"]);
-    cargo.arg(options.rounds.max(10).to_string()).args(["--noplot", "--discard-baseline"]);
+    cargo.arg(options.rounds.max(10).to_string()).arg("--noplot");
     program::run(cargo.env("CRITERION_HOME", &results))?;
 
     let mut table = Table::new("stages", "stages: nanoseconds for each packet, flow update or row, one core");
     table.column(COLUMN, 1);
-    for (name, samples) in collect(&results)? {
+    let found = collect(&results)?;
+    if found.is_empty() {
+        bail!("Criterion left no results in {}", results.display());
+    }
+    for (name, samples) in found {
         for sample in samples {
             table.add(&name, COLUMN, sample);
         }

@@ -149,9 +149,11 @@ impl Table {
             text.push_str(shown.trim_end());
             text.push('\n');
         }
-        text.push_str(
-            "each cell: median (least - greatest of the rounds); ratios are taken within a round\n",
-        );
+        text.push_str("each cell: median (least - greatest of the rounds)\n");
+        for ratio @ Ratio { column, baseline } in &self.ratios {
+            let heading = self.heading(ratio);
+            let _ = writeln!(text, "{heading}: {column}, divided by that of {baseline} in the same round");
+        }
         for note in &self.notes {
             let _ = writeln!(text, "{note}");
         }

@@ -33,7 +33,7 @@ pub fn run(options: &Options) -> Result<()> {
     let sender = program::build("frames")?;
     let place = super::place()?;
     let title = format!(
-        "live frames: generator, veth and program on one core, {FLOWS} flows, {PACKETS} packets a round, {} rounds",
+        "live frames: generator, veth and program on one core, {FLOWS} flows, {PACKETS} packets a round, rounds: {}",
         options.rounds
     );
     let mut table = Table::new("frames", title);

@@ -3,7 +3,8 @@
 //!
 //! What the kernel does for a contestant (XDP, the copy into a packet socket) it does in the softirq of the sender,
 //! so a contestant's cost is its own CPU time and what the sender takes longer than with nobody listening. A part of
-//! the softirq may run elsewhere: the whole machine's busy time, less what it was busy with before, is shown too.
+//! the softirq may run elsewhere: the whole machine's busy time, less what it was busy with before, is shown too, for
+//! rounds in which nobody else kept the machine busy.
 
 pub mod frames;
 mod listeners;
@@ -28,6 +29,8 @@ const PACKETS: u64 = 3_300_000;
 const DRAINED: Duration = Duration::from_millis(1500);
 /// Time in which to see what else the machine does.
 const IDLE: Duration = Duration::from_secs(1);
+/// CPUs that may be busy before: where all are, what is added cannot be told.
+const QUIET: f64 = 0.25;
 const LIMIT: Duration = Duration::from_secs(120);
 
 const OFFERED: &str = "offered kpps";
@@ -41,10 +44,10 @@ const MACHINE: &str = "whole machine";
 struct Sample {
     offered: f64,
     accounted: Option<f64>,
-    /// CPU seconds per million packets: of the contestant, of the sender, of the machine.
+    /// CPU seconds per million packets: of the contestant, of the sender, of the machine if it was quiet before.
     process: f64,
     sender: f64,
-    machine: f64,
+    machine: Option<f64>,
 }
 
 /// `cargo xtask bench live`.
@@ -105,7 +108,7 @@ fn measure(listener: &Listener, place: &Place, input: &Input) -> Result<Sample> 
         accounted: accounted.map(|count| count as f64 / packets),
         process: process / million,
         sender: sent.cpu / million,
-        machine: machine / million,
+        machine: (idle < QUIET).then_some(machine / million),
     })
 }
 
@@ -138,7 +141,7 @@ fn tcpreplay_result(said: &str) -> Result<(f64, f64)> {
 
 fn table(options: &Options, input: &Input, rounds: &[(&Listener, Vec<Sample>)]) -> Table {
     let title = format!(
-        "live: {} again and again, {} rounds; CPU seconds per million packets, beyond the bare sender's",
+        "live: {} again and again, rounds: {}; CPU seconds per million packets, beyond the bare sender's",
         input.described, options.rounds
     );
     let mut table = Table::new("live", title);
@@ -148,10 +151,11 @@ fn table(options: &Options, input: &Input, rounds: &[(&Listener, Vec<Sample>)]) 
         table.column(column, decimals);
     }
     let bare = rounds.iter().find(|(one, _)| one.name == BARE).map_or(&[][..], |(_, samples)| samples);
-    let median = |what: fn(&Sample) -> f64| {
-        Spread::of(&bare.iter().map(what).collect::<Vec<_>>()).map_or(0.0, |spread| spread.median)
+    let median = |what: fn(&Sample) -> Option<f64>| {
+        Spread::of(&bare.iter().filter_map(what).collect::<Vec<_>>()).map(|spread| spread.median)
     };
-    let (bare_sender, bare_machine) = (median(|sample| sample.sender), median(|sample| sample.machine));
+    let bare_sender = median(|sample| Some(sample.sender)).unwrap_or_default();
+    let bare_machine = median(|sample| sample.machine);
     for (listener, samples) in rounds {
         for sample in samples {
             let kernel = sample.sender - bare_sender;
@@ -162,14 +166,17 @@ fn table(options: &Options, input: &Input, rounds: &[(&Listener, Vec<Sample>)]) 
             table.add(listener.name, PROCESS, sample.process);
             table.add(listener.name, KERNEL, kernel);
             table.add(listener.name, SUM, sample.process + kernel);
-            table.add(listener.name, MACHINE, sample.machine - bare_machine);
+            if let Some((machine, bare)) = sample.machine.zip(bare_machine) {
+                table.add(listener.name, MACHINE, machine - bare);
+            }
         }
     }
     table.ratio(SUM, "nfpcapd");
     table.ratio(SUM, "softflowd");
-    table.note(format!(
-        "the bare sender takes {bare_sender:.3} CPU-s per million packets, the machine {bare_machine:.3}"
-    ));
+    table.note(format!("the bare sender takes {bare_sender:.3} CPU-s per million packets"));
+    if bare_machine.is_none() {
+        table.note(format!("{MACHINE}: not known, more than {QUIET} CPUs were busy with something else"));
+    }
     table
 }
 
