@@ -6,10 +6,16 @@ use core::hash::{Hash, Hasher};
 pub mod proto {
     /// ICMP for IPv4.
     pub const ICMP: u8 = 1;
+    /// IPv4 in IP.
+    pub const IPV4: u8 = 4;
     /// TCP.
     pub const TCP: u8 = 6;
     /// UDP.
     pub const UDP: u8 = 17;
+    /// IPv6 in IP.
+    pub const IPV6: u8 = 41;
+    /// Generic routing encapsulation.
+    pub const GRE: u8 = 47;
     /// ICMP for IPv6.
     pub const ICMPV6: u8 = 58;
     /// SCTP.
@@ -106,6 +112,10 @@ const _: () =
     assert!(size_of::<FlowKey>() == 16 + 16 + 2 + 2 + 3 + 1 + 8, "no padding: the map hashes every byte");
 
 impl FlowKey {
+    /// No flow's: to be written over.
+    pub const ZERO: FlowKey =
+        FlowKey { addr_a: [0; 16], addr_b: [0; 16], port_a: 0, port_b: 0, vlan: [0; 3], proto: 0, tunnel: 0 };
+
     /// The key of a packet from `src` to `dst`, and whether the packet goes from `b` to `a`.
     #[inline(always)]
     pub fn canonical(
@@ -114,10 +124,22 @@ impl FlowKey {
         vlan: [u8; 3],
         proto: u8,
     ) -> (FlowKey, bool) {
-        let reverse = greater(&src, src_port, &dst, dst_port);
-        let (addr_a, port_a, addr_b, port_b) =
+        FlowKey::canonical_halves((halves(&src), src_port), (halves(&dst), dst_port), vlan, proto)
+    }
+
+    /// The same, from addresses in halves, most significant first.
+    #[inline(always)]
+    pub(crate) fn canonical_halves(
+        (src, src_port): ([u64; 2], u16),
+        (dst, dst_port): ([u64; 2], u16),
+        vlan: [u8; 3],
+        proto: u8,
+    ) -> (FlowKey, bool) {
+        let reverse = greater(src, src_port, dst, dst_port);
+        let (a, port_a, b, port_b) =
             if reverse { (dst, dst_port, src, src_port) } else { (src, src_port, dst, dst_port) };
-        (FlowKey { addr_a, addr_b, port_a, port_b, vlan, proto, tunnel: 0 }, reverse)
+        let key = FlowKey { addr_a: bytes(a), addr_b: bytes(b), port_a, port_b, vlan, proto, tunnel: 0 };
+        (key, reverse)
     }
 
     /// All of the key, as words to hash and to compare: plain loads, in the order of the bytes in memory.
@@ -186,26 +208,29 @@ pub fn pack_vlan(outer: u16, inner: u16) -> [u8; 3] {
 /// Whether (`src`, `src_port`) sorts after (`dst`, `dst_port`). Words, not a byte loop: the verifier walks
 /// every branch of a loop.
 #[inline(always)]
-fn greater(src: &[u8; 16], src_port: u16, dst: &[u8; 16], dst_port: u16) -> bool {
-    let (src_high, src_low) = halves(src);
-    let (dst_high, dst_low) = halves(dst);
-    if src_high != dst_high {
-        src_high > dst_high
-    } else if src_low != dst_low {
-        src_low > dst_low
+fn greater(src: [u64; 2], src_port: u16, dst: [u64; 2], dst_port: u16) -> bool {
+    if src[0] != dst[0] {
+        src[0] > dst[0]
+    } else if src[1] != dst[1] {
+        src[1] > dst[1]
     } else {
         src_port > dst_port
     }
 }
 
 #[inline(always)]
-fn halves(address: &[u8; 16]) -> (u64, u64) {
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *address;
-    (u64::from_be_bytes([a, b, c, d, e, f, g, h]), u64::from_be_bytes([i, j, k, l, m, n, o, p]))
+fn halves(address: &[u8; 16]) -> [u64; 2] {
+    native_halves(address).map(u64::from_be)
 }
 
 #[inline(always)]
-fn native_halves(address: &[u8; 16]) -> [u64; 2] {
+fn bytes([high, low]: [u64; 2]) -> [u8; 16] {
+    let ([a, b, c, d, e, f, g, h], [i, j, k, l, m, n, o, p]) = (high.to_be_bytes(), low.to_be_bytes());
+    [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
+}
+
+#[inline(always)]
+pub(crate) fn native_halves(address: &[u8; 16]) -> [u64; 2] {
     let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *address;
     [u64::from_ne_bytes([a, b, c, d, e, f, g, h]), u64::from_ne_bytes([i, j, k, l, m, n, o, p])]
 }

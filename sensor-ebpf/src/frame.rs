@@ -4,6 +4,13 @@
 pub trait Frame {
     /// The `N` bytes at offset `at`, or `None` where the frame ends before.
     fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]>;
+
+    /// The same offset. In the kernel it is one of which the verifier knows nothing, so that it walks what follows
+    /// once, and not again for every way that leads there.
+    #[inline(always)]
+    fn anywhere(&self, at: usize) -> usize {
+        at
+    }
 }
 
 impl Frame for [u8] {

@@ -10,6 +10,8 @@ pub mod flow;
 
 pub mod parse;
 
+pub mod tunnel;
+
 pub mod control;
 
 pub mod counter;

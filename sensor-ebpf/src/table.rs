@@ -13,7 +13,7 @@
 //! slot in the lane's log. User space begins a new epoch, waits until no program of the old one can still run, and
 //! reads the entries in the old epoch's log.
 
-use crate::flow::{FlagWords, FlowKey, FlowStats};
+use crate::flow::{FlagWords, FlowKey, FlowStats, native_halves};
 use crate::shared::Shared;
 
 /// Entries of a bucket.
@@ -77,11 +77,11 @@ pub struct RareFlags {
 
 const _: () = assert!(size_of::<RareFlags>() == 64);
 
-/// The outer addresses of a tunnelled flow's first packet.
+/// The outer addresses of a tunnelled flow's first packet: the one on the side of endpoint `a`, then that of `b`.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Outer {
-    /// Source, then destination, IPv4 mapped to IPv6, as two words each in network byte order.
+    /// IPv4 mapped to IPv6, two words each, in the order of the bytes in memory.
     pub words: [Shared<u64>; 4],
 }
 
@@ -147,12 +147,12 @@ pub type Seed = [u32; 12];
 /// NH of UMAC (Black et al., 1999; RFC 4418, 5.2.2): two keys collide with a chance of 2^-32, whatever they are, for a
 /// seed their maker does not know. Then a multiplication (Fibonacci hashing) carries it into the high bits.
 #[inline(always)]
-pub fn place(words: &[u64; 6], seed: &Seed) -> Place {
+pub fn place(words: &[u64; 6], seed: impl Fn(usize) -> u32) -> Place {
     let mut sum = 0u64;
     let mut at = 0;
     while at < 6 {
-        let low = (words[at] as u32).wrapping_add(seed[2 * at]);
-        let high = ((words[at] >> 32) as u32).wrapping_add(seed[2 * at + 1]);
+        let low = (words[at] as u32).wrapping_add(seed(2 * at));
+        let high = ((words[at] >> 32) as u32).wrapping_add(seed(2 * at + 1));
         sum = sum.wrapping_add(u64::from(low).wrapping_mul(u64::from(high)));
         at += 1;
     }
@@ -255,6 +255,29 @@ impl Lane {
     }
 }
 
+impl Outer {
+    /// Stores both addresses.
+    #[inline(always)]
+    pub fn set(&self, (a, b): ([u8; 16], [u8; 16])) {
+        let ([a_high, a_low], [b_high, b_low]) = (native_halves(&a), native_halves(&b));
+        self.words[0].set(a_high);
+        self.words[1].set(a_low);
+        self.words[2].set(b_high);
+        self.words[3].set(b_low);
+    }
+
+    /// Both addresses.
+    pub fn get(&self) -> ([u8; 16], [u8; 16]) {
+        let address = |at: usize| {
+            let mut bytes = [0; 16];
+            bytes[..8].copy_from_slice(&self.words[at].get().to_ne_bytes());
+            bytes[8..].copy_from_slice(&self.words[at + 1].get().to_ne_bytes());
+            bytes
+        };
+        (address(0), address(2))
+    }
+}
+
 impl RareFlags {
     /// Adds a packet's flags.
     #[inline(always)]
@@ -308,13 +331,13 @@ mod tests {
 
     #[test]
     fn places_of_similar_keys_spread() {
-        let seed = core::array::from_fn(|at| 0x9e37_79b9u32.wrapping_mul(at as u32 + 3));
+        let seed: Seed = core::array::from_fn(|at| 0x9e37_79b9u32.wrapping_mul(at as u32 + 3));
         let (buckets, flows) = (1024, 16_384u64);
         let mut filled = [0u32; 1024];
         let mut homes = [0u32; WAYS];
         for flow in 0..flows {
             let words = [0, 0xffff_0000_0a00_0001 + (flow << 40), 0, 0x0100_000a_ffff_0000, flow << 3, 0];
-            let place = place(&words, &seed);
+            let place = place(&words, |at| seed[at]);
             filled[place.bucket as usize & (buckets - 1)] += 1;
             homes[place.home as usize] += 1;
             assert!(place.tag != FREE && place.tag != RETIRED && place.mark != 0);

@@ -4,6 +4,12 @@
 
 pub mod frames;
 
+pub mod tunnels;
+
+pub mod corpus;
+
+pub mod kernel;
+
 pub mod capture;
 
 pub mod traffic;
@@ -13,3 +19,5 @@ pub mod outcome;
 pub mod namespace;
 
 pub mod generator;
+
+pub mod running;

@@ -5,6 +5,7 @@
 mod bench;
 mod demo;
 mod ebpf;
+mod fuzz;
 mod interrupt;
 mod lab;
 mod program;
@@ -30,6 +31,7 @@ usage: cargo xtask COMMAND
   bench kernel [OPTIONS]     nanoseconds a packet in the kernel
                              options: --rounds N, --pcap FILE, --only NAME,NAME; results in target/bench
   ebpf [--check]             build the XDP program from source and install it; --check only compares
+  fuzz parse [--minutes N]   the header parser on what libFuzzer thinks of, 5 minutes unless told otherwise
   tidy                       what no compiler checks: file length, the committed object, unsafe, README
   lab up                     make the lab of network namespaces and leave it
   lab down [--all]           remove labs whose maker is gone; --all removes every lab of this machine
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         ["test", rest @ ..] => test::command(rest),
         ["bench", rest @ ..] => bench::command(rest),
         ["ebpf", rest @ ..] => ebpf::command(rest),
+        ["fuzz", rest @ ..] => fuzz::command(rest),
         ["tidy"] => tidy::command(),
         ["setup"] => setup::everything(),
         ["lab", rest @ ..] => lab::command(rest),

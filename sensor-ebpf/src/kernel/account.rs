@@ -10,8 +10,9 @@ use sensor_ebpf::flow::FlagWords;
 use sensor_ebpf::parse::Packet;
 use sensor_ebpf::sketch;
 use sensor_ebpf::table::{Entry, FREE, LOG_LINE, Lane, Place, Seed, WAYS, lowest, matching, place};
+use sensor_ebpf::tunnel::outer_addresses;
 
-use super::maps;
+use super::maps::{self, Missing};
 
 /// Buckets of a lane less one; they are a power of two. The loader sets this and what follows.
 #[unsafe(no_mangle)]
@@ -60,48 +61,88 @@ pub(super) fn count(
     let now = now(lane);
     let words = packet.key.words();
     // SAFETY: a live constant of the object.
-    let (mask, seed) = unsafe { (read_volatile(&raw const BUCKET_MASK), read_volatile(&raw const SEED)) };
-    let place = place(&words, &seed);
+    let mask = unsafe { read_volatile(&raw const BUCKET_MASK) };
+    let place = place(&words, seed);
     let first = number * (mask + 1);
-    let mut bucket = first + (place.bucket & mask);
-    let home = bucket * WAYS as u32 + place.home;
+    let home = (first + (place.bucket & mask)) * WAYS as u32 + place.home;
 
-    if let Some(entry) = maps::entry(home)
-        && entry.is(place.mark, &words)
-    {
-        return Some(add(control, lane, number, mask, home, entry, packet, bytes, now));
+    let (slot, entry) = match maps::entry(home) {
+        Some(entry) if entry.is(place.mark, &words) => (home, entry),
+        _ => {
+            let Some(missing) = maps::missing() else {
+                return None;
+            };
+            *missing = Missing {
+                words,
+                bytes,
+                now,
+                number,
+                outer_at: packet.outer_at,
+                reverse: u16::from(packet.reverse),
+            };
+            let slot = elsewhere(missing);
+            match maps::entry(slot) {
+                Some(entry) => {
+                    if words[5] != 0 && entry.packets[0].get() | entry.packets[1].get() == 0 {
+                        note_outer(ctx, missing, slot);
+                    }
+                    (slot, entry)
+                }
+                None => return Some(Counted { ordinal: u64::MAX, one_in: 0, lane, now }),
+            }
+        }
+    };
+    Some(add(control, lane, number, mask, slot, entry, packet, bytes, now))
+}
+
+/// The slot of a flow that is not at home: where it is, or where there is room for it and it is admitted; else
+/// [`NONE`], and the packet is counted as overflow. A function of its own, for its own stack; few packets come here.
+#[inline(never)]
+fn elsewhere(missing: &Missing) -> u32 {
+    let &Missing { ref words, now, number, reverse, .. } = missing;
+    let (Some(totals), Some(control), Some(lane)) = (maps::totals(), maps::control(), maps::lane(number))
+    else {
+        return NONE;
+    };
+    // SAFETY: a live constant of the object.
+    let mask = unsafe { read_volatile(&raw const BUCKET_MASK) };
+    let place = place(words, seed);
+    let (found, free) = search(number * (mask + 1), mask, &place, words);
+    if found != NONE {
+        return found;
     }
-    let (mut found, mut free) = search(bucket, &place, &words);
-    if found == NONE && free == NONE {
-        // Full: at half load one bucket in 25,000. Its neighbour takes what it has no room for.
-        bucket = first + ((place.bucket ^ 1) & mask);
-        (found, free) = search(bucket, &place, &words);
-    }
-    if let Some(entry) = maps::entry(found) {
-        return Some(add(control, lane, number, mask, found, entry, packet, bytes, now));
-    }
-    let nowhere = Some(Counted { ordinal: u64::MAX, one_in: 0, lane, now });
     if !lane.admits(control.admit_per_second, now) {
-        refuse(&mut totals.overflow_not_admitted, number, packet, bytes, seed[0]);
-        return nowhere;
+        refuse(&mut totals.overflow_not_admitted, number, missing);
+        return NONE;
     }
     let (Some(entry), Some(rare), Some(tags)) =
-        (maps::entry(free), maps::rare_flags(free), maps::bucket(bucket))
+        (maps::entry(free), maps::rare_flags(free), maps::bucket(free / WAYS as u32))
     else {
-        refuse(&mut totals.overflow_table_full, number, packet, bytes, seed[0]);
-        return nowhere;
+        refuse(&mut totals.overflow_table_full, number, missing);
+        return NONE;
     };
     rare.clear();
-    entry.begin(&words, usize::from(packet.reverse), now);
+    entry.begin(words, usize::from(reverse), now);
     if control.steered != 0 {
-        let (a, b) = (maps::steered(packet.key.addr_a), maps::steered(packet.key.addr_b));
+        let (a, b) = (maps::steered([words[0], words[1]]), maps::steered([words[2], words[3]]));
         entry.one_in.set(if a == 0 || (b != 0 && b < a) { b } else { a });
     }
     entry.epoch.set(control.epoch.wrapping_sub(1));
     entry.mark.set(place.mark);
     tags.tags[free as usize % WAYS].set(place.tag);
     lane.admitted.grow(1);
-    Some(add(control, lane, number, mask, free, entry, packet, bytes, now))
+    free
+}
+
+/// Keeps the outer addresses of a new flow in a tunnel.
+#[inline(never)]
+fn note_outer(ctx: &XdpContext, missing: &Missing, slot: u32) {
+    if let Some(outer) = maps::outer(slot)
+        && let Some(addresses) =
+            outer_addresses(&super::frame::Loaded(ctx), missing.outer_at, missing.reverse != 0)
+    {
+        outer.set(addresses);
+    }
 }
 
 /// The coarse clock: a fine one costs more than parsing and finding the flow together. It moves once a tick of the
@@ -121,6 +162,13 @@ fn now(lane: &Lane) -> u64 {
     now
 }
 
+/// A word of the seed. One by one: all of it would fill a tenth of the stack.
+#[inline(always)]
+fn seed(at: usize) -> u32 {
+    // SAFETY: a live constant of the object.
+    unsafe { read_volatile(&raw const SEED[at]) }
+}
+
 #[inline(always)]
 fn lane_number(ctx: &XdpContext) -> u32 {
     // SAFETY: a live constant; the helper takes no argument; the context is the one the kernel gave.
@@ -133,45 +181,48 @@ fn lane_number(ctx: &XdpContext) -> u32 {
     }
 }
 
-/// The slot of the flow's entry, or [`NONE`], and a free slot of the bucket, the home one if it is free.
+/// The slot of the flow's entry, or [`NONE`], and a free slot, the home one if it is free.
 ///
 /// Two entries of four whose tags agree are compared. A third, one case in 10^9, would not be found, and the flow would
-/// get a second entry: user space adds them up.
+/// get a second entry: user space adds them up. A bucket without room, at half load one in 25,000, sends what is new to
+/// its neighbour.
 #[inline(always)]
-fn search(bucket: u32, place: &Place, words: &[u64; 6]) -> (u32, u32) {
-    let base = bucket * WAYS as u32;
+fn search(first: u32, mask: u32, place: &Place, words: &[u64; 6]) -> (u32, u32) {
+    const WORDS: u32 = WAYS as u32 / 4;
+    let bucket = place.bucket & mask;
     let mut free = NONE;
-    let Some(tags) = maps::tag_words(bucket) else {
-        return (NONE, NONE);
-    };
     let mut at = 0;
-    while at < WAYS / 4 {
-        let word = tags[at];
+    // The words of the bucket, then those of its neighbour.
+    while at < 2 * WORDS {
+        let bucket = first + if at < WORDS { bucket } else { (bucket ^ 1) & mask };
+        let Some(tags) = maps::tag_words(bucket) else {
+            return (NONE, NONE);
+        };
+        let slot = bucket * WAYS as u32 + 4 * (at % WORDS);
+        let word = tags[(at % WORDS) as usize];
         let mut same = matching(word, place.tag);
-        if same != 0 {
-            let slot = base + 4 * at as u32 + lowest(same);
+        // Twice: a second one of the four.
+        let mut tries = 0;
+        while same != 0 && tries < 2 {
+            let slot = slot + lowest(same);
             if maps::entry(slot).is_some_and(|entry| entry.is(place.mark, words)) {
                 return (slot, NONE);
             }
             same &= same - 1;
-            if same != 0 {
-                let slot = base + 4 * at as u32 + lowest(same);
-                if maps::entry(slot).is_some_and(|entry| entry.is(place.mark, words)) {
-                    return (slot, NONE);
-                }
-            }
+            tries += 1;
         }
         let empty = matching(word, FREE);
-        if empty != 0 {
-            let slot = base + 4 * at as u32 + lowest(empty);
-            if free == NONE {
-                free = slot;
-            }
+        if empty != 0 && free == NONE {
+            free = slot + lowest(empty);
         }
         at += 1;
+        if at == WORDS && free != NONE {
+            break;
+        }
     }
-    if maps::bucket(bucket).is_some_and(|bucket| bucket.tags[place.home as usize % WAYS].get() == FREE) {
-        free = base + place.home;
+    let home = first + bucket;
+    if maps::bucket(home).is_some_and(|tags| tags.tags[place.home as usize % WAYS].get() == FREE) {
+        free = home * WAYS as u32 + place.home;
     }
     (NONE, free)
 }
@@ -221,12 +272,11 @@ fn note(control: &Control, lane: &Lane, number: u32, mask: u32, slot: u32) {
 
 /// Counts a packet that has no entry.
 #[inline(always)]
-fn refuse(total: &mut Count, lane: u32, packet: &Packet, bytes: u64, seed: u32) {
-    total.add(bytes);
-    let words = packet.key.words();
-    let source = if packet.reverse { [words[2], words[3]] } else { [words[0], words[1]] };
-    let prefix = sketch::prefix(source[0], source[1]);
-    if let Some(cell) = maps::cell(lane * sketch::CELLS as u32 + sketch::cell(prefix, seed)) {
-        cell.add(prefix, bytes);
+fn refuse(total: &mut Count, lane: u32, missing: &Missing) {
+    total.add(missing.bytes);
+    let at = if missing.reverse != 0 { 2 } else { 0 };
+    let prefix = sketch::prefix(missing.words[at], missing.words[at + 1]);
+    if let Some(cell) = maps::cell(lane * sketch::CELLS as u32 + sketch::cell(prefix, seed(0))) {
+        cell.add(prefix, missing.bytes);
     }
 }

@@ -1,11 +1,13 @@
 //! The one read of packet memory.
 #![expect(unsafe_code, reason = "packet memory is raw; the bounds check is what the verifier asks for")]
 
+use aya_ebpf::helpers::generated::bpf_xdp_load_bytes;
 use aya_ebpf::programs::XdpContext;
 use sensor_ebpf::frame::Frame;
 
-/// Offsets above this are refused, so that the verifier knows their range: longer than any header chain.
-const MAX_OFFSET: usize = 0x3fff;
+/// Offsets above this are refused, so that the verifier knows their range: longer than any header chain, which
+/// in a tunnel is twice that of a packet.
+const MAX_OFFSET: usize = 0x7fff;
 
 impl Frame for Context<'_> {
     #[inline(always)]
@@ -38,6 +40,13 @@ impl Frame for Context<'_> {
         }
         Some(bytes)
     }
+
+    #[inline(always)]
+    fn anywhere(&self, at: usize) -> usize {
+        // Neither the compiler nor the verifier sees that the two lengths are the same. The mask changes nothing.
+        let len = self.0.data_end() - self.0.data();
+        at.wrapping_add(len).wrapping_sub(core::hint::black_box(len)) & MAX_OFFSET
+    }
 }
 
 /// Copies a word of the packet into `bytes`, both at offset `at`.
@@ -50,3 +59,17 @@ fn copy_word<T, const N: usize>(start: usize, at: usize, bytes: &mut [u8; N]) {
 
 /// The packet of an XDP program, as the parser reads it.
 pub(crate) struct Context<'a>(pub(crate) &'a XdpContext);
+
+/// The same packet, read by a helper call each time: for what is rare and at an offset the verifier cannot follow.
+pub(crate) struct Loaded<'a>(pub(crate) &'a XdpContext);
+
+impl Frame for Loaded<'_> {
+    #[inline(always)]
+    fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+        let mut bytes = [0; N];
+        // SAFETY: the context is the one the kernel gave, and the buffer is as long as is said.
+        let failed =
+            unsafe { bpf_xdp_load_bytes(self.0.ctx, at as u32, bytes.as_mut_ptr().cast(), N as u32) };
+        if failed == 0 { Some(bytes) } else { None }
+    }
+}

@@ -42,13 +42,17 @@ static PREFIXES: Array<Cell> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
 static TOTALS: PerCpuArray<Totals> = PerCpuArray::with_max_entries(1, 0);
 
+/// One element.
+#[map]
+static MISSING: PerCpuArray<Missing> = PerCpuArray::with_max_entries(1, 0);
+
 /// What user space wants, one element.
 #[map]
 static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
 
 /// Sampling of the flows of a host or prefix: one packet in so many.
 #[map]
-static STEERED: LpmTrie<[u8; 16], u32> = LpmTrie::with_max_entries(1024, 0);
+static STEERED: LpmTrie<[u64; 2], u32> = LpmTrie::with_max_entries(1024, 0);
 
 /// AF_XDP sockets by receive queue: `mirror` mode.
 #[map]
@@ -58,17 +62,37 @@ pub(super) static XSKS: XskMap = XskMap::with_max_entries(256, 0);
 #[map]
 pub(super) static SAMPLES: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
 
+/// A packet whose flow is not where it is looked for first.
+#[repr(C)]
+pub(super) struct Missing {
+    /// The flow's key.
+    pub(super) words: [u64; 6],
+    pub(super) bytes: u64,
+    pub(super) now: u64,
+    /// The lane.
+    pub(super) number: u32,
+    pub(super) outer_at: u16,
+    pub(super) reverse: u16,
+}
+
 #[inline(always)]
 pub(super) fn totals() -> Option<&'static mut Totals> {
     // SAFETY: the element is this CPU's own, and XDP programs do not interrupt each other on one CPU.
     TOTALS.get_ptr_mut(0).map(|totals| unsafe { &mut *totals })
 }
 
-/// A copy: user space may write the element while the program runs, and each field stands on its own.
+/// User space may write the element while the program runs. Each field is a word of its own, and either value of it
+/// will do.
 #[inline(always)]
-pub(super) fn control() -> Option<Control> {
-    // SAFETY: the pointer is to a live element of the array; aligned words are read, each whole.
-    CONTROL.get_ptr(0).map(|control| unsafe { core::ptr::read_volatile(control) })
+pub(super) fn control() -> Option<&'static Control> {
+    CONTROL.get(0)
+}
+
+/// Room for a packet whose flow is looked for: the stack has none.
+#[inline(always)]
+pub(super) fn missing() -> Option<&'static mut Missing> {
+    // SAFETY: as for the totals.
+    MISSING.get_ptr_mut(0).map(|missing| unsafe { &mut *missing })
 }
 
 #[inline(always)]
@@ -116,7 +140,7 @@ pub(super) fn cell(cell: u32) -> Option<&'static Cell> {
 
 /// The rate at which flows of this address are sampled, where user space steers it; 0 where it does not.
 #[inline(always)]
-pub(super) fn steered(address: [u8; 16]) -> u32 {
+pub(super) fn steered(address: [u64; 2]) -> u32 {
     // SAFETY: the helper returns a live value of the map; it is read once, whole.
     STEERED.get(&Key::new(128, address)).map_or(0, |one_in| unsafe { core::ptr::read_volatile(one_in) })
 }

@@ -33,8 +33,8 @@ pub(crate) fn run<const FRAGS: bool>(ctx: &XdpContext) -> u32 {
     let weight = match parse_ethernet(&frame::Context(ctx)) {
         Ok(packet) => {
             totals.counted.add(bytes);
-            let counted = account::count(ctx, totals, &control, &packet, bytes);
-            steer::weight(&control, counted, packet.tcp_flags)
+            let counted = account::count(ctx, totals, control, &packet, bytes);
+            steer::weight(control, counted, packet.tcp_flags)
         }
         Err(reason) => {
             if let Some(count) = totals.not_counted.get_mut(reason as usize) {
@@ -43,7 +43,7 @@ pub(crate) fn run<const FRAGS: bool>(ctx: &XdpContext) -> u32 {
             0
         }
     };
-    steer::verdict(ctx, totals, &control, bytes as u32, weight)
+    steer::verdict(ctx, totals, control, bytes as u32, weight)
 }
 
 #[panic_handler]

@@ -14,7 +14,7 @@ use crate::alert::Alert;
 use crate::alert::book::Book;
 use crate::alert::candidate::{Candidate, candidates};
 use crate::alert::config::AlertConfig;
-use crate::capture::{FlowDelta, Sample, Tick};
+use crate::capture::{FlowDelta, Outer, Sample, Tick};
 use crate::features::config::FeaturesConfig;
 use crate::features::rows::{Features, Window, pair_key};
 use crate::features::sketch::byte_entropy;
@@ -165,6 +165,13 @@ impl Analysis {
         }
     }
 
+    /// Notes what new flows were wrapped in.
+    pub fn tunnels(&mut self, tunnels: &[Outer]) {
+        for tunnel in tunnels {
+            self.flows.note_outer(&tunnel.key, tunnel.addresses);
+        }
+    }
+
     /// A drain is complete; when a whole second has passed, closes the window.
     pub fn tick(&mut self, tick: &Tick) -> Result<Output, ScoreError> {
         let mut output = self.early.take().unwrap_or_else(|| Ok(Output::default()))?;
@@ -244,6 +251,9 @@ impl Analysis {
         let mut found: Vec<Candidate> = Vec::new();
         if active {
             found = candidates(&rows, &scores, thresholds, &self.alert);
+            for candidate in &mut found {
+                candidate.tunnel = candidate.key.as_ref().and_then(|key| self.flows.tunnel(key));
+            }
             let model = self.scorer.name();
             for candidate in &found {
                 let scorer = &self.scorer;

@@ -81,6 +81,13 @@ const NEXTEST: Requirement = Requirement {
     ),
 };
 
+/// libFuzzer comes as sources.
+const CXX: Requirement = Requirement {
+    what: "C++ compiler for libFuzzer",
+    present: || program::find("c++").is_some(),
+    install: Install::Debian(&["g++"]),
+};
+
 /// What the lab and the demo cannot do without.
 pub fn for_lab() -> Result<()> {
     if !program::is_root() {
@@ -105,6 +112,11 @@ pub fn for_tests() -> Result<()> {
 /// The compiler and the linker of the XDP program.
 pub fn for_ebpf() -> Result<()> {
     ensure(&ebpf::REQUIREMENTS)
+}
+
+/// What fuzzing cannot do without.
+pub fn for_fuzzing() -> Result<()> {
+    ensure(&[CXX])
 }
 
 /// `cargo xtask setup`.
