@@ -5,6 +5,7 @@
 
 pub mod book;
 pub mod candidate;
+pub mod condition;
 pub mod config;
 pub mod report;
 pub mod rules;

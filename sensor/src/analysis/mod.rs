@@ -13,6 +13,7 @@ pub use scored::ScoredWindow;
 use crate::alert::Alert;
 use crate::alert::book::Book;
 use crate::alert::candidate::{Candidate, candidates};
+use crate::alert::condition::Condition;
 use crate::alert::config::AlertConfig;
 use crate::capture::{FlowDelta, Outer, Sample, Tick};
 use crate::features::config::FeaturesConfig;
@@ -67,6 +68,8 @@ pub struct Output {
     pub ended: Vec<FlowRecord>,
     /// Windows closed.
     pub windows: u64,
+    /// Initiators of what the score found, whether or not it was told: worth a closer look.
+    pub suspects: Vec<[u8; 16]>,
     /// Changes of state, for the log.
     pub notices: Vec<String>,
 }
@@ -221,6 +224,11 @@ impl Analysis {
         (self.samples, self.scorer.bins(), self.book.bins())
     }
 
+    /// Takes what the counters say: the alert of a condition that is new.
+    pub fn condition(&mut self, condition: &Condition, now: u64) -> Option<Alert> {
+        self.book.condition(condition, now)
+    }
+
     /// Where the model stands.
     pub fn state(&self) -> ScoreState {
         self.scorer.state()
@@ -255,6 +263,7 @@ impl Analysis {
                 candidate.tunnel = candidate.key.as_ref().and_then(|key| self.flows.tunnel(key));
             }
             let model = self.scorer.name();
+            output.suspects.extend(found.iter().filter_map(|candidate| candidate.verdict.source));
             for candidate in &found {
                 let scorer = &self.scorer;
                 let explain = |candidate: &Candidate| {

@@ -11,9 +11,10 @@ use super::table::Table;
 pub const NAMED: usize = 3;
 
 /// Packets without an entry since the last reading, a second ago.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Flood {
     /// All packets counted in the sketches so far: as many as the totals say.
+    #[serde(skip)]
     pub total: Count,
     /// Packets since the last reading.
     pub packets: u64,
@@ -26,16 +27,27 @@ pub struct Flood {
 }
 
 /// A /24 of IPv4 or a /48 of IPv6, as [`sensor_ebpf::sketch::prefix`] gives it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct SourcePrefix(pub u64);
+
+impl SourcePrefix {
+    /// Its first address.
+    pub fn address(self) -> String {
+        if self.is_ipv4() {
+            Ipv4Addr::from(((self.0 >> 16) as u32) << 8).to_string()
+        } else {
+            Ipv6Addr::from(u128::from(self.0 & !0xffff) << 64).to_string()
+        }
+    }
+
+    fn is_ipv4(self) -> bool {
+        self.0 & 0xffff == 4
+    }
+}
 
 impl std::fmt::Display for SourcePrefix {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.0 & 0xffff == 4 {
-            write!(f, "{}/24", Ipv4Addr::from(((self.0 >> 16) as u32) << 8))
-        } else {
-            write!(f, "{}/48", Ipv6Addr::from(u128::from(self.0 & !0xffff) << 64))
-        }
+        write!(f, "{}/{}", self.address(), if self.is_ipv4() { 24 } else { 48 })
     }
 }
 
