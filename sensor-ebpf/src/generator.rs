@@ -12,9 +12,10 @@ mod kernel {
     use aya_ebpf::maps::Array;
     use aya_ebpf::programs::XdpContext;
 
-    /// How many flows to walk through, and how many packets were made so far.
+    /// How many flows to walk through, and how many packets were made so far. Then, for a flood between their packets:
+    /// one packet in so many belongs to them (0: all), packets of each flood flow, packets of the flood so far.
     #[map]
-    static STATE: Array<[u64; 2]> = Array::with_max_entries(1, 0);
+    static STATE: Array<[u64; 5]> = Array::with_max_entries(1, 0);
 
     /// Offset of the IPv4 source address behind an untagged Ethernet header; the source port follows the header.
     const SOURCE: usize = 14 + 12;
@@ -32,16 +33,24 @@ mod kernel {
         }
         // SAFETY: the element belongs to the one run that uses it; the two writes lie inside the packet.
         unsafe {
-            let [flows, made] = *state;
+            let [flows, made, one_in, repeat, flood] = *state;
             if flows == 0 {
                 return XDP_ABORTED;
             }
-            let flow = (made % flows) as u32;
             (*state)[1] = made + 1;
-            // 10.0.0.0/8 by the low bits, 32 ports an address.
-            let address = 0x0a00_0001 + (flow >> 5);
+            let (address, port) = if one_in == 0 || made % one_in == 0 {
+                let flow = (if one_in == 0 { made } else { made / one_in } % flows) as u32;
+                // 10.0.0.0/8 by the low bits, 32 ports an address.
+                (0x0a00_0001 + (flow >> 5), 40_000 + (flow & 31) as u16)
+            } else {
+                (*state)[4] = flood + 1;
+                let flow = if repeat > 1 { flood / repeat } else { flood };
+                // 11.0.0.0/8 in an order without neighbours, and ports after that.
+                let host = (flow as u32).wrapping_mul(0x9e_3779b1) & 0xff_ffff;
+                (0x0b00_0000 + host, 1024 + (flow >> 24) as u16)
+            };
             ((data + SOURCE) as *mut [u8; 4]).write(address.to_be_bytes());
-            ((data + PORT) as *mut [u8; 2]).write((40_000 + (flow & 31) as u16).to_be_bytes());
+            ((data + PORT) as *mut [u8; 2]).write(port.to_be_bytes());
         }
         XDP_TX
     }

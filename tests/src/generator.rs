@@ -21,12 +21,21 @@ impl Generator {
         let mut ebpf = Ebpf::load(OBJECT).expect("the generator loads");
         let program: &mut Xdp = ebpf.program_mut("generate").expect("program").try_into().expect("XDP");
         program.load().expect("the kernel accepts the generator");
-        let mut state: Array<_, [u64; 2]> =
+        let mut state: Array<_, [u64; 5]> =
             Array::try_from(ebpf.map_mut("STATE").expect("map STATE")).expect("an array");
-        state.set(0, [flows, 0], 0).expect("state set");
+        state.set(0, [flows, 0, 0, 0, 0], 0).expect("state set");
         let path = format!("/sys/class/net/{interface}/ifindex");
         let ifindex = std::fs::read_to_string(path).expect("interface").trim().parse().expect("number");
         Generator { ebpf, ifindex }
+    }
+
+    /// Mixes the flows into a flood: one packet in `one_in` is theirs, the others belong to flows never seen before,
+    /// `repeat` packets each, from 11.0.0.0/8. 0 ends the flood.
+    pub fn flood(&mut self, one_in: u64, repeat: u64) {
+        let mut state: Array<_, [u64; 5]> =
+            Array::try_from(self.ebpf.map_mut("STATE").expect("map STATE")).expect("an array");
+        let [flows, made, _, _, flood] = state.get(&0, 0).expect("state read");
+        state.set(0, [flows, made, one_in, repeat, flood], 0).expect("state set");
     }
 
     /// Sends `count` copies of `frame`, an IPv4 packet on untagged Ethernet.
