@@ -191,7 +191,7 @@ fn a_full_map_overflows_and_says_so() {
     let outcome =
         replay(&capture::pcap(&packets, Order::Little, Fraction::Nano, capture::ETHERNET), config).unwrap();
     assert_conserved(&outcome);
-    assert_eq!(outcome.totals.overflow_map_full.packets, 900);
+    assert_eq!(outcome.totals.overflow_table_full.packets, 900);
     assert_eq!(outcome.flows.len(), 150);
 }
 

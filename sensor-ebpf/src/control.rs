@@ -22,6 +22,14 @@ pub struct Control {
     pub one_in: u32,
     /// SYN, FIN and RST packets sampled per CPU and second beyond the first packets.
     pub flagged_per_second: u32,
+    /// New flows that each lane of the flow table takes in a second; 0 is no limit.
+    pub admit_per_second: u32,
+    /// The epoch of the flow table: moved on by each drain.
+    pub epoch: u32,
+    /// Prefixes in the map of steered sampling; 0 saves looking there.
+    pub steered: u32,
+    /// Spelled-out padding.
+    pub _pad: u32,
 }
 
-const _: () = assert!(size_of::<Control>() == 16);
+const _: () = assert!(size_of::<Control>() == 32);

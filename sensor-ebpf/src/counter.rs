@@ -77,12 +77,14 @@ impl Count {
 pub struct Totals {
     /// Packets in no flow, by [`Reason`].
     pub not_counted: [Count; REASONS],
-    /// Packets that belong to a flow, whether or not the map had room for it.
+    /// Packets that belong to a flow, whether or not the flow table had room for it.
     pub counted: Count,
-    /// Of these, packets of flows that the full map had no room for.
-    pub overflow_map_full: Count,
-    /// Of these, packets whose insert failed for another reason (EBUSY, ENOMEM).
-    pub overflow_insert_failed: Count,
+    /// Of these, packets of flows that the flow table had no room for.
+    pub overflow_table_full: Count,
+    /// Of these, packets of new flows beyond the rate at which they are admitted.
+    pub overflow_not_admitted: Count,
+    /// Of these, packets from a receive queue that the flow table has no lane for.
+    pub overflow_no_lane: Count,
     /// Packets chosen as samples.
     pub sampled: u64,
     /// Samples lost: no AF_XDP socket on this queue.
@@ -95,7 +97,7 @@ pub struct Totals {
     pub seen: Count,
 }
 
-const _: () = assert!(size_of::<Totals>() == 16 * (REASONS + 4) + 32);
+const _: () = assert!(size_of::<Totals>() == 16 * (REASONS + 5) + 32);
 
 impl Totals {
     /// Adds another CPU's totals.
@@ -108,8 +110,9 @@ impl Totals {
             add(into, from);
         }
         add(&mut self.counted, &other.counted);
-        add(&mut self.overflow_map_full, &other.overflow_map_full);
-        add(&mut self.overflow_insert_failed, &other.overflow_insert_failed);
+        add(&mut self.overflow_table_full, &other.overflow_table_full);
+        add(&mut self.overflow_not_admitted, &other.overflow_not_admitted);
+        add(&mut self.overflow_no_lane, &other.overflow_no_lane);
         self.sampled = self.sampled.wrapping_add(other.sampled);
         self.lost_no_socket = self.lost_no_socket.wrapping_add(other.lost_no_socket);
         self.lost_ringbuf_full = self.lost_ringbuf_full.wrapping_add(other.lost_ringbuf_full);
@@ -125,11 +128,12 @@ impl Totals {
         })
     }
 
-    /// Packets counted, but in no map entry.
+    /// Packets counted, but in no entry of the flow table.
     pub fn overflow_total(&self) -> Count {
-        Count {
-            packets: self.overflow_map_full.packets + self.overflow_insert_failed.packets,
-            bytes: self.overflow_map_full.bytes + self.overflow_insert_failed.bytes,
-        }
+        let all = [self.overflow_table_full, self.overflow_not_admitted, self.overflow_no_lane];
+        all.iter().fold(Count::default(), |sum, count| Count {
+            packets: sum.packets + count.packets,
+            bytes: sum.bytes + count.bytes,
+        })
     }
 }

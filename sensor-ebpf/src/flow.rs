@@ -156,6 +156,27 @@ impl FlowKey {
         Tunnel(self.tunnel)
     }
 
+    /// The key that [`FlowKey::words`] made these words of.
+    pub fn from_words(words: [u64; 6]) -> FlowKey {
+        let [a0, a1, b0, b1, rest, tunnel] = words;
+        let address = |high: u64, low: u64| {
+            let mut bytes = [0; 16];
+            bytes[..8].copy_from_slice(&high.to_ne_bytes());
+            bytes[8..].copy_from_slice(&low.to_ne_bytes());
+            bytes
+        };
+        let [p0, p1, q0, q1, v0, v1, v2, proto] = rest.to_ne_bytes();
+        FlowKey {
+            addr_a: address(a0, a1),
+            addr_b: address(b0, b1),
+            port_a: u16::from_ne_bytes([p0, p1]),
+            port_b: u16::from_ne_bytes([q0, q1]),
+            vlan: [v0, v1, v2],
+            proto,
+            tunnel,
+        }
+    }
+
     /// Outer VLAN id, 0 when untagged.
     pub fn vlan_outer(&self) -> u16 {
         u16::from(self.vlan[0]) | (u16::from(self.vlan[1] & 0x0f) << 8)
@@ -209,7 +230,7 @@ fn bytes([high, low]: [u64; 2]) -> [u8; 16] {
 }
 
 #[inline(always)]
-fn native_halves(address: &[u8; 16]) -> [u64; 2] {
+pub(crate) fn native_halves(address: &[u8; 16]) -> [u64; 2] {
     let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *address;
     [u64::from_ne_bytes([a, b, c, d, e, f, g, h]), u64::from_ne_bytes([i, j, k, l, m, n, o, p])]
 }

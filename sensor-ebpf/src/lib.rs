@@ -18,5 +18,13 @@ pub mod counter;
 
 pub mod sample;
 
+pub mod shared;
+
+pub mod sketch;
+
+pub mod table;
+
 #[cfg(feature = "user")]
 mod user;
+#[cfg(feature = "user")]
+pub use user::SharedLayout;

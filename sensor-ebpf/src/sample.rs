@@ -2,52 +2,44 @@
 
 use crate::control::Control;
 use crate::flow::tcp;
+use crate::table::Lane;
 
-/// Sampling state of one CPU.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Sampler {
-    /// Second in which `flagged` was counted.
-    pub second: u64,
-    /// Random state (xorshift64*), never 0 once used.
-    pub random: u64,
-    /// SYN, FIN and RST samples taken in `second`.
-    pub flagged: u32,
-    /// Spelled-out padding.
-    pub _pad: u32,
-}
-
-const _: () = assert!(size_of::<Sampler>() == 24);
-
-impl Sampler {
-    /// Whether a packet is a sample: the `ordinal`-th of its flow (from 1), with these TCP flags, at `now` (ns).
+impl Lane {
+    /// Whether a packet is a sample: the `ordinal`-th of its flow (from 1), with these TCP flags, at `now` (ns), of a
+    /// flow sampled beyond its first packets one in `one_in` (0: as the control map says).
+    ///
+    /// Returns the weight: how many packets the sample stands for, the inverse of the chance it had (Horvitz and
+    /// Thompson, 1952), so that the weights of a flow's samples add up to its packets on average. 0 is no sample.
     #[inline(always)]
-    pub fn choose(&mut self, control: &Control, ordinal: u64, flags: u8, now: u64) -> bool {
-        if ordinal <= u64::from(control.first_packets) {
-            return true;
+    pub fn weight(&self, control: &Control, ordinal: u64, flags: u8, now: u64, one_in: u32) -> u32 {
+        if ordinal <= control.first_packets as u64 {
+            return 1;
         }
         if flags & (tcp::SYN | tcp::FIN | tcp::RST) != 0 {
             let second = now / 1_000_000_000;
-            if second != self.second {
-                self.second = second;
-                self.flagged = 0;
+            if second != self.second.get() {
+                self.second.set(second);
+                self.flagged.set(0);
             }
-            if self.flagged < control.flagged_per_second {
-                self.flagged += 1;
-                return true;
+            if self.flagged.get() < control.flagged_per_second as u64 {
+                self.flagged.grow(1);
+                return 1;
             }
         }
-        control.one_in != 0 && self.next_random().is_multiple_of(control.one_in)
+        let one_in = if one_in == 0 { control.one_in } else { one_in };
+        // One in `one_in` without a division (Lemire 2019): the high half of the product is 0 for that share of numbers.
+        if one_in != 0 && (self.next_random() as u64 * one_in as u64) >> 32 == 0 { one_in } else { 0 }
     }
 
     /// xorshift64* (Vigna 2016): the same sequence in the kernel and in a replay.
     #[inline(always)]
-    fn next_random(&mut self) -> u32 {
-        let mut state = self.random | u64::from(self.random == 0);
+    fn next_random(&self) -> u32 {
+        let mut state = self.random.get();
+        state |= (state == 0) as u64;
         state ^= state >> 12;
         state ^= state << 25;
         state ^= state >> 27;
-        self.random = state;
+        self.random.set(state);
         (state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) as u32
     }
 }
@@ -62,9 +54,13 @@ pub struct SampleMeta {
     pub wire_len: u32,
     /// Bytes of the frame that follow, in `host` mode.
     pub captured_len: u32,
+    /// Packets the sample stands for.
+    pub weight: u32,
+    /// Spelled-out padding.
+    pub _pad: u32,
 }
 
-const _: () = assert!(size_of::<SampleMeta>() == 16, "metadata must be a multiple of 4 and at most 32 bytes");
+const _: () = assert!(size_of::<SampleMeta>() == 24, "metadata must be a multiple of 4 and at most 32 bytes");
 
 /// Bytes of a frame that `host` mode copies, a power of two.
 pub const HOST_SNAP: usize = 512;

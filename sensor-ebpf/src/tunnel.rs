@@ -52,8 +52,8 @@ pub(crate) fn may_be(proto: u8, dst_port: u16) -> bool {
 
 /// Looks into the packet whose transport header is at `at`: writes what is inside, if that belongs to a flow.
 ///
-/// A function of its own in the kernel too: a second copy of the parser in line would not fit the stack.
-#[cold]
+/// A function of its own in the kernel too: a second copy of the parser in line would not fit the stack. Not `cold`:
+/// that would be another section of the object, and aya 0.14 takes functions at one offset of two sections for one.
 #[inline(never)]
 pub(crate) fn open<F: Frame + ?Sized>(
     frame: &F,
@@ -151,17 +151,27 @@ fn vni([a, b, c]: [u8; 3]) -> u32 {
 
 /// The addresses of the outer packet, IPv4 mapped: first the one on the side of endpoint `a` of the key, then the
 /// one on the side of `b`. `None` for a packet in no tunnel.
-#[inline(always)]
 pub fn outer_endpoints<F: Frame + ?Sized>(frame: &F, packet: &Packet) -> Option<([u8; 16], [u8; 16])> {
     if packet.key.tunnel == 0 {
         return None;
     }
-    let at = usize::from(packet.outer_at);
-    let [first, ..] = frame.read::<20>(at)?;
+    outer_addresses(frame, packet.outer_at, packet.reverse)
+}
+
+/// The same for a packet in a tunnel, of which no more is known than where its outer header is.
+#[inline(always)]
+pub fn outer_addresses<F: Frame + ?Sized>(
+    frame: &F,
+    outer_at: u16,
+    reverse: bool,
+) -> Option<([u8; 16], [u8; 16])> {
+    let at = usize::from(outer_at);
+    let [first] = frame.read::<1>(at)?;
     let (src, dst) = if first >> 4 == 4 {
-        (mapped(frame.read::<4>(at + 12)?), mapped(frame.read::<4>(at + 16)?))
+        let [a, b, c, d, e, f, g, h] = frame.read::<8>(at + 12)?;
+        (mapped([a, b, c, d]), mapped([e, f, g, h]))
     } else {
         (frame.read::<16>(at + 8)?, frame.read::<16>(at + 24)?)
     };
-    Some(if packet.reverse { (dst, src) } else { (src, dst) })
+    Some(if reverse { (dst, src) } else { (src, dst) })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aya::TestRun;
 use aya::programs::TestRunOptions;
-use sensor::capture::{Drain, Program};
+use sensor::capture::{Drain, FlowDelta, Frames, Program, TableSize};
 use sensor_ebpf::counter::Totals;
 use sensor_ebpf::flow::{FlowKey, FlowStats};
 
@@ -18,9 +18,11 @@ pub struct Kernel {
 impl Kernel {
     /// With room for so many flows.
     pub fn new(entries: u32) -> Kernel {
-        let program = Program::load(entries).expect("the kernel takes the program");
+        let size = TableSize::new(entries, 1, false);
+        let program = Program::load(size, Frames::Single).expect("the kernel takes the program");
         // Whatever is read counts as idle, and is taken out.
-        Kernel { program, drain: Drain::new(Duration::ZERO) }
+        let drain = Drain::new(&program.table, Duration::ZERO);
+        Kernel { program, drain }
     }
 
     /// Runs it on a frame; gives the verdict.
@@ -35,9 +37,21 @@ impl Kernel {
         self.program.totals().expect("the totals can be read")
     }
 
-    /// What each flow carried since the last call; the flow map is empty then.
+    /// What each flow carried since the last call; the flow table is empty then.
     pub fn flows(&mut self) -> HashMap<FlowKey, FlowStats> {
-        let read = self.drain.tick(&self.program, u64::MAX, 0).expect("the flow map can be read");
-        read.0.into_iter().map(|delta| (delta.key, delta.grown)).collect()
+        let mut flows = HashMap::new();
+        loop {
+            // Nothing is under way, so there is nothing to wait for; and it is very late, so that all are idle.
+            let emit = |delta: FlowDelta| {
+                assert!(flows.insert(delta.key, delta.grown).is_none(), "a flow twice");
+            };
+            self.drain
+                .drain(&mut self.program, u64::MAX, 0, false, emit)
+                .expect("the flow table can be read");
+            // A drain takes out a part of what is idle.
+            if self.drain.entries() == 0 {
+                return flows;
+            }
+        }
     }
 }

@@ -1,93 +1,282 @@
 //! Adds a packet to its flow.
-#![expect(unsafe_code, reason = "map values are shared memory")]
+#![expect(unsafe_code, reason = "the constants that the loader sets are read from memory")]
 
-use aya_ebpf::bindings::BPF_NOEXIST;
+use aya_ebpf::helpers::generated::{bpf_get_smp_processor_id, bpf_jiffies64, bpf_ktime_get_coarse_ns};
 use aya_ebpf::programs::XdpContext;
-use aya_log_ebpf::warn;
-use core::intrinsics::{AtomicOrdering, atomic_xadd};
-use sensor_ebpf::counter::Totals;
-use sensor_ebpf::flow::{FlagWords, FlowStats};
+use core::ptr::read_volatile;
+use sensor_ebpf::control::Control;
+use sensor_ebpf::counter::{Count, Totals};
+use sensor_ebpf::flow::FlagWords;
 use sensor_ebpf::parse::Packet;
+use sensor_ebpf::sketch;
+use sensor_ebpf::table::{Entry, FREE, LOG_LINE, Lane, Place, Seed, WAYS, lowest, matching, place};
+use sensor_ebpf::tunnel::outer_addresses;
 
-use super::maps::{FLOWS, scratch};
+use super::maps::{self, Missing};
 
-/// `E2BIG`, `EEXIST` of the kernel, as a map update returns them.
-const E2BIG: i32 = -7;
-const EEXIST: i32 = -17;
+/// Buckets of a lane less one; they are a power of two. The loader sets this and what follows.
+#[unsafe(no_mangle)]
+static BUCKET_MASK: u32 = 0;
 
-/// One line for so many packets without room, so that a flood does not become a flood of log lines.
-const LOG_EVERY: u64 = 1 << 20;
+/// Whether the lane is that of the CPU instead of that of the receive queue: in generic mode several CPUs may handle
+/// packets of one queue at a time.
+#[unsafe(no_mangle)]
+static LANE_BY_CPU: u32 = 0;
 
-/// Counts the packet in its flow; returns its ordinal there, from 1. Packets without room in the map are
-/// counted in the totals and have ordinal `u64::MAX`, so that a flood does not look like first packets.
+/// Of the hash.
+#[unsafe(no_mangle)]
+static SEED: Seed = [0; 12];
+
+/// No slot.
+const NONE: u32 = u32::MAX;
+
+/// A packet and where it was counted.
+#[derive(Clone, Copy)]
+pub(super) struct Counted {
+    /// Which packet of its flow it is, from 1; `u64::MAX` without an entry, so that a flood does not look like
+    /// first packets.
+    pub(super) ordinal: u64,
+    /// How the flow is sampled; 0 as all are.
+    pub(super) one_in: u32,
+    /// The lane.
+    pub(super) lane: &'static Lane,
+    /// When, nanoseconds of the coarse monotonic clock.
+    pub(super) now: u64,
+}
+
+/// Counts the packet in its flow; without room there, in the totals and by source prefix. `None` where no lane is.
 #[inline(always)]
-pub(super) fn count(ctx: &XdpContext, totals: &mut Totals, packet: &Packet, bytes: u64, now: u64) -> u64 {
-    let direction = usize::from(packet.reverse);
-    if let Some(stats) = FLOWS.get_ptr_mut(&packet.key) {
-        return add(stats, direction, bytes, packet.tcp_flags, now);
-    }
-    let Some(fresh) = scratch() else {
-        totals.overflow_insert_failed.add(bytes);
-        return u64::MAX;
+pub(super) fn count(
+    ctx: &XdpContext,
+    totals: &mut Totals,
+    control: &Control,
+    packet: &Packet,
+    bytes: u64,
+) -> Option<Counted> {
+    let number = lane_number(ctx);
+    let Some(lane) = maps::lane(number) else {
+        totals.overflow_no_lane.add(bytes);
+        return None;
     };
-    fresh.set_first_packet(direction, bytes, packet.tcp_flags, now);
-    match FLOWS.insert(&packet.key, &*fresh, u64::from(BPF_NOEXIST)) {
-        Ok(()) => return 1,
-        Err(EEXIST) => {
-            // Another CPU was first.
-            if let Some(stats) = FLOWS.get_ptr_mut(&packet.key) {
-                return add(stats, direction, bytes, packet.tcp_flags, now);
+    let now = now(lane);
+    let words = packet.key.words();
+    // SAFETY: a live constant of the object.
+    let mask = unsafe { read_volatile(&raw const BUCKET_MASK) };
+    let place = place(&words, seed);
+    let first = number * (mask + 1);
+    let home = (first + (place.bucket & mask)) * WAYS as u32 + place.home;
+
+    let (slot, entry) = match maps::entry(home) {
+        Some(entry) if entry.is(place.mark, &words) => (home, entry),
+        _ => {
+            let Some(missing) = maps::missing() else {
+                return None;
+            };
+            *missing = Missing {
+                words,
+                bytes,
+                now,
+                number,
+                outer_at: packet.outer_at,
+                reverse: u16::from(packet.reverse),
+            };
+            let slot = elsewhere(missing);
+            match maps::entry(slot) {
+                Some(entry) => {
+                    if words[5] != 0 && entry.packets[0].get() | entry.packets[1].get() == 0 {
+                        note_outer(ctx, missing, slot);
+                    }
+                    (slot, entry)
+                }
+                None => return Some(Counted { ordinal: u64::MAX, one_in: 0, lane, now }),
             }
-            totals.overflow_insert_failed.add(bytes);
         }
-        Err(E2BIG) => {
-            if totals.overflow_map_full.packets % LOG_EVERY == 0 {
-                warn!(ctx, "flow map full: packets of new flows are counted in the overflow aggregate only");
-            }
-            totals.overflow_map_full.add(bytes);
-        }
-        Err(_) => totals.overflow_insert_failed.add(bytes),
-    }
-    u64::MAX
+    };
+    Some(add(control, lane, number, mask, slot, entry, packet, bytes, now))
 }
 
-/// The entry is shared between CPUs, so the counters are atomic: an unsynchronised one loses packets.
+/// The slot of a flow that is not at home: where it is, or where there is room for it and it is admitted; else
+/// [`NONE`], and the packet is counted as overflow. A function of its own, for its own stack; few packets come here.
+#[inline(never)]
+fn elsewhere(missing: &Missing) -> u32 {
+    let &Missing { ref words, now, number, reverse, .. } = missing;
+    let (Some(totals), Some(control), Some(lane)) = (maps::totals(), maps::control(), maps::lane(number))
+    else {
+        return NONE;
+    };
+    // SAFETY: a live constant of the object.
+    let mask = unsafe { read_volatile(&raw const BUCKET_MASK) };
+    let place = place(words, seed);
+    let (found, free) = search(number * (mask + 1), mask, &place, words);
+    if found != NONE {
+        return found;
+    }
+    if !lane.admits(control.admit_per_second, now) {
+        refuse(&mut totals.overflow_not_admitted, number, missing);
+        return NONE;
+    }
+    let (Some(entry), Some(rare), Some(tags)) =
+        (maps::entry(free), maps::rare_flags(free), maps::bucket(free / WAYS as u32))
+    else {
+        refuse(&mut totals.overflow_table_full, number, missing);
+        return NONE;
+    };
+    rare.clear();
+    entry.begin(words, usize::from(reverse), now);
+    if control.steered != 0 {
+        let (a, b) = (maps::steered([words[0], words[1]]), maps::steered([words[2], words[3]]));
+        entry.one_in.set(if a == 0 || (b != 0 && b < a) { b } else { a });
+    }
+    entry.epoch.set(control.epoch.wrapping_sub(1));
+    entry.mark.set(place.mark);
+    tags.tags[free as usize % WAYS].set(place.tag);
+    lane.admitted.grow(1);
+    free
+}
+
+/// Keeps the outer addresses of a new flow in a tunnel.
+#[inline(never)]
+fn note_outer(ctx: &XdpContext, missing: &Missing, slot: u32) {
+    if let Some(outer) = maps::outer(slot)
+        && let Some(addresses) =
+            outer_addresses(&super::frame::Loaded(ctx), missing.outer_at, missing.reverse != 0)
+    {
+        outer.set(addresses);
+    }
+}
+
+/// The coarse clock: a fine one costs more than parsing and finding the flow together. It moves once a tick of the
+/// kernel's timer, so it is asked once a tick, and what it says is two ticks behind at most (1 to 10 ms each).
 #[inline(always)]
-fn add(stats: *mut FlowStats, direction: usize, bytes: u64, flags: u8, now: u64) -> u64 {
-    // SAFETY: `stats` came from the map and stays readable until this program returns (RCU), even if user
-    // space deletes the entry meanwhile. Every field is an aligned u64 that others also write atomically or,
-    // for `last`, whole.
+fn now(lane: &Lane) -> u64 {
+    // SAFETY: neither helper takes an argument; the first is a load that the verifier writes in place (Linux 5.6), the
+    // second is there from Linux 5.11 on.
+    let jiffies = unsafe { bpf_jiffies64() };
+    if lane.jiffies.get() == jiffies {
+        return lane.now.get();
+    }
+    // SAFETY: as above.
+    let now = unsafe { bpf_ktime_get_coarse_ns() };
+    lane.jiffies.set(jiffies);
+    lane.now.set(now);
+    now
+}
+
+/// A word of the seed. One by one: all of it would fill a tenth of the stack.
+#[inline(always)]
+fn seed(at: usize) -> u32 {
+    // SAFETY: a live constant of the object.
+    unsafe { read_volatile(&raw const SEED[at]) }
+}
+
+#[inline(always)]
+fn lane_number(ctx: &XdpContext) -> u32 {
+    // SAFETY: a live constant; the helper takes no argument; the context is the one the kernel gave.
     unsafe {
-        let side = direction & 1;
-        let before = (&raw const (*stats).packets[0]).read_volatile()
-            + (&raw const (*stats).packets[1]).read_volatile();
-        atomic_add(&raw mut (*stats).packets[side], 1);
-        atomic_add(&raw mut (*stats).bytes[side], bytes);
-        let words = &raw mut (*stats).flags[side];
-        let [ack_psh, syn_fin, rst_urg, ece_cwr] = FlagWords::increments(flags);
-        if ack_psh != 0 {
-            atomic_add(&raw mut (*words).ack_psh, ack_psh);
+        if read_volatile(&raw const LANE_BY_CPU) != 0 {
+            bpf_get_smp_processor_id()
+        } else {
+            (*ctx.ctx).rx_queue_index
         }
-        if syn_fin != 0 {
-            atomic_add(&raw mut (*words).syn_fin, syn_fin);
-        }
-        if rst_urg != 0 {
-            atomic_add(&raw mut (*words).rst_urg, rst_urg);
-        }
-        if ece_cwr != 0 {
-            atomic_add(&raw mut (*words).ece_cwr, ece_cwr);
-        }
-        (&raw mut (*stats).last).write_volatile(now);
-        before + 1
     }
 }
 
-/// `lock *field += value`. The bpf target declares no compare-and-swap, so `AtomicU64::fetch_add` is not there.
+/// The slot of the flow's entry, or [`NONE`], and a free slot, the home one if it is free.
 ///
-/// # Safety
-/// `field` is aligned and lives for the program's run.
+/// Two entries of four whose tags agree are compared. A third, one case in 10^9, would not be found, and the flow would
+/// get a second entry: user space adds them up. A bucket without room, at half load one in 25,000, sends what is new to
+/// its neighbour.
 #[inline(always)]
-unsafe fn atomic_add(field: *mut u64, value: u64) {
-    // SAFETY: the caller's promise.
-    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(field, value) };
+fn search(first: u32, mask: u32, place: &Place, words: &[u64; 6]) -> (u32, u32) {
+    const WORDS: u32 = WAYS as u32 / 4;
+    let bucket = place.bucket & mask;
+    let mut free = NONE;
+    let mut at = 0;
+    // The words of the bucket, then those of its neighbour.
+    while at < 2 * WORDS {
+        let bucket = first + if at < WORDS { bucket } else { (bucket ^ 1) & mask };
+        let Some(tags) = maps::tag_words(bucket) else {
+            return (NONE, NONE);
+        };
+        let slot = bucket * WAYS as u32 + 4 * (at % WORDS);
+        let word = tags[(at % WORDS) as usize];
+        let mut same = matching(word, place.tag);
+        // Twice: a second one of the four.
+        let mut tries = 0;
+        while same != 0 && tries < 2 {
+            let slot = slot + lowest(same);
+            if maps::entry(slot).is_some_and(|entry| entry.is(place.mark, words)) {
+                return (slot, NONE);
+            }
+            same &= same - 1;
+            tries += 1;
+        }
+        let empty = matching(word, FREE);
+        if empty != 0 && free == NONE {
+            free = slot + lowest(empty);
+        }
+        at += 1;
+        if at == WORDS && free != NONE {
+            break;
+        }
+    }
+    let home = first + bucket;
+    if maps::bucket(home).is_some_and(|tags| tags.tags[place.home as usize % WAYS].get() == FREE) {
+        free = home * WAYS as u32 + place.home;
+    }
+    (NONE, free)
+}
+
+/// Adds the packet to its entry, and notes the entry where it is the first of this epoch.
+#[inline(always)]
+#[allow(clippy::too_many_arguments, reason = "inlined: a structure would only hide them")]
+fn add(
+    control: &Control,
+    lane: &'static Lane,
+    number: u32,
+    mask: u32,
+    slot: u32,
+    entry: &Entry,
+    packet: &Packet,
+    bytes: u64,
+    now: u64,
+) -> Counted {
+    let side = usize::from(packet.reverse);
+    let flags = FlagWords::increments(packet.tcp_flags);
+    if flags[1] | flags[2] | flags[3] != 0
+        && let Some(rare) = maps::rare_flags(slot)
+    {
+        rare.add(side, flags);
+    }
+    if entry.epoch.get() != control.epoch {
+        entry.epoch.set(control.epoch);
+        note(control, lane, number, mask, slot);
+    }
+    let ordinal = entry.add(side, bytes, flags[0], now);
+    Counted { ordinal, one_in: entry.one_in.get(), lane, now }
+}
+
+/// An entry is noted once an epoch at most, so the log, as long as the lane has entries, cannot overflow.
+#[inline(always)]
+fn note(control: &Control, lane: &Lane, number: u32, mask: u32, slot: u32) {
+    let parity = control.epoch & 1;
+    let noted = &lane.noted[parity as usize & 1];
+    let at = noted.get();
+    let lines = (mask + 1) * (WAYS / LOG_LINE) as u32;
+    let line = (2 * number + parity) * lines + at as u32 / LOG_LINE as u32;
+    if let Some(line) = maps::log_line(line) {
+        line.slots[at as usize % LOG_LINE].set(slot);
+        noted.set(at + 1);
+    }
+}
+
+/// Counts a packet that has no entry.
+#[inline(always)]
+fn refuse(total: &mut Count, lane: u32, missing: &Missing) {
+    total.add(missing.bytes);
+    let at = if missing.reverse != 0 { 2 } else { 0 };
+    let prefix = sketch::prefix(missing.words[at], missing.words[at + 1]);
+    if let Some(cell) = maps::cell(lane * sketch::CELLS as u32 + sketch::cell(prefix, seed(0))) {
+        cell.add(prefix, missing.bytes);
+    }
 }

@@ -1,33 +1,58 @@
 //! Every map the program has. User space finds them by name and sets the sizes from the configuration.
 #![expect(unsafe_code, reason = "map values are shared memory")]
 
+use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf, XskMap};
+use aya_ebpf::maps::lpm_trie::Key;
+use aya_ebpf::maps::{Array, LpmTrie, PerCpuArray, RingBuf, XskMap};
 use sensor_ebpf::control::Control;
 use sensor_ebpf::counter::Totals;
-use sensor_ebpf::flow::{FlowKey, FlowStats};
-use sensor_ebpf::sample::Sampler;
+use sensor_ebpf::sketch::Cell;
+use sensor_ebpf::table::{Bucket, Entry, Lane, LogLine, Outer, RareFlags};
 
-/// One entry a conversation, cumulative, both directions. A plain hash: an LRU map evicts established flows
-/// under a spoofed flood, and tells nobody. User space deletes what is idle.
+/// The flow table, lane after lane; see `sensor_ebpf::table`.
 #[map]
-pub(super) static FLOWS: HashMap<FlowKey, FlowStats> = HashMap::with_max_entries(262_144, 0);
+static BUCKETS: Array<Bucket> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// By slot.
+#[map]
+static ENTRIES: Array<Entry> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// By slot.
+#[map]
+static RARE_FLAGS: Array<RareFlags> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// By slot.
+#[map]
+static OUTERS: Array<Outer> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// Slots noted in an epoch: for each lane the log of even epochs, then that of odd ones.
+#[map]
+static LOG: Array<LogLine> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// By lane.
+#[map]
+static LANES: Array<Lane> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// Packets of flows without entry by source prefix, lane after lane.
+#[map]
+static PREFIXES: Array<Cell> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 /// Where every packet went, one element.
 #[map]
 static TOTALS: PerCpuArray<Totals> = PerCpuArray::with_max_entries(1, 0);
 
+/// One element.
+#[map]
+static MISSING: PerCpuArray<Missing> = PerCpuArray::with_max_entries(1, 0);
+
 /// What user space wants, one element.
 #[map]
 static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
 
-/// Sampling state, one element.
+/// Sampling of the flows of a host or prefix: one packet in so many.
 #[map]
-static SAMPLER: PerCpuArray<Sampler> = PerCpuArray::with_max_entries(1, 0);
-
-/// Room for the value of a new flow, one element: the stack has none.
-#[map]
-static SCRATCH: PerCpuArray<FlowStats> = PerCpuArray::with_max_entries(1, 0);
+static STEERED: LpmTrie<[u64; 2], u32> = LpmTrie::with_max_entries(1024, 0);
 
 /// AF_XDP sockets by receive queue: `mirror` mode.
 #[map]
@@ -37,27 +62,85 @@ pub(super) static XSKS: XskMap = XskMap::with_max_entries(256, 0);
 #[map]
 pub(super) static SAMPLES: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
 
+/// A packet whose flow is not where it is looked for first.
+#[repr(C)]
+pub(super) struct Missing {
+    /// The flow's key.
+    pub(super) words: [u64; 6],
+    pub(super) bytes: u64,
+    pub(super) now: u64,
+    /// The lane.
+    pub(super) number: u32,
+    pub(super) outer_at: u16,
+    pub(super) reverse: u16,
+}
+
 #[inline(always)]
 pub(super) fn totals() -> Option<&'static mut Totals> {
     // SAFETY: the element is this CPU's own, and XDP programs do not interrupt each other on one CPU.
     TOTALS.get_ptr_mut(0).map(|totals| unsafe { &mut *totals })
 }
 
+/// User space may write the element while the program runs. Each field is a word of its own, and either value of it
+/// will do.
 #[inline(always)]
-pub(super) fn sampler() -> Option<&'static mut Sampler> {
+pub(super) fn control() -> Option<&'static Control> {
+    CONTROL.get(0)
+}
+
+/// Room for a packet whose flow is looked for: the stack has none.
+#[inline(always)]
+pub(super) fn missing() -> Option<&'static mut Missing> {
     // SAFETY: as for the totals.
-    SAMPLER.get_ptr_mut(0).map(|sampler| unsafe { &mut *sampler })
+    MISSING.get_ptr_mut(0).map(|missing| unsafe { &mut *missing })
 }
 
 #[inline(always)]
-pub(super) fn scratch() -> Option<&'static mut FlowStats> {
-    // SAFETY: as for the totals.
-    SCRATCH.get_ptr_mut(0).map(|scratch| unsafe { &mut *scratch })
+pub(super) fn lane(lane: u32) -> Option<&'static Lane> {
+    LANES.get(lane)
 }
 
-/// A copy: user space may write the element while the program runs, and each field stands on its own.
+/// The tags of a bucket, four to a word.
 #[inline(always)]
-pub(super) fn control() -> Option<Control> {
-    // SAFETY: the pointer is to a live element of the array; four aligned words are read, each whole.
-    CONTROL.get_ptr(0).map(|control| unsafe { core::ptr::read_volatile(control) })
+pub(super) fn tag_words(bucket: u32) -> Option<&'static [u64; 8]> {
+    // SAFETY: a live element of 64 bytes, aligned to 64. The lane's one writer reads it; user space changes single
+    // tags of entries that it retires, and either value of such a tag will do.
+    BUCKETS.get_ptr(bucket).map(|tags| unsafe { &*tags.cast() })
+}
+
+#[inline(always)]
+pub(super) fn bucket(bucket: u32) -> Option<&'static Bucket> {
+    BUCKETS.get(bucket)
+}
+
+#[inline(always)]
+pub(super) fn entry(slot: u32) -> Option<&'static Entry> {
+    ENTRIES.get(slot)
+}
+
+#[inline(always)]
+pub(super) fn rare_flags(slot: u32) -> Option<&'static RareFlags> {
+    RARE_FLAGS.get(slot)
+}
+
+#[inline(always)]
+pub(super) fn outer(slot: u32) -> Option<&'static Outer> {
+    OUTERS.get(slot)
+}
+
+#[inline(always)]
+pub(super) fn log_line(line: u32) -> Option<&'static LogLine> {
+    LOG.get(line)
+}
+
+#[inline(always)]
+pub(super) fn cell(cell: u32) -> Option<&'static Cell> {
+    PREFIXES.get(cell)
+}
+
+/// The rate at which flows of this address are sampled, where user space steers it; 0 where it does not.
+#[inline(always)]
+pub(super) fn steered(address: [u64; 2]) -> u32 {
+    // SAFETY: the helper returns a live value of the map; it is read once, whole.
+    STEERED.get(&Key::new(128, address)).map_or(0, |one_in| unsafe { core::ptr::read_volatile(one_in) })
 }

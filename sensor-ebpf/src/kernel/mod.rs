@@ -1,47 +1,49 @@
-//! The entry point, and the order in which a packet meets the rest.
+//! The order in which a packet meets the rest.
 
 #![expect(unsafe_code, reason = "kernel helpers, and two symbols the loader looks for")]
 
 mod account;
 
-mod frame;
+pub(crate) mod frame;
 
 mod maps;
 
 mod steer;
 
 use aya_ebpf::bindings::xdp_action::XDP_PASS;
-use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
-use aya_ebpf::macros::xdp;
+use aya_ebpf::helpers::generated::bpf_xdp_get_buff_len;
 use aya_ebpf::programs::XdpContext;
 use sensor_ebpf::parse::parse_ethernet;
 
-/// Counts the packet, then passes, drops, redirects or copies it as the control map says.
-#[xdp]
-pub fn vesper(ctx: XdpContext) -> u32 {
+/// Counts the packet, then passes, drops, redirects or copies it as the control map says. `FRAGS`: the frame may be
+/// longer than one buffer, so its length must be asked for.
+#[inline(always)]
+pub(crate) fn run<const FRAGS: bool>(ctx: &XdpContext) -> u32 {
     let (Some(totals), Some(control)) = (maps::totals(), maps::control()) else {
         return XDP_PASS;
     };
-    // A coarse clock: reading the fine one costs more than parsing and looking up the flow together.
-    // SAFETY: the helper takes no argument and is available to every program type (Linux 5.11).
-    let now = unsafe { bpf_ktime_get_coarse_ns() };
-    let bytes = (ctx.data_end() - ctx.data()) as u64;
+    let bytes = if FRAGS {
+        // SAFETY: the context is the one the kernel gave.
+        unsafe { bpf_xdp_get_buff_len(ctx.ctx) }
+    } else {
+        (ctx.data_end() - ctx.data()) as u64
+    };
     totals.seen.add(bytes);
 
-    let sampled = match parse_ethernet(&frame::Context(&ctx)) {
+    let weight = match parse_ethernet(&frame::Context(ctx)) {
         Ok(packet) => {
             totals.counted.add(bytes);
-            let ordinal = account::count(&ctx, totals, &packet, bytes, now);
-            steer::wanted(control, ordinal, packet.tcp_flags, now)
+            let counted = account::count(ctx, totals, control, &packet, bytes);
+            steer::weight(control, counted, packet.tcp_flags)
         }
         Err(reason) => {
             if let Some(count) = totals.not_counted.get_mut(reason as usize) {
                 count.add(bytes);
             }
-            false
+            0
         }
     };
-    steer::verdict(&ctx, totals, control, sampled)
+    steer::verdict(ctx, totals, control, bytes as u32, weight)
 }
 
 #[panic_handler]

@@ -8,26 +8,37 @@ use sensor_ebpf::control::{Control, mode};
 use sensor_ebpf::counter::Totals;
 use sensor_ebpf::sample::{HOST_SNAP, HostSample, SampleMeta};
 
-use super::maps::{SAMPLES, XSKS, sampler};
+use super::account::Counted;
+use super::maps::{SAMPLES, XSKS};
 
-/// Whether the packet is a sample.
+/// How many packets the sample stands for; 0 where the packet is none.
 #[inline(always)]
-pub(super) fn wanted(control: Control, ordinal: u64, flags: u8, now: u64) -> bool {
-    control.mode != mode::PASS
-        && sampler().is_some_and(|sampler| sampler.choose(&control, ordinal, flags, now))
+pub(super) fn weight(control: &Control, counted: Option<Counted>, flags: u8) -> u32 {
+    match counted {
+        Some(Counted { ordinal, one_in, lane, now }) if control.mode != mode::PASS => {
+            lane.weight(control, ordinal, flags, now, one_in)
+        }
+        _ => 0,
+    }
 }
 
 /// Hands the sample over, and says what the kernel does with the packet.
 #[inline(always)]
-pub(super) fn verdict(ctx: &XdpContext, totals: &mut Totals, control: Control, sampled: bool) -> u32 {
-    if sampled {
+pub(super) fn verdict(
+    ctx: &XdpContext,
+    totals: &mut Totals,
+    control: &Control,
+    wire_len: u32,
+    weight: u32,
+) -> u32 {
+    if weight != 0 {
         totals.sampled += 1;
     }
     match control.mode {
-        mode::MIRROR if sampled => redirect(ctx, totals),
+        mode::MIRROR if weight != 0 => redirect(ctx, totals, wire_len, weight),
         mode::MIRROR => XDP_DROP,
-        mode::HOST if sampled => {
-            copy(ctx, totals);
+        mode::HOST if weight != 0 => {
+            copy(ctx, totals, wire_len, weight);
             XDP_PASS
         }
         _ => XDP_PASS,
@@ -36,8 +47,8 @@ pub(super) fn verdict(ctx: &XdpContext, totals: &mut Totals, control: Control, s
 
 /// To the AF_XDP socket of the queue the packet came in by, the only one the kernel accepts.
 #[inline(always)]
-fn redirect(ctx: &XdpContext, totals: &mut Totals) -> u32 {
-    if !write_meta(ctx) {
+fn redirect(ctx: &XdpContext, totals: &mut Totals, wire_len: u32, weight: u32) -> u32 {
+    if !write_meta(ctx, wire_len, weight) {
         totals.lost_no_headroom += 1;
         return XDP_DROP;
     }
@@ -54,8 +65,7 @@ fn redirect(ctx: &XdpContext, totals: &mut Totals) -> u32 {
 
 /// Puts the sample's metadata in front of the packet; AF_XDP delivers it with the frame.
 #[inline(always)]
-fn write_meta(ctx: &XdpContext) -> bool {
-    let wire_len = (ctx.data_end() - ctx.data()) as u32;
+fn write_meta(ctx: &XdpContext, wire_len: u32, weight: u32) -> bool {
     let size = size_of::<SampleMeta>();
     // SAFETY: the context is the one the kernel gave; the helper moves the metadata pointer down or fails.
     if unsafe { bpf_xdp_adjust_meta(ctx.ctx, -(size as i32)) } != 0 {
@@ -70,15 +80,20 @@ fn write_meta(ctx: &XdpContext) -> bool {
     // SAFETY: `start..start + size` is metadata space by the check above; it is 4-byte aligned, and the
     // program's target allows unaligned words, as `write_unaligned` also does.
     unsafe {
-        (start as *mut SampleMeta).write_unaligned(SampleMeta { time, wire_len, captured_len: wire_len })
+        (start as *mut SampleMeta).write_unaligned(SampleMeta {
+            time,
+            wire_len,
+            captured_len: wire_len,
+            weight,
+            _pad: 0,
+        })
     };
     true
 }
 
 /// A copy for user space: the packet itself goes on to the host.
 #[inline(always)]
-fn copy(ctx: &XdpContext, totals: &mut Totals) {
-    let wire_len = (ctx.data_end() - ctx.data()) as u32;
+fn copy(ctx: &XdpContext, totals: &mut Totals, wire_len: u32, weight: u32) {
     let Some(mut record) = SAMPLES.reserve::<HostSample>(0) else {
         totals.lost_ringbuf_full += 1;
         return;
@@ -90,7 +105,8 @@ fn copy(ctx: &XdpContext, totals: &mut Totals) {
     // SAFETY: `sample` is a reserved record of this size; `captured_len` is at most the size of `data` and at
     // most the packet. The rest of `data` holds what an earlier record left there, and is not meant.
     let copied = unsafe {
-        (&raw mut (*sample).meta).write(SampleMeta { time: bpf_ktime_get_ns(), wire_len, captured_len });
+        let time = bpf_ktime_get_ns();
+        (&raw mut (*sample).meta).write(SampleMeta { time, wire_len, captured_len, weight, _pad: 0 });
         bpf_xdp_load_bytes(ctx.ctx, 0, (&raw mut (*sample).data).cast(), captured_len)
     };
     if copied == 0 {

@@ -40,8 +40,12 @@ pub struct CaptureConfig {
     /// How often the flow map is drained into user space, 10ms to 10s.
     #[serde(with = "crate::config::duration")]
     pub drain_interval: Duration,
-    /// Flows the kernel's map holds between two drains; packets of further flows are counted as overflow.
+    /// Flows the kernel's table holds, in buckets of 32: from about two thirds on some are full. Packets of further flows
+    /// are counted as overflow. The number is split between receive queues, and rounded up to powers of two.
     pub flow_map_entries: u32,
+    /// New flows the kernel's table takes in a second; with more, as in a spoofed flood, the packets of further ones
+    /// are counted in total and by source prefix.
+    pub new_flows_per_second: u32,
     /// How long a flow may be silent before its entry leaves the flow map; it ends later, see `flow.idle_timeout`.
     #[serde(with = "crate::config::duration")]
     pub map_idle_timeout: Duration,
@@ -64,6 +68,7 @@ impl Default for CaptureConfig {
             mode: Mode::Mirror,
             drain_interval: Duration::from_millis(100),
             flow_map_entries: 262_144,
+            new_flows_per_second: 65_536,
             map_idle_timeout: Duration::from_secs(15),
             sample: SampleConfig::default(),
             xdp: XdpMode::Auto,
@@ -102,6 +107,7 @@ impl CaptureConfig {
             }
         };
         range("flow_map_entries", self.flow_map_entries, 1024, 16_777_216);
+        range("new_flows_per_second", self.new_flows_per_second, 1, 100_000_000);
         range("ring_entries", self.ring_entries, 64, 65_536);
         range("queue_batches", self.queue_batches, 1, 65_536);
         if !self.ring_entries.is_power_of_two() {

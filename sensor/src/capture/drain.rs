@@ -1,121 +1,161 @@
-//! Reads the flow map every interval and turns cumulative counters into what grew.
+//! Reads the flow table every interval and turns cumulative counters into what grew.
 //!
-//! The map is never emptied while its flows live: taking an entry out races with packets being added to it. Only
-//! entries idle for long are taken out, with the value the kernel returns for them counted first.
+//! A drain begins a new epoch, waits until no packet of the old one is under way, and reads the entries noted in the
+//! old one's log: its cost is that of the flows with packets, not of the table. Entries idle for long are retired: no
+//! packet finds them from before the epoch's end, so their last reading, after the wait, is final.
 
-use std::io;
-use std::os::fd::AsFd;
+use std::time::Duration;
 
-use hashbrown::HashMap;
-use sensor_ebpf::flow::{FlowKey, FlowStats};
+use sensor_ebpf::flow::FlowStats;
+use sensor_ebpf::table::{FREE, LOG_LINE, RETIRED, WAYS};
 
+use super::FlowDelta;
+use super::error::CaptureError;
 use super::program::Program;
-use super::xsk;
-use super::{FlowDelta, Tick};
+use super::table::Table;
 
-/// Entries read by one system call, at first; grows where one bucket holds more.
-const BATCH: usize = 4096;
+/// Drains in which each entry is looked at once for how long it has been idle.
+const SWEEP: usize = 10;
 
-/// Idle entries taken out in one drain, so that the end of a flood does not stop the drain for a second.
-const DELETIONS: usize = 20_000;
+/// A flow with packets both ways, or over this time, is not a spoofed packet.
+const PROVEN_AGE: u64 = 1_000_000_000;
 
-/// An entry whose latest packet is older than the previous drain by this much was read then as it is now, and need
-/// not be compared. Far longer than a packet takes through the program, and than the coarse clock lags. Were a packet
-/// held up for longer, its counts would come with the flow's next packet, or when the entry leaves the map.
-const SURELY_READ: u64 = 250_000_000;
+/// How long a flow that is not proven keeps its entry when half of the table is taken, and when three quarters are.
+const UNPROVEN_IDLE: [u64; 2] = [2_000_000_000, 500_000_000];
 
-/// What was read from the flow map before.
+/// Bytes that a drain keeps for each entry of the table.
+pub(super) const SLOT_BYTES: usize = size_of::<FlowStats>() + size_of::<u64>() + 1 + size_of::<u32>();
+
+/// What was read from the flow table before, and what is about to leave it.
 pub struct Drain {
-    seen: HashMap<FlowKey, FlowStats>,
-    keys: Vec<FlowKey>,
-    values: Vec<FlowStats>,
-    idle: Vec<FlowKey>,
-    /// What was read and not handed on yet: a drain that fails half-way gives it to the next one.
-    deltas: Vec<FlowDelta>,
-    /// Nanoseconds without a packet after which an entry leaves the map.
+    /// By slot: counters at the latest reading, all 0 for a free one.
+    read: Vec<FlowStats>,
+    /// By slot: when the flow had its latest packet, as of the latest reading; 0 for a free one.
+    last: Vec<u64>,
+    /// By slot.
+    proven: Vec<bool>,
+    /// Slots retired, to be read a last time.
+    retired: Vec<u32>,
+    /// An epoch that ended and was not read, because waiting failed.
+    ended: Option<u32>,
+    /// The slot at which the sweep for idle entries goes on.
+    sweep: usize,
+    entries: usize,
+    /// Nanoseconds without a packet after which an entry leaves the table.
     idle_after: u64,
-    /// When the previous drain began, on the map's clock.
-    previous: u64,
 }
 
 impl Drain {
     /// Nothing seen yet.
-    pub fn new(idle_after: std::time::Duration) -> Drain {
+    pub fn new(table: &Table, idle_after: Duration) -> Drain {
+        let slots = table.entries.len();
         Drain {
-            seen: HashMap::new(),
-            keys: vec![ZERO_KEY; BATCH],
-            values: vec![FlowStats::default(); BATCH],
-            idle: Vec::new(),
-            deltas: Vec::new(),
+            read: vec![FlowStats::default(); slots],
+            last: vec![0; slots],
+            proven: vec![false; slots],
+            retired: Vec::with_capacity(slots),
+            ended: None,
+            sweep: 0,
+            entries: 0,
             idle_after: idle_after.as_nanos() as u64,
-            previous: 0,
         }
     }
 
-    /// Forgets what need not be compared: the next reading looks at every entry. For the last one.
-    pub fn compare_all(&mut self) {
-        self.previous = 0;
-    }
-
-    /// Reads the whole map. `monotonic` is now on the map's clock; `offset` makes it the time since the epoch.
-    pub fn tick(
+    /// Hands on what every flow grew by since the last drain. `monotonic` is now on the program's clock; `offset` makes
+    /// it the time since the Unix epoch. `wait` is true while packets may come. After an error nothing was read and
+    /// nothing is lost: the next drain brings it.
+    pub fn drain(
         &mut self,
-        program: &Program,
+        program: &mut Program,
         monotonic: u64,
         offset: u64,
-    ) -> io::Result<(Vec<FlowDelta>, Tick)> {
-        let map = program.flows.fd().as_fd();
-        self.idle.clear();
-        let mut cursor = None;
-        loop {
-            let read = match xsk::lookup_batch(map, &mut cursor, &mut self.keys, &mut self.values) {
-                Ok(read) => read,
-                Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => {
-                    let more = self.keys.len() * 2;
-                    self.keys.resize(more, ZERO_KEY);
-                    self.values.resize(more, FlowStats::default());
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            for (key, now) in self.keys[..read].iter().zip(&self.values[..read]) {
-                if monotonic.saturating_sub(now.last) > self.idle_after && self.idle.len() < DELETIONS {
-                    self.idle.push(*key);
-                } else if now.last.saturating_add(SURELY_READ) >= self.previous {
-                    let before = self.seen.entry(*key).or_default();
-                    if now.packets != before.packets {
-                        self.deltas.push(delta(*key, before, now, offset));
-                        *before = *now;
-                    }
-                }
+        wait: bool,
+        mut emit: impl FnMut(FlowDelta),
+    ) -> Result<(), CaptureError> {
+        let ended = match self.ended {
+            Some(epoch) => epoch,
+            None => {
+                self.retire_idle(&program.table, monotonic);
+                program.next_epoch()?
             }
-            if cursor.is_none() {
-                break;
-            }
+        };
+        self.ended = Some(ended);
+        if wait {
+            program.wait()?;
         }
-        for key in self.idle.drain(..) {
-            // Only then is it forgotten: after an error the entry is still there, and so is what was read of it.
-            let taken = xsk::lookup_and_delete::<_, FlowStats>(map, &key)?;
-            let before = self.seen.remove(&key).unwrap_or_default();
-            if let Some(last) = taken
-                && last.packets != before.packets
-            {
-                self.deltas.push(delta(key, &before, &last, offset));
+        self.ended = None;
+        let table = &program.table;
+        let lane_lines = table.size.lane_entries() as usize / LOG_LINE;
+        for (number, lane) in table.lanes.iter().enumerate() {
+            let parity = ended as usize & 1;
+            let first = (2 * number + parity) * lane_lines;
+            let noted = lane.noted[parity].get() as usize;
+            for at in 0..noted.min(table.size.lane_entries() as usize) {
+                let slot = table.log[first + at / LOG_LINE].slots[at % LOG_LINE].get();
+                self.read(table, slot, offset, &mut emit);
             }
+            lane.noted[parity].set(0);
         }
-        self.previous = monotonic;
-        Ok((std::mem::take(&mut self.deltas), Tick { time: monotonic + offset, ..Tick::default() }))
+        self.free_retired(table, offset, &mut emit);
+        Ok(())
     }
 
-    /// Entries in the map at the latest drain.
+    /// Entries taken at the latest drain.
     pub fn entries(&self) -> usize {
-        self.seen.len()
+        self.entries
     }
-}
 
-const ZERO_KEY: FlowKey = FlowKey::ZERO;
+    fn read(&mut self, table: &Table, slot: u32, offset: u64, emit: &mut impl FnMut(FlowDelta)) {
+        let at = slot as usize;
+        let (Some(entry), Some(rare)) = (table.entries.get(at), table.rare.get(at)) else {
+            return;
+        };
+        let now = entry.stats(rare);
+        let before = &mut self.read[at];
+        if now.packets != before.packets || now.bytes != before.bytes {
+            let grown = now.since(before);
+            let grown = FlowStats { first: grown.first + offset, last: grown.last + offset, ..grown };
+            emit(FlowDelta { key: entry.key(), grown });
+            *before = now;
+        }
+        self.entries += usize::from(self.last[at] == 0);
+        self.last[at] = now.last.max(1);
+        self.proven[at] =
+            (now.packets[0] != 0 && now.packets[1] != 0) || now.last.saturating_sub(now.first) >= PROVEN_AGE;
+    }
 
-fn delta(key: FlowKey, before: &FlowStats, now: &FlowStats, offset: u64) -> FlowDelta {
-    let grown = now.since(before);
-    FlowDelta { key, grown: FlowStats { first: grown.first + offset, last: grown.last + offset, ..grown } }
+    /// Takes a part of the entries that have been idle for too long out of the packets' sight.
+    fn retire_idle(&mut self, table: &Table, monotonic: u64) {
+        let unproven = match 4 * self.entries / table.entries.len().max(1) {
+            0 | 1 => self.idle_after,
+            2 => UNPROVEN_IDLE[0].min(self.idle_after),
+            _ => UNPROVEN_IDLE[1].min(self.idle_after),
+        };
+        let end = (self.sweep + self.last.len().div_ceil(SWEEP)).min(self.last.len());
+        for at in self.sweep..end {
+            let last = self.last[at];
+            let limit = if self.proven[at] { self.idle_after } else { unproven };
+            if last != 0 && monotonic.saturating_sub(last) > limit {
+                table.entries[at].mark.set(0);
+                table.buckets[at / WAYS].tags[at % WAYS].set(RETIRED);
+                self.retired.push(at as u32);
+            }
+        }
+        self.sweep = if end == self.last.len() { 0 } else { end };
+    }
+
+    /// Nobody writes to retired entries any more: reads them and makes room.
+    fn free_retired(&mut self, table: &Table, offset: u64, emit: &mut impl FnMut(FlowDelta)) {
+        let mut retired = std::mem::take(&mut self.retired);
+        for slot in retired.drain(..) {
+            self.read(table, slot, offset, emit);
+            let at = slot as usize;
+            self.read[at] = FlowStats::default();
+            self.last[at] = 0;
+            self.proven[at] = false;
+            self.entries -= 1;
+            table.buckets[at / WAYS].tags[at % WAYS].set(FREE);
+        }
+        self.retired = retired;
+    }
 }

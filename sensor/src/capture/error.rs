@@ -34,7 +34,9 @@ pub enum CaptureError {
     Socket { interface: String, queue: u32, source: io::Error, hint: &'static str },
     #[error("map {map}: {source}")]
     Map { map: &'static str, source: aya::maps::MapError },
-    #[error("reading the flow map: {source}")]
+    #[error("mapping the map {map} into memory: {source}; lower capture.flow_map_entries if memory is short")]
+    Mapping { map: &'static str, source: io::Error },
+    #[error("reading the flow table: {source}")]
     Drain { source: io::Error },
     #[error("starting the thread {name}: {source}")]
     Thread { name: String, source: io::Error },

@@ -7,7 +7,7 @@
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::mpsc::{SendError, SyncSender, TrySendError};
+use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -78,9 +78,8 @@ impl Live {
         if config.mode == Mode::Mirror && nic.loopback {
             return Err(CaptureError::Loopback { name: nic.name.clone() });
         }
-        let mut program = Program::load(config.flow_map_entries)?;
         // Attach before bind: some drivers only then have the queues that AF_XDP wants (gve).
-        let attached = program.attach(&nic.name, nic.index, config.xdp)?;
+        let (mut program, attached) = Program::attached_to(config, nic)?;
         let sockets =
             if config.mode == Mode::Mirror { bind_all(nic, config.ring_entries)? } else { Vec::new() };
         let queues = sockets.len();
@@ -125,18 +124,13 @@ impl Live {
                     .push(spawn("rx-host".to_owned(), move || receive::from_ring_buffer(samples, outlet))?);
             }
         }
-        program.set_control(Control {
-            mode: if config.mode == Mode::Mirror { mode::MIRROR } else { mode::HOST },
-            first_packets: config.sample.first_packets,
-            one_in: config.sample.one_in,
-            flagged_per_second: config.sample.flagged_per_second,
-        })?;
+        program.set_control(control(config, &program))?;
 
         let stop_drain = Arc::new(AtomicBool::new(false));
         let buffers = Buffers::default();
         let drainer = Drainer {
+            drain: Drain::new(&program.table, config.map_idle_timeout),
             program,
-            drain: Drain::new(config.map_idle_timeout),
             statistics,
             clock,
             counters: counters.clone(),
@@ -182,10 +176,10 @@ impl Live {
         };
         // Twice: the first reading may still be short of what the second one must have (see the ledger).
         for _ in 0..2 {
-            drainer.drain.compare_all();
-            match drainer.tick() {
-                Ok((deltas, tick)) => drop(drainer.hand_on(&deltas, tick, &self.events)),
-                Err(error) => tracing::error!(%error, "the last drain of the flow map failed"),
+            match drainer.drain(&self.events) {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => tracing::error!(%error, "the last drain of the flow table failed"),
             }
         }
     }
@@ -205,15 +199,12 @@ impl Drainer {
         while !stop.load(Relaxed) {
             let now = self.clock.now();
             thread::sleep(Duration::from_nanos(interval - now % interval));
-            match self.tick() {
-                Ok((deltas, tick)) => {
-                    if self.hand_on(&deltas, tick, events).is_err() {
-                        break;
-                    }
-                }
+            match self.drain(events) {
+                Ok(true) => {}
+                Ok(false) => break,
                 Err(error) => {
                     if self.counters.drain_errors.fetch_add(1, Relaxed) == 0 {
-                        tracing::error!(%error, "reading the flow map failed; trying again every interval");
+                        tracing::error!(%error, "reading the flow table failed; trying again every interval");
                     }
                 }
             }
@@ -228,50 +219,26 @@ impl Drainer {
         self
     }
 
-    /// Hands a drain on, in batches. An error means that nobody reads events any more.
-    fn hand_on(
-        &self,
-        deltas: &[FlowDelta],
-        tick: Tick,
-        events: &SyncSender<Queued>,
-    ) -> Result<(), SendError<Queued>> {
-        let mut delayed = false;
-        let flows = deltas.chunks(FLOW_BATCH).map(|chunk| {
-            let mut batch = self.buffers.flows();
-            batch.extend_from_slice(chunk);
-            Event::Flows(batch)
-        });
-        for event in flows.chain([Event::Tick(tick)]) {
-            match events.try_send(Queued::drained(event)) {
-                Ok(()) => {}
-                Err(TrySendError::Full(queued)) => {
-                    // Forgetting it would lose its counts, so this thread waits. The map goes on counting.
-                    delayed = true;
-                    events.send(queued)?;
-                }
-                Err(TrySendError::Disconnected(queued)) => return Err(SendError(queued)),
-            }
-        }
-        self.counters.drains_delayed.fetch_add(u64::from(delayed), Relaxed);
-        Ok(())
-    }
-
-    fn tick(&mut self) -> Result<(Vec<FlowDelta>, Tick), CaptureError> {
-        let (deltas, mut tick) = self
-            .drain
-            .tick(&self.program, monotonic(), self.clock.offset)
-            .map_err(|source| CaptureError::Drain { source })?;
-        // The order makes every reading an upper bound of the one before: what the map and the sockets gave was
+    /// Drains the flow table into the event queue. False when nobody reads events any more.
+    fn drain(&mut self, events: &SyncSender<Queued>) -> Result<bool, CaptureError> {
+        let now = monotonic();
+        let mut outlet =
+            FlowOutlet { batch: self.buffers.flows(), buffers: &self.buffers, events, state: Sent::AtOnce };
+        self.drain.drain(&mut self.program, now, self.clock.offset, true, |delta| outlet.push(delta))?;
+        outlet.send();
+        // The order makes every reading an upper bound of the one before: what the table and the sockets gave was
         // counted in the totals first.
         for (reader, queue) in self.statistics.iter().zip(&self.counters.queues) {
             if let Ok(statistics) = reader.read() {
                 *queue.statistics.lock().unwrap_or_else(PoisonError::into_inner) = statistics;
             }
         }
-        tick.samples = self.counters.sample_bins();
-        tick.totals = self.program.totals()?;
+        let samples = self.counters.sample_bins();
+        let tick = Tick { time: now + self.clock.offset, totals: self.program.totals()?, samples };
+        outlet.hand_on(Event::Tick(tick));
         self.counters.flow_map_entries.store(self.drain.entries() as u64, Relaxed);
-        Ok((deltas, tick))
+        self.counters.drains_delayed.fetch_add(u64::from(outlet.state == Sent::Delayed), Relaxed);
+        Ok(outlet.state != Sent::Gone)
     }
 
     /// AF_XDP does not say that the link went down or that the interface is gone.
@@ -298,6 +265,66 @@ impl Drainer {
                 "the XDP program is no longer attached: the interface was removed or the \
                 program detached by hand; the sensor is blind, restart it"
             );
+        }
+    }
+}
+
+/// What the program is to do.
+fn control(config: &CaptureConfig, program: &Program) -> Control {
+    Control {
+        mode: if config.mode == Mode::Mirror { mode::MIRROR } else { mode::HOST },
+        first_packets: config.sample.first_packets,
+        one_in: config.sample.one_in,
+        flagged_per_second: config.sample.flagged_per_second,
+        admit_per_second: config.new_flows_per_second.div_ceil(program.table.size.lanes),
+        ..Control::default()
+    }
+}
+
+/// How batches and tick of a drain went to the event queue.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    AtOnce,
+    /// The analysis was behind, and the drain waited.
+    Delayed,
+    /// Nobody reads events any more.
+    Gone,
+}
+
+/// Hands flows on in batches.
+struct FlowOutlet<'a> {
+    batch: Vec<FlowDelta>,
+    buffers: &'a Buffers,
+    events: &'a SyncSender<Queued>,
+    state: Sent,
+}
+
+impl FlowOutlet<'_> {
+    fn push(&mut self, delta: FlowDelta) {
+        self.batch.push(delta);
+        if self.batch.len() >= FLOW_BATCH {
+            self.send();
+        }
+    }
+
+    fn send(&mut self) {
+        if !self.batch.is_empty() {
+            let batch = std::mem::replace(&mut self.batch, self.buffers.flows());
+            self.hand_on(Event::Flows(batch));
+        }
+    }
+
+    fn hand_on(&mut self, event: Event) {
+        match self.events.try_send(Queued::drained(event)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(queued)) => {
+                // Forgetting it would lose its counts, so this thread waits. The table goes on counting.
+                self.state = Sent::Delayed;
+                if self.events.send(queued).is_err() {
+                    self.state = Sent::Gone;
+                }
+            }
+            Err(TrySendError::Disconnected(_)) => self.state = Sent::Gone,
         }
     }
 }

@@ -24,6 +24,8 @@ mod program;
 
 mod receive;
 
+mod table;
+
 pub mod replay;
 
 mod xsk;
@@ -35,8 +37,9 @@ pub use counters::{CaptureCounters, QueueCounters};
 pub use drain::Drain;
 pub use error::CaptureError;
 pub use live::{Live, TICK_ROOM};
-pub use program::{Program, XdpAttached};
+pub use program::{Frames, Program, XdpAttached};
 pub use receive::Queued;
+pub use table::{Table, TableSize};
 pub use xsk::Statistics as XskStatistics;
 
 use bytes::Bytes;
@@ -53,6 +56,8 @@ pub struct Sample {
     pub time: u64,
     /// Length on the wire, bytes; `frame` may be shorter.
     pub wire_len: u32,
+    /// Packets the sample stands for, see [`sensor_ebpf::table::Lane::weight`].
+    pub weight: u32,
     /// How `frame` begins.
     pub link: Link,
     /// The frame, from its link-layer header on.

@@ -11,8 +11,11 @@ use aya_log::EbpfLogger;
 use sensor_ebpf::control::Control;
 use sensor_ebpf::counter::Totals;
 
-use super::config;
+use super::config::{self, CaptureConfig};
 use super::error::{CaptureError, PERMISSION_HINT};
+use super::nic::Nic;
+use super::table::{self, Table, TableSize};
+use super::xsk::GracePeriod;
 
 /// The program as committed, so that a build needs no eBPF toolchain; `cargo xtask tidy` checks its source hash.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../sensor-ebpf/sensor-xdp.o");
@@ -33,79 +36,122 @@ pub enum XdpAttached {
 /// The program in the kernel, with the maps that belong to it.
 pub struct Program {
     ebpf: Ebpf,
+    name: &'static str,
     link: Option<FdLink>,
     /// Log lines of the program, where it has any.
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
-    /// The flow map.
-    pub flows: MapData,
+    /// The flow table.
+    pub table: Table,
+    grace: GracePeriod,
     totals: PerCpuArray<MapData, Totals>,
-    control: Array<MapData, Control>,
+    controls: Array<MapData, Control>,
+    /// What the program was told last.
+    control: Control,
     /// AF_XDP sockets by queue.
     pub sockets: XskMap<MapData>,
 }
 
+/// What the interface's frames need of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Frames {
+    /// Each frame fits into one buffer.
+    Single,
+    /// The MTU needs several buffers a frame.
+    Multiple,
+}
+
+/// What a page has room for besides the 256 bytes in front of a packet, the 320 behind it (`skb_shared_info`) and the
+/// Ethernet header with two tags: native XDP takes no larger MTU without several buffers a frame.
+const SINGLE_BUFFER_MTU: u32 = 4096 - 256 - 320 - 22;
+
+impl Frames {
+    fn of(nic: &Nic) -> Frames {
+        if nic.mtu > SINGLE_BUFFER_MTU { Frames::Multiple } else { Frames::Single }
+    }
+
+    fn program(self) -> &'static str {
+        match self {
+            Frames::Single => "vesper",
+            Frames::Multiple => "vesper_frags",
+        }
+    }
+}
+
 impl Program {
-    /// Loads the program with room for `flow_entries` conversations. It is not attached yet.
-    pub fn load(flow_entries: u32) -> Result<Program, CaptureError> {
-        let object = object()?;
-        let mut ebpf = EbpfLoader::new()
-            .map_max_entries("FLOWS", flow_entries)
-            .load(&object)
+    /// Loads the program with a flow table of this size. It is not attached yet.
+    pub fn load(size: TableSize, frames: Frames) -> Result<Program, CaptureError> {
+        Program::load_from(&object()?, frames.program(), size)
+    }
+
+    /// Loads the program `name` of another object that has the same maps, for benchmarks.
+    pub fn load_from(object: &[u8], name: &'static str, size: TableSize) -> Result<Program, CaptureError> {
+        let seed = table::seed();
+        let (mask, by_cpu) = (size.bucket_mask(), u32::from(size.by_cpu));
+        let mut loader = EbpfLoader::new();
+        loader
+            .override_global("BUCKET_MASK", &mask, true)
+            .override_global("LANE_BY_CPU", &by_cpu, true)
+            .override_global("SEED", &seed, true);
+        for (map, elements) in size.maps() {
+            loader.map_max_entries(map, elements);
+        }
+        let mut ebpf = loader
+            .load(object)
             .map_err(|source| CaptureError::Load { hint: load_hint(&source), source: Box::new(source) })?;
         let logger = EbpfLogger::init(&mut ebpf)
             .inspect_err(|error| tracing::debug!(%error, "no log lines from the XDP program"))
             .ok();
-        let program: &mut Xdp = xdp(&mut ebpf)?;
+        let program: &mut Xdp = xdp(&mut ebpf, name)?;
         program.load().map_err(refused)?;
 
-        let Some(Map::HashMap(flows)) = ebpf.take_map("FLOWS") else {
-            return Err(CaptureError::Object { name: "the map FLOWS" });
-        };
+        let table = Table::map(&ebpf, size)?;
+        let grace = GracePeriod::new().map_err(|source| CaptureError::Drain { source })?;
         let totals = PerCpuArray::try_from(take(&mut ebpf, "TOTALS")?)
             .map_err(|source| CaptureError::Map { map: "TOTALS", source })?;
-        let control = Array::try_from(take(&mut ebpf, "CONTROL")?)
+        let controls = Array::try_from(take(&mut ebpf, "CONTROL")?)
             .map_err(|source| CaptureError::Map { map: "CONTROL", source })?;
         let sockets = XskMap::try_from(take(&mut ebpf, "XSKS")?)
             .map_err(|source| CaptureError::Map { map: "XSKS", source })?;
-        Ok(Program { ebpf, link: None, logger, flows, totals, control, sockets })
+        let control = Control::default();
+        Ok(Program { ebpf, name, link: None, logger, table, grace, totals, controls, control, sockets })
     }
 
-    /// Attaches to an interface by bpf_link: native mode if the driver has it, else generic, as `choice` allows.
-    /// The link goes with this process: if it dies, the interface is as before.
-    pub fn attach(
-        &mut self,
-        interface: &str,
-        ifindex: u32,
-        choice: config::XdpMode,
-    ) -> Result<XdpAttached, CaptureError> {
+    /// Loads the program for an interface and attaches it by bpf_link: native mode if the driver has it, else generic,
+    /// as the configuration allows. The link goes with this process: if it dies, the interface is as before.
+    pub fn attached_to(config: &CaptureConfig, nic: &Nic) -> Result<(Program, XdpAttached), CaptureError> {
         let failed = |tried, source: ProgramError| CaptureError::Attach {
-            interface: interface.to_owned(),
+            interface: nic.name.clone(),
             tried,
             hint: attach_hint(&source),
             source: Box::new(source),
         };
-        match choice {
-            config::XdpMode::Native => {
-                self.attach_in(ifindex, XdpMode::Driver).map_err(|e| failed("native mode", e))?
-            }
-            config::XdpMode::Generic => {
-                self.attach_in(ifindex, XdpMode::Skb).map_err(|e| failed("generic mode", e))?
-            }
-            config::XdpMode::Auto => match self.attach_in(ifindex, XdpMode::Driver) {
-                Ok(()) => return Ok(XdpAttached::Native),
-                Err(error) if is_busy(&error) => return Err(failed("native mode", error)),
-                Err(error) => {
-                    tracing::warn!(interface, %error, "no native XDP here, trying generic: slower, counts the same");
-                    self.attach_in(ifindex, XdpMode::Skb).map_err(|e| failed("generic mode", e))?;
-                    return Ok(XdpAttached::Generic);
+        let native = |program: &mut Program| program.attach_in(nic.index, XdpMode::Driver);
+        if config.xdp != config::XdpMode::Generic {
+            let lanes = TableSize::new(config.flow_map_entries, nic.rx_queues, false);
+            let mut program = Program::load(lanes, Frames::of(nic))?;
+            match native(&mut program) {
+                Ok(()) => return Ok((program, XdpAttached::Native)),
+                Err(error) if is_busy(&error) || config.xdp == config::XdpMode::Native => {
+                    return Err(failed("native mode", error));
                 }
-            },
+                Err(error) => tracing::warn!(
+                    interface = nic.name,
+                    %error,
+                    "no native XDP here, trying generic: slower, counts the same"
+                ),
+            }
         }
-        Ok(if choice == config::XdpMode::Native { XdpAttached::Native } else { XdpAttached::Generic })
+        // In generic mode the stack may handle packets of one queue on several CPUs at a time.
+        let cpus = aya::util::nr_cpus().map_err(|(_, source)| CaptureError::Drain { source })?;
+        let lanes = TableSize::new(config.flow_map_entries, cpus as u32, true);
+        let mut program = Program::load(lanes, Frames::Single)?;
+        program.attach_in(nic.index, XdpMode::Skb).map_err(|error| failed("generic mode", error))?;
+        Ok((program, XdpAttached::Generic))
     }
 
     fn attach_in(&mut self, ifindex: u32, mode: XdpMode) -> Result<(), ProgramError> {
-        let program: &mut Xdp = self.ebpf.program_mut(NAME).ok_or(ProgramError::NotLoaded)?.try_into()?;
+        let program: &mut Xdp =
+            self.ebpf.program_mut(self.name).ok_or(ProgramError::NotLoaded)?.try_into()?;
         let id = program.attach_to_if_index(ifindex, mode)?;
         let link = program.take_link(id)?;
         // aya falls back to netlink where the kernel has no XDP links. Such an attachment outlives a crash and can
@@ -124,9 +170,31 @@ impl Program {
         self.link = None;
     }
 
-    /// Tells the program what to do with packets, from the next one on.
+    /// What the program was told last.
+    pub fn control(&self) -> Control {
+        self.control
+    }
+
+    /// Tells the program what to do with packets, from the next one on. The epoch is not the caller's.
     pub fn set_control(&mut self, control: Control) -> Result<(), CaptureError> {
-        self.control.set(0, control, 0).map_err(|source| CaptureError::Map { map: "CONTROL", source })
+        let control = Control { epoch: self.control.epoch, ..control };
+        self.controls.set(0, control, 0).map_err(|source| CaptureError::Map { map: "CONTROL", source })?;
+        self.control = control;
+        Ok(())
+    }
+
+    /// Begins the next epoch of the flow table and returns the one that ended.
+    pub(super) fn next_epoch(&mut self) -> Result<u32, CaptureError> {
+        let ended = self.control.epoch;
+        let next = Control { epoch: ended.wrapping_add(1), ..self.control };
+        self.controls.set(0, next, 0).map_err(|source| CaptureError::Map { map: "CONTROL", source })?;
+        self.control = next;
+        Ok(ended)
+    }
+
+    /// Returns when every run of the program that had begun has ended: what it counted is there to be read.
+    pub(super) fn wait(&self) -> Result<(), CaptureError> {
+        self.grace.wait().map_err(|source| CaptureError::Drain { source })
     }
 
     /// The totals of all CPUs.
@@ -152,19 +220,19 @@ impl Program {
         }
     }
 
+    /// The object, for maps that only a benchmark's has.
+    pub fn ebpf(&mut self) -> &mut Ebpf {
+        &mut self.ebpf
+    }
+
     /// The program itself, for BPF_PROG_TEST_RUN.
     pub fn xdp(&mut self) -> Result<&mut Xdp, CaptureError> {
-        xdp(&mut self.ebpf)
+        xdp(&mut self.ebpf, self.name)
     }
 }
 
-/// Name of the program in the object.
-const NAME: &str = "vesper";
-
-fn xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp, CaptureError> {
-    ebpf.program_mut(NAME)
-        .and_then(|program| program.try_into().ok())
-        .ok_or(CaptureError::Object { name: "the program vesper" })
+fn xdp<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, CaptureError> {
+    ebpf.program_mut(name).and_then(|program| program.try_into().ok()).ok_or(CaptureError::Object { name })
 }
 
 fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, CaptureError> {
@@ -206,6 +274,9 @@ fn refused(error: ProgramError) -> CaptureError {
         ProgramError::LoadError { io_error, verifier_log } => {
             let log = verifier_log.to_string();
             tracing::debug!(log, "verifier");
+            if std::env::var_os("VESPER_VLOG").is_some() {
+                eprintln!("{log}");
+            }
             let mut last: Vec<&str> =
                 log.lines().rev().filter(|line| !line.trim().is_empty()).take(5).collect();
             last.reverse();

@@ -122,7 +122,8 @@ pub(super) fn from_ring_buffer(mut ring: RingBuf<MapData>, outlet: Outlet) {
             };
             let word = |at: usize| u32::from_ne_bytes([meta[at], meta[at + 1], meta[at + 2], meta[at + 3]]);
             let time = u64::from(word(0)) | (u64::from(word(4)) << 32);
-            let meta = SampleMeta { time, wire_len: word(8), captured_len: word(12) };
+            let meta =
+                SampleMeta { time, wire_len: word(8), captured_len: word(12), weight: word(16), _pad: 0 };
             let len = (meta.captured_len as usize).min(HOST_SNAP).min(data.len());
             samples.push(sample(meta, Bytes::copy_from_slice(&data[..len]), outlet.clock.offset));
         }
@@ -138,7 +139,13 @@ pub(super) fn from_ring_buffer(mut ring: RingBuf<MapData>, outlet: Outlet) {
 }
 
 fn sample(meta: SampleMeta, frame: Bytes, offset: u64) -> Sample {
-    Sample { time: meta.time + offset, wire_len: meta.wire_len, link: Link::Ethernet, frame }
+    Sample {
+        time: meta.time + offset,
+        wire_len: meta.wire_len,
+        weight: meta.weight,
+        link: Link::Ethernet,
+        frame,
+    }
 }
 
 /// Waits for packets, a tenth of a second at most. Only for input: waiting for output too would spin, as an

@@ -3,16 +3,12 @@
 use std::fs::read_to_string;
 use std::path::Path;
 
-use sensor_ebpf::flow::{FlowKey, FlowStats};
-
 use super::Line;
-use crate::capture::{CaptureConfig, Mode};
+use crate::capture::{CaptureConfig, Mode, TableSize};
 use crate::config::size;
 
 /// The helpers of the XDP program are all there from this version on.
 const OLDEST_KERNEL: (u32, u32) = (5, 18);
-/// What the kernel keeps beside key and value of a hash map's entry: element head, bucket, allocator.
-const MAP_ENTRY_OVERHEAD: u64 = 64;
 /// Bytes of a UMEM frame.
 pub(super) const UMEM_FRAME: u64 = 4096;
 
@@ -69,10 +65,10 @@ fn gpu() -> Line {
     }
 }
 
-/// Bytes of the kernel's flow map when it is full; it is allocated when the sensor starts.
-pub(super) fn flow_map_bytes(capture: &CaptureConfig) -> u64 {
-    let entry = (size_of::<FlowKey>() + size_of::<FlowStats>()) as u64 + MAP_ENTRY_OVERHEAD;
-    u64::from(capture.flow_map_entries) * entry
+/// Bytes of the flow table in the kernel and of its copy in the sensor; taken when the sensor starts.
+pub(super) fn flow_table_bytes(capture: &CaptureConfig, queues: u32) -> u64 {
+    let size = TableSize::new(capture.flow_map_entries, queues, false);
+    size.kernel_bytes() + size.user_bytes()
 }
 
 /// Bytes that samples are received into.
@@ -85,9 +81,9 @@ pub(super) fn umem_bytes(capture: &CaptureConfig, queues: u32) -> u64 {
 
 /// What the configuration will use, against what there is.
 pub(super) fn memory(capture: &CaptureConfig, queues: u32) -> Line {
-    let (map, umem) = (flow_map_bytes(capture), umem_bytes(capture, queues));
+    let (map, umem) = (flow_table_bytes(capture, queues), umem_bytes(capture, queues));
     let found = format!(
-        "{} for the flow map and {} for samples of {queues} queue{}",
+        "{} for the flow table and {} for samples of {queues} queue{}",
         mebibytes(map),
         mebibytes(umem),
         if queues == 1 { "" } else { "s" }

@@ -52,8 +52,9 @@ fn capture(families: &mut Families, status: &Status) {
         "capture_overflow",
         "of flows that found no room in the kernel's flow map",
         [
-            (vec![("reason", "map_full")], totals.overflow_map_full),
-            (vec![("reason", "insert_failed")], totals.overflow_insert_failed),
+            (vec![("reason", "table_full")], totals.overflow_table_full),
+            (vec![("reason", "not_admitted")], totals.overflow_not_admitted),
+            (vec![("reason", "no_lane")], totals.overflow_no_lane),
         ],
     );
     let drained = Count { packets: status.ledger.drained_packets, bytes: status.ledger.drained_bytes };

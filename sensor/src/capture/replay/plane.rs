@@ -12,7 +12,7 @@ use sensor_ebpf::control::mode;
 use sensor_ebpf::counter::Totals;
 use sensor_ebpf::flow::{FlowKey, FlowStats};
 use sensor_ebpf::parse::Packet;
-use sensor_ebpf::sample::Sampler;
+use sensor_ebpf::table::Lane;
 use sensor_ebpf::tunnel::outer_endpoints;
 
 use super::ReplayConfig;
@@ -46,7 +46,8 @@ pub(super) struct Plane {
     oldest: u32,
     newest: u32,
     totals: Totals,
-    sampler: Sampler,
+    /// Of a lane, the sampling state only.
+    lane: Lane,
     samples: Vec<Sample>,
     buffers: Buffers,
     /// New flows in tunnels since the last tick.
@@ -79,7 +80,7 @@ impl Plane {
             oldest: NONE,
             newest: NONE,
             totals: Totals::default(),
-            sampler: Sampler::default(),
+            lane: Lane::default(),
             samples: Vec::new(),
             buffers: Buffers::default(),
             outer: Vec::new(),
@@ -111,9 +112,11 @@ impl Plane {
                     self.outer_of(record.frame, &packet);
                 }
                 let control = &self.config.control;
-                if control.mode != mode::PASS && self.sampler.choose(control, ordinal, packet.tcp_flags, now)
-                {
-                    self.sample(record, link, now, events);
+                if control.mode != mode::PASS {
+                    let weight = self.lane.weight(control, ordinal, packet.tcp_flags, now, 0);
+                    if weight != 0 {
+                        self.sample(record, link, now, weight, events);
+                    }
                 }
             }
             Err(reason) => self.totals.not_counted[reason as usize].add(bytes),
@@ -141,7 +144,7 @@ impl Plane {
                 at
             }
             None if self.table.len() >= self.config.max_flows => {
-                self.totals.overflow_map_full.add(bytes);
+                self.totals.overflow_table_full.add(bytes);
                 return u64::MAX;
             }
             None => {
@@ -185,11 +188,18 @@ impl Plane {
         }
     }
 
-    fn sample(&mut self, record: &Record<'_>, link: Link, now: u64, events: &mut VecDeque<Event>) {
+    fn sample(
+        &mut self,
+        record: &Record<'_>,
+        link: Link,
+        now: u64,
+        weight: u32,
+        events: &mut VecDeque<Event>,
+    ) {
         self.totals.sampled += 1;
         let kept = record.frame.len().min(SAMPLE_SNAP);
         let frame = Bytes::copy_from_slice(&record.frame[..kept]);
-        self.samples.push(Sample { time: now, wire_len: record.wire_len, link, frame });
+        self.samples.push(Sample { time: now, wire_len: record.wire_len, weight, link, frame });
         if self.samples.len() >= SAMPLE_BATCH {
             self.hand_over_samples(events);
         }

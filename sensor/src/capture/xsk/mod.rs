@@ -1,4 +1,5 @@
-//! AF_XDP: one socket, its rings and its frame memory for each receive queue; and the `bpf(2)` batch calls.
+//! AF_XDP: one socket, its rings and its frame memory for each receive queue; the mapped flow table, and
+//! the `bpf(2)` calls that aya has no wrapper for.
 //!
 //! The only folder of user space with `unsafe`. What leaves it is safe to use: bytes copied out of the frame
 //! memory, counters, and file descriptors that close themselves.
@@ -7,12 +8,15 @@
 //! anything but packets, deciding what to do about loss.
 #![expect(unsafe_code, reason = "rings and frame memory are shared with the kernel")]
 
-mod batch;
+mod grace;
+
+mod mapped;
 
 mod queue;
 
 mod socket;
 
-pub use batch::{lookup_and_delete, lookup_batch};
+pub use grace::GracePeriod;
+pub use mapped::Mapped;
 pub use queue::{StatisticsReader, XskQueue};
 pub use socket::Statistics;

@@ -1,0 +1,176 @@
+//! What `cargo xtask bench kernel` measures, step by step: each program draws a flow, writes it into the packet, and
+//! goes one step further than the one before. Not part of the sensor.
+#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+
+#[cfg(target_arch = "bpf")]
+mod kernel;
+
+#[cfg(target_arch = "bpf")]
+mod programs {
+    #![expect(unsafe_code, reason = "packet memory and map values are raw")]
+
+    use aya_ebpf::bindings::BPF_NOEXIST;
+    use aya_ebpf::bindings::xdp_action::{XDP_ABORTED, XDP_DROP};
+    use aya_ebpf::helpers::generated::{bpf_ktime_get_coarse_ns, bpf_ktime_get_ns};
+    use aya_ebpf::macros::{map, xdp};
+    use aya_ebpf::maps::{Array, LruPerCpuHashMap, PerCpuArray};
+    use aya_ebpf::programs::XdpContext;
+    use sensor_ebpf::flow::{FlowKey, FlowStats};
+    use sensor_ebpf::parse::parse_ethernet;
+
+    use crate::kernel::{frame, run};
+
+    /// How many flows to draw from, the state of the draw, and where the next new flow begins.
+    #[map]
+    static DRAW: Array<[u64; 3]> = Array::with_max_entries(1, 0);
+
+    /// The flow map of the twin.
+    #[map]
+    static TWIN: LruPerCpuHashMap<FlowKey, FlowStats> = LruPerCpuHashMap::with_max_entries(1, 0);
+
+    #[map]
+    static SCRATCH: PerCpuArray<FlowStats> = PerCpuArray::with_max_entries(1, 0);
+
+    /// Offsets of the IPv4 source address behind an untagged Ethernet header, and of the source port.
+    const SOURCE: usize = 14 + 12;
+    const PORT: usize = 14 + 20;
+
+    /// Writes a flow drawn at random (`fresh`: one not seen before) into an IPv4 packet.
+    #[inline(always)]
+    fn draw(ctx: &XdpContext, fresh: bool) -> bool {
+        let data = ctx.data();
+        let (Some(state), true) = (DRAW.get_ptr_mut(0), data + PORT + 2 <= ctx.data_end()) else {
+            return false;
+        };
+        // SAFETY: the element belongs to the one run that uses it; the two writes lie inside the packet.
+        unsafe {
+            let flow = if fresh {
+                (*state)[2] += 1;
+                (*state)[2]
+            } else {
+                let mut random = (*state)[1] | 1;
+                random ^= random << 13;
+                random ^= random >> 7;
+                random ^= random << 17;
+                (*state)[1] = random;
+                ((random >> 32) * (*state)[0]) >> 32
+            };
+            let address = 0x0a00_0001 + (flow >> 5) as u32;
+            // Unaligned words are fine for the machine this is for.
+            ((data + SOURCE) as *mut u32).write(address.to_be());
+            ((data + PORT) as *mut u16).write((40_000 + (flow & 31) as u16).to_be());
+        }
+        true
+    }
+
+    /// Nothing at all.
+    #[xdp]
+    pub fn empty(_: XdpContext) -> u32 {
+        XDP_DROP
+    }
+
+    /// Draws a flow, no more: what the rest is to be compared with.
+    #[xdp]
+    pub fn noop(ctx: XdpContext) -> u32 {
+        if draw(&ctx, false) { XDP_DROP } else { XDP_ABORTED }
+    }
+
+    /// Parses, too.
+    #[xdp]
+    pub fn parse(ctx: XdpContext) -> u32 {
+        draw(&ctx, false);
+        match parse_ethernet(&frame::Context(&ctx)) {
+            // Something must come of each field, or the compiler leaves it out.
+            Ok(packet) if packet.key.words().iter().fold(0, |sum, word| sum ^ word) == 1 => XDP_ABORTED,
+            Ok(_) => XDP_DROP,
+            Err(_) => XDP_ABORTED,
+        }
+    }
+
+    /// Parses and reads the coarse clock.
+    #[xdp]
+    pub fn clock_coarse(ctx: XdpContext) -> u32 {
+        // SAFETY: no argument.
+        if unsafe { bpf_ktime_get_coarse_ns() } == 1 { XDP_ABORTED } else { parse_step(&ctx) }
+    }
+
+    /// Parses and reads the fine clock.
+    #[xdp]
+    pub fn clock_fine(ctx: XdpContext) -> u32 {
+        // SAFETY: no argument.
+        if unsafe { bpf_ktime_get_ns() } == 1 { XDP_ABORTED } else { parse_step(&ctx) }
+    }
+
+    #[inline(always)]
+    fn parse_step(ctx: &XdpContext) -> u32 {
+        draw(ctx, false);
+        match parse_ethernet(&frame::Context(ctx)) {
+            Ok(packet) if packet.key.words().iter().fold(0, |sum, word| sum ^ word) == 1 => XDP_ABORTED,
+            Ok(_) => XDP_DROP,
+            Err(_) => XDP_ABORTED,
+        }
+    }
+
+    /// The sensor's program.
+    #[xdp]
+    pub fn full(ctx: XdpContext) -> u32 {
+        draw(&ctx, false);
+        run::<false>(&ctx)
+    }
+
+    /// The sensor's program, and each packet a new flow.
+    #[xdp]
+    pub fn full_new(ctx: XdpContext) -> u32 {
+        draw(&ctx, true);
+        run::<false>(&ctx)
+    }
+
+    /// The program as it is commonly written: a per-CPU LRU hash map and the fine clock; same key, same value.
+    #[xdp]
+    pub fn twin(ctx: XdpContext) -> u32 {
+        // SAFETY: no argument.
+        draw(&ctx, false);
+        twin_step(&ctx, unsafe { bpf_ktime_get_ns() })
+    }
+
+    /// The same with the coarse clock.
+    #[xdp]
+    pub fn twin_coarse(ctx: XdpContext) -> u32 {
+        draw(&ctx, false);
+        // SAFETY: no argument.
+        twin_step(&ctx, unsafe { bpf_ktime_get_coarse_ns() })
+    }
+
+    /// The twin, and each packet a new flow.
+    #[xdp]
+    pub fn twin_new(ctx: XdpContext) -> u32 {
+        draw(&ctx, true);
+        // SAFETY: no argument.
+        twin_step(&ctx, unsafe { bpf_ktime_get_ns() })
+    }
+
+    #[inline(always)]
+    fn twin_step(ctx: &XdpContext, now: u64) -> u32 {
+        let bytes = (ctx.data_end() - ctx.data()) as u64;
+        let Ok(packet) = parse_ethernet(&frame::Context(ctx)) else {
+            return XDP_ABORTED;
+        };
+        let direction = usize::from(packet.reverse);
+        // SAFETY: values of per-CPU maps belong to this run.
+        unsafe {
+            if let Some(stats) = TWIN.get_ptr_mut(&packet.key) {
+                (*stats).add_packet(direction, bytes, packet.tcp_flags, now);
+            } else if let Some(fresh) = SCRATCH.get_ptr_mut(0) {
+                (*fresh).set_first_packet(direction, bytes, packet.tcp_flags, now);
+                if TWIN.insert(&packet.key, &*fresh, u64::from(BPF_NOEXIST)).is_err() {
+                    return XDP_ABORTED;
+                }
+            }
+        }
+        XDP_DROP
+    }
+}
+
+/// The programs only mean something to the kernel.
+#[cfg(not(target_arch = "bpf"))]
+fn main() {}
