@@ -1,16 +1,16 @@
 //! The program `vesper` as its users meet it: exit codes, messages, and a mirror port with real connections on it.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use sensor::alert::{Alert, ThreatType};
 use sensor_tests::namespace::{Namespace, inside};
+use sensor_tests::running::{Ended, Running};
 
 const VESPER: &str = env!("CARGO_BIN_EXE_vesper");
 
@@ -71,7 +71,7 @@ fn a_removed_interface_is_said_and_unhealthy() {
     std::fs::write(&config, format!("state_dir = {:?}\n[capture]\ninterface = \"rx0\"\n", folder.path()))
         .unwrap();
     let namespace = Namespace::new("removed");
-    let mut running = Running::start(&namespace, &config);
+    let mut running = Running::start(VESPER, &namespace, &config);
     running.wait_for("watching");
     namespace.ip(&["link", "del", "rx0"]);
     running.wait_for("no longer attached");
@@ -128,7 +128,7 @@ fn a_port_scan_on_a_mirror_port_becomes_an_alert() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("vesper.toml");
     std::fs::write(&config, settings(folder.path())).unwrap();
-    let mut running = Running::start(&sensor, &config);
+    let mut running = Running::start(VESPER, &sensor, &config);
     let role = |namespace: &Namespace, role: &str| {
         let binary = std::env::current_exe().unwrap();
         let mut command = namespace.command(&binary.to_string_lossy());
@@ -169,80 +169,6 @@ fn settings(folder: &Path) -> String {
         "state_dir = {folder:?}\n[capture]\ninterface = \"mon0\"\n[score]\nwarmup_rows = 60\nwarmup_time = \"5s\"\n\
          calibration_rows = 30\ncalibration_time = \"3s\"\n"
     )
-}
-
-/// A process that ends with the test.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// A running sensor and its log.
-struct Running {
-    process: Ended,
-    log: Receiver<String>,
-    seen: Vec<String>,
-}
-
-impl Running {
-    fn start(namespace: &Namespace, config: &Path) -> Running {
-        let mut command = namespace.command(VESPER);
-        command.args(["run", "--json", "--config"]).arg(config);
-        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let stderr = process.stderr.take().unwrap();
-        let log = lines(stderr);
-        Running { process: Ended(process), log, seen: Vec::new() }
-    }
-
-    /// Waits until the log says so, a minute at most.
-    fn wait_for(&mut self, text: &str) {
-        loop {
-            match self.log.recv_timeout(Duration::from_secs(60)) {
-                Ok(line) => {
-                    println!("{line}");
-                    let found = line.contains(text);
-                    self.seen.push(line);
-                    if found {
-                        return;
-                    }
-                }
-                Err(error) => panic!("the sensor did not say {text:?} ({error}): {:#?}", self.seen),
-            }
-        }
-    }
-
-    fn get(&self, namespace: &Namespace, path: &str) -> String {
-        let url = format!("http://127.0.0.1:8888{path}");
-        let output =
-            namespace.command("curl").args(["--silent", "--include", "--max-time", "5", &url]).output();
-        String::from_utf8(output.unwrap().stdout).unwrap()
-    }
-
-    fn stop(&mut self) -> serde_json::Value {
-        let pid = self.process.0.id().to_string();
-        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
-        let mut out = String::new();
-        self.process.0.stdout.take().unwrap().read_to_string(&mut out).unwrap();
-        assert!(self.process.0.wait().unwrap().success(), "{:#?}", self.seen);
-        serde_json::from_str(&out).unwrap()
-    }
-}
-
-/// The lines of a stream as they come.
-fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
-    let (sender, receiver) = sync_channel(1000);
-    thread::spawn(move || {
-        for line in BufReader::new(stream).lines().map_while(Result::ok) {
-            if sender.send(line).is_err() {
-                return;
-            }
-        }
-    });
-    receiver
 }
 
 /// Answers every connection on port 80 with a page.

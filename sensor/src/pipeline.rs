@@ -14,6 +14,7 @@ use std::time::Duration;
 use crate::alert::{Alert, ThreatType};
 use crate::analysis::{Analysis, AnalysisConfig, Output};
 use crate::capture::nic::Nic;
+use crate::capture::nic::prepare::{Prepared, prepare};
 use crate::capture::{
     Buffers, CaptureCounters, Clock, Event, FlowDelta, Live, QueueCounters, Queued, TICK_ROOM, Tick,
     XdpAttached,
@@ -35,6 +36,8 @@ const MODEL: &str = "model";
 /// A running sensor.
 pub struct Pipeline {
     live: Live,
+    // Behind `live`: the interface is put back once no program is on it.
+    prepared: Prepared,
     analysis: thread::JoinHandle<(Analysis, Sinks)>,
     model: PathBuf,
     shared: Arc<Shared>,
@@ -53,11 +56,13 @@ impl Pipeline {
         })?;
         restore(&mut analysis, &model);
         let (sender, events) = sync_channel(config.capture.queue_batches as usize + TICK_ROOM);
+        let prepared = prepare(&config.capture, nic, &config.state_dir);
         let live = Live::start(&config.capture, nic, sender)?;
-        let watcher = Watcher::new(analysis, sinks, &live, config, shared.clone());
+        let mut watcher = Watcher::new(analysis, sinks, &live, config, shared.clone());
+        watcher.capture.prepared = prepared.lines().to_vec();
         let analysis =
             thread::Builder::new().name("analysis".to_owned()).spawn(move || watcher.run(&events))?;
-        Ok(Pipeline { live, analysis, model, shared })
+        Ok(Pipeline { live, prepared, analysis, model, shared })
     }
 
     /// What a person wants to know about the start.
@@ -69,6 +74,7 @@ impl Pipeline {
     /// alert is delivered or given up. Returns the final status.
     pub fn stop(self) -> Arc<Status> {
         self.live.stop();
+        drop(self.prepared);
         // Capture dropped its ends of the queue: the analysis ends when it has read it all.
         let Ok((analysis, sinks)) = self.analysis.join() else {
             tracing::error!("the analysis had panicked: the summary is the last one it wrote");
@@ -139,8 +145,8 @@ impl Watcher {
                 interface: live.interface.clone(),
                 mode: config.capture.mode,
                 native: live.attached == XdpAttached::Native,
-                // The sockets are bound in copy mode.
-                zero_copy: vec![false; live.queues],
+                zero_copy: live.queues.iter().map(|queue| queue.zero_copy).collect(),
+                queues: live.queues.clone(),
                 ..CaptureStatus::default()
             },
             ledger: Ledger::default(),
@@ -268,6 +274,7 @@ impl Watcher {
             flow_map_entries: self.counters.flow_map_entries.load(Relaxed),
             drains_delayed: self.counters.drains_delayed.load(Relaxed),
             drain_errors: self.counters.drain_errors.load(Relaxed),
+            nic: self.counters.nic(),
             last_packet_age: (self.last_packet != 0).then(|| now.saturating_sub(self.last_packet)),
             ..self.capture.clone()
         };

@@ -73,7 +73,9 @@ fn announce(config: &Config, pipeline: &Pipeline) {
         interface = live.interface,
         mode = ?config.capture.mode,
         xdp = ?live.attached,
-        queues = live.queues,
+        queues = live.queues.len(),
+        zero_copy = live.queues.iter().filter(|queue| queue.zero_copy).count(),
+        huge_pages = live.queues.iter().filter(|queue| queue.huge_pages).count(),
         "watching; the API, /metrics and /health are at http://{}",
         config.api.listen
     );

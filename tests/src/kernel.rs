@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aya::TestRun;
 use aya::programs::TestRunOptions;
-use sensor::capture::{Drain, FlowDelta, Frames, Program, TableSize};
+use sensor::capture::{Drain, Frames, Program, TableSize};
 use sensor_ebpf::counter::Totals;
 use sensor_ebpf::flow::{FlowKey, FlowStats};
 
@@ -40,15 +40,13 @@ impl Kernel {
     /// What each flow carried since the last call; the flow table is empty then.
     pub fn flows(&mut self) -> HashMap<FlowKey, FlowStats> {
         let mut flows = HashMap::new();
+        // Idle entries leave a part of the table at a time. No packet is under way, so there is nothing to wait for.
         loop {
-            // Nothing is under way, so there is nothing to wait for; and it is very late, so that all are idle.
-            let emit = |delta: FlowDelta| {
-                assert!(flows.insert(delta.key, delta.grown).is_none(), "a flow twice");
-            };
             self.drain
-                .drain(&mut self.program, u64::MAX, 0, false, emit)
+                .drain(&mut self.program, u64::MAX, 0, false, |delta| {
+                    assert!(flows.insert(delta.key, delta.grown).is_none(), "twice: {:?}", delta.key);
+                })
                 .expect("the flow table can be read");
-            // A drain takes out a part of what is idle.
             if self.drain.entries() == 0 {
                 return flows;
             }

@@ -19,3 +19,5 @@ pub mod outcome;
 pub mod namespace;
 
 pub mod generator;
+
+pub mod running;

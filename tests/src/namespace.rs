@@ -10,10 +10,19 @@ pub struct Namespace {
 impl Namespace {
     /// Makes the namespace. Panics with the command that failed: a test cannot go on without it.
     pub fn new(purpose: &str) -> Namespace {
+        Namespace::with_queues(purpose, 1)
+    }
+
+    /// The same, with so many queues at both ends.
+    pub fn with_queues(purpose: &str, queues: usize) -> Namespace {
         let namespace = Namespace { name: format!("vesper-test-{}-{purpose}", std::process::id()) };
         run("ip", &["netns", "add", &namespace.name]);
         namespace.ip(&["link", "set", "lo", "up"]);
-        namespace.ip(&["link", "add", "tx0", "type", "veth", "peer", "name", "rx0"]);
+        let queues = queues.to_string();
+        let queues = ["numrxqueues", &queues, "numtxqueues", &queues];
+        let pair =
+            [&["link", "add", "name", "tx0"], &queues[..], &["type", "veth", "peer", "name", "rx0"], &queues];
+        namespace.ip(&pair.concat());
         // Without addresses of its own the pair carries the test's packets only.
         for end in ["tx0", "rx0"] {
             namespace.ip(&["link", "set", end, "addrgenmode", "none"]);

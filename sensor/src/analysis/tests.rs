@@ -236,7 +236,7 @@ fn every_sample_is_in_one_bin() {
                 frame[12..16].copy_from_slice(&[8, 0, 0x45, 0]);
             }
             let link = [Link::Ethernet, Link::Network { ethertype: 0x86dd, at: 200 }, Link::Unknown][n % 3];
-            Sample { time: EPOCH, wire_len: frame.len() as u32, link, frame: frame.into() }
+            Sample { time: EPOCH, wire_len: frame.len() as u32, weight: 1, link, frame: frame.into() }
         })
         .collect();
     analysis.samples(&samples);

@@ -7,6 +7,9 @@ use crate::status::{ModelState, Status};
 /// The pipeline writes a snapshot every second; one this old means that it stands still.
 const STALE: u64 = 5_000_000_000;
 
+/// A loss in front of XDP is a warning for so long, nanoseconds.
+const LOSS_REMEMBERED: u64 = 60_000_000_000;
+
 /// How bad it is, from best to worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -22,7 +25,7 @@ pub enum State {
 /// One part of the sensor.
 #[derive(Clone, Debug, Serialize)]
 pub struct Component {
-    /// Its name: `pipeline`, `capture`, `model`, `ledger`, or `sink` with a label.
+    /// Its name: `pipeline`, `capture`, `nic`, `model`, `ledger`, or `sink` with a label.
     pub name: String,
     /// How it is.
     pub state: State,
@@ -51,7 +54,8 @@ impl Health {
     /// Judges a snapshot at `now`, nanoseconds since the Unix epoch.
     pub fn of(status: &Status, now: u64) -> Health {
         let capture = capture(status);
-        let mut components = vec![pipeline(status, now), capture.clone(), model(status), ledger(status)];
+        let mut components =
+            vec![pipeline(status, now), capture.clone(), nic(status), model(status), ledger(status)];
         let sinks: Vec<Component> = status
             .sinks
             .iter()
@@ -114,6 +118,23 @@ fn capture(status: &Status) -> Component {
     component("capture", State::Failed, reason)
 }
 
+/// Packets that never reached XDP: the sensor does its job, and does not see everything.
+fn nic(status: &Status) -> Component {
+    let losing = status.capture.as_ref().filter(|live| {
+        live.nic.last_loss != 0 && status.time.saturating_sub(live.nic.last_loss) < LOSS_REMEMBERED
+    });
+    let reason = losing.map(|live| {
+        let nic = &live.nic;
+        let by = if nic.missed_by.is_empty() { String::new() } else { format!(" ({})", nic.missed_by) };
+        format!(
+            "packets never reached XDP on {}: {} had no room in the NIC{by}, {} were received and not seen; larger \
+             rings (capture.nic_rings = \"max\") or more queues (ethtool -L) may help",
+            live.interface, nic.rx_missed, nic.unseen
+        )
+    });
+    component("nic", State::Degraded, reason)
+}
+
 fn model(status: &Status) -> Component {
     let percent = status.score.progress.clamp(0.0, 1.0) * 100.0;
     let reason = match status.score.state {
@@ -168,12 +189,21 @@ mod tests {
     #[test]
     fn each_kind_of_blindness_has_a_reason() {
         type Spoil = fn(&mut Status);
-        let cases: [(Spoil, State, bool, &str); 8] = [
+        let cases: [(Spoil, State, bool, &str); 9] = [
             (|_| {}, State::Ok, true, ""),
             (|s| s.time = 0, State::Failed, false, "starting"),
             (|s| s.time -= 60_000_000_000, State::Failed, false, "not reported for 60 s"),
             (|s| s.capture.as_mut().unwrap().link_up = false, State::Failed, false, "link of eth0 is down"),
             (|s| s.capture.as_mut().unwrap().attached = false, State::Failed, false, "not on eth0"),
+            (
+                |s| {
+                    let nic = &mut s.capture.as_mut().unwrap().nic;
+                    (nic.rx_missed, nic.missed_by, nic.last_loss) = (7, "rx_missed_errors".to_owned(), NOW);
+                },
+                State::Degraded,
+                true,
+                "never reached XDP on eth0: 7 had no room in the NIC (rx_missed_errors)",
+            ),
             (|s| s.score.state = ModelState::Warming, State::Degraded, true, "warming, 0 % done"),
             (|s| s.residue.wire = 3, State::Degraded, true, "wire is off by 3"),
             (|s| s.sinks[0].failing = "refused".to_owned(), State::Failed, true, "last attempt: refused"),

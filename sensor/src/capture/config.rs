@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::xsk::ZeroCopy;
+
 /// Whether the interface receives copies only, or is a host's own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -26,6 +28,28 @@ pub enum XdpMode {
     Native,
     /// In the network stack: any driver, slower.
     Generic,
+}
+
+/// Sizes of the interface's own rings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NicRings {
+    /// As they are.
+    #[default]
+    Keep,
+    /// As large as the driver allows, for as long as the sensor runs.
+    Max,
+}
+
+/// Memory that samples are received into.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HugePages {
+    /// Huge pages of 2 MiB where enough are reserved (`vm.nr_hugepages`), else normal pages.
+    #[default]
+    Auto,
+    /// Normal pages.
+    Off,
 }
 
 /// How packets are counted and which are looked at closely.
@@ -55,8 +79,19 @@ pub struct CaptureConfig {
     pub xdp: XdpMode,
     /// Entries of each queue's RX ring, a power of two. There are twice as many frames of 4096 bytes to receive into.
     pub ring_entries: u32,
-    /// One CPU for each capture thread, so that its caches stay warm.
+    /// One CPU for each capture thread, on the interface's NUMA node, so that its caches stay warm.
     pub pin_cpus: bool,
+    /// Whether the interface is made fit to be watched in `mirror` mode (promiscuous mode, offloads that hide packets
+    /// off, symmetric RSS) and put back at the end. `host` mode never changes anything.
+    pub prepare_nic: bool,
+    /// Size of the interface's receive ring, with `prepare_nic`. Many drivers restart the link for a change.
+    pub nic_rings: NicRings,
+    /// Whether the driver writes samples into the sensor's memory itself.
+    pub zero_copy: ZeroCopy,
+    /// The receive threads run the driver's receive loop themselves: lower latency, and a busy CPU for each queue.
+    pub busy_poll: bool,
+    /// Memory that samples are received into.
+    pub huge_pages: HugePages,
     /// Batches of samples that wait for the analysis; when it is full, samples are shed and counted.
     pub queue_batches: u32,
 }
@@ -74,6 +109,11 @@ impl Default for CaptureConfig {
             xdp: XdpMode::Auto,
             ring_entries: 2048,
             pin_cpus: true,
+            prepare_nic: true,
+            nic_rings: NicRings::Keep,
+            zero_copy: ZeroCopy::Auto,
+            busy_poll: false,
+            huge_pages: HugePages::Auto,
             queue_batches: 256,
         }
     }
@@ -89,11 +129,22 @@ pub struct SampleConfig {
     pub one_in: u32,
     /// Packets with SYN, FIN or RST that are samples beyond that, per CPU and second.
     pub flagged_per_second: u32,
+    /// The same for the flows of hosts that an alert or a high score points at.
+    pub raised_one_in: u32,
+    /// How long after.
+    #[serde(with = "crate::config::duration")]
+    pub raised_for: Duration,
 }
 
 impl Default for SampleConfig {
     fn default() -> Self {
-        SampleConfig { first_packets: 8, one_in: 64, flagged_per_second: 1000 }
+        SampleConfig {
+            first_packets: 8,
+            one_in: 64,
+            flagged_per_second: 1000,
+            raised_one_in: 4,
+            raised_for: Duration::from_secs(60),
+        }
     }
 }
 
@@ -108,6 +159,7 @@ impl CaptureConfig {
         };
         range("flow_map_entries", self.flow_map_entries, 1024, 16_777_216);
         range("new_flows_per_second", self.new_flows_per_second, 1, 100_000_000);
+        range("sample.raised_one_in", self.sample.raised_one_in, 1, u32::MAX);
         range("ring_entries", self.ring_entries, 64, 65_536);
         range("queue_batches", self.queue_batches, 1, 65_536);
         if !self.ring_entries.is_power_of_two() {

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
+use super::nic::counters::NicCounters;
 use super::xsk::Statistics;
 use crate::ledger::SampleBins;
 
@@ -13,6 +14,8 @@ pub struct QueueCounters {
     pub delivered: AtomicU64,
     /// Samples read, then dropped because the analysis was behind.
     pub shed: AtomicU64,
+    /// Packets that were longer than a sample may be.
+    pub oversize: AtomicU64,
     /// Kernel's counters of the AF_XDP socket, read at every drain.
     pub statistics: Mutex<Statistics>,
 }
@@ -28,10 +31,16 @@ pub struct CaptureCounters {
     pub drains_delayed: AtomicU64,
     /// Drains that failed; see the log.
     pub drain_errors: AtomicU64,
+    /// How often sampling is halved because the analysis is behind.
+    pub sampling_halved: AtomicU64,
     /// Whether the program is attached to a living interface.
     pub attached: AtomicBool,
     /// Whether the interface has a carrier.
     pub link_up: AtomicBool,
+    /// When the latest drain began, nanoseconds since the Unix epoch, and the packets XDP had seen by then or later.
+    pub seen: Mutex<(u64, u64)>,
+    /// What the interface itself counted, read every second.
+    pub nic: Mutex<NicCounters>,
 }
 
 impl QueueCounters {
@@ -42,6 +51,22 @@ impl QueueCounters {
 }
 
 impl CaptureCounters {
+    /// Latest reading of the interface's own counters.
+    pub fn nic(&self) -> NicCounters {
+        self.nic.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes that the program is on no living interface any more, and says so once.
+    pub(super) fn detached(&self, interface: &str) {
+        if self.attached.swap(false, Relaxed) {
+            tracing::error!(
+                interface,
+                "the XDP program is no longer attached: the interface was removed or the \
+                program detached by hand; the sensor is blind, restart it"
+            );
+        }
+    }
+
     /// The capture side of the sample bins; each loss in one bin.
     pub fn sample_bins(&self) -> SampleBins {
         let mut bins = SampleBins::default();
@@ -54,6 +79,7 @@ impl CaptureCounters {
             // dropped (net/xdp/xsk.c, __xsk_rcv). What remains of `rx_dropped` was too long for a UMEM frame.
             bins.lost_fill_ring_empty += statistics.rx_fill_ring_empty_descs;
             bins.lost_rx_dropped += statistics.rx_dropped.saturating_sub(statistics.rx_fill_ring_empty_descs);
+            bins.lost_rx_dropped += queue.oversize.load(Relaxed);
             bins.lost_invalid_descs += statistics.rx_invalid_descs;
         }
         bins

@@ -1,30 +1,32 @@
 //! The live source: an interface, the program on it, and the threads that read what the program leaves.
 //!
-//! Threads: one for each receive queue (`mirror`) or one for the ring buffer (`host`), and one that drains the
-//! flow map. All hand on through one bounded queue. The receive threads never wait for it: samples are shed and
+//! Threads: one for each receive queue (`mirror`) or one for the ring buffer (`host`), one that drains the flow map,
+//! and one that watches the interface. All hand on through one bounded queue. The receive threads never wait for it: samples are shed and
 //! counted. The drain may: the counters in the map are cumulative, so a late drain loses nothing.
 
-use std::io;
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::mpsc::{SyncSender, TrySendError};
-use std::sync::{Arc, PoisonError};
+use std::sync::mpsc::SyncSender;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use sensor_ebpf::control::{Control, mode};
 
 use super::buffers::Buffers;
-use super::clock::{Clock, monotonic};
+use super::clock::Clock;
 use super::config::{CaptureConfig, Mode};
 use super::counters::{CaptureCounters, QueueCounters};
 use super::drain::Drain;
+use super::drainer::Drainer;
 use super::error::CaptureError;
-use super::nic::{self, Nic, NicError};
-use super::program::{Program, XdpAttached};
+use super::flood::FloodWatch;
+use super::nic::watch::Watch;
+use super::nic::{Nic, mtu};
+use super::program::{Frames, Program, XdpAttached};
+use super::queues::{self, Queue};
 use super::receive::{self, Outlet, Queued};
-use super::xsk::{StatisticsReader, XskQueue};
-use super::{Event, FLOW_BATCH, FlowDelta, Tick};
+use super::steering::{Governor, Steering};
 
 /// Room in the event queue beyond the sample batches, so that a drain finds some however many samples come.
 pub const TICK_ROOM: usize = 64;
@@ -38,30 +40,22 @@ pub struct Live {
     pub attached: XdpAttached,
     /// The interface.
     pub interface: String,
-    /// Receive queues read; 0 in `host` mode.
-    pub queues: usize,
+    /// Receive queues read; none in `host` mode.
+    pub queues: Vec<Queue>,
     /// The source's clock.
     pub clock: Clock,
     /// What the threads count.
     pub counters: Arc<CaptureCounters>,
     /// Where read events are given back.
     pub buffers: Buffers,
+    /// Asks for other sampling.
+    pub steering: Steering,
     stop_drain: Arc<AtomicBool>,
     stop_receive: Arc<AtomicBool>,
     drain: JoinHandle<Drainer>,
+    watch: Watch,
     receivers: Vec<JoinHandle<()>>,
     events: SyncSender<Queued>,
-}
-
-/// What the drain thread owns.
-struct Drainer {
-    program: Program,
-    drain: Drain,
-    statistics: Vec<StatisticsReader>,
-    clock: Clock,
-    counters: Arc<CaptureCounters>,
-    buffers: Buffers,
-    ifindex: u32,
 }
 
 impl Live {
@@ -79,13 +73,16 @@ impl Live {
             return Err(CaptureError::Loopback { name: nic.name.clone() });
         }
         // Attach before bind: some drivers only then have the queues that AF_XDP wants (gve).
-        let (mut program, attached) = Program::attached_to(config, nic)?;
+        let (mut program, attached) =
+            Program::attached_to(config, nic).map_err(|error| mtu_hint(error, nic))?;
+        // In the network stack a packet is whole, however long: it may take several frames of a socket.
+        let frags = attached == XdpAttached::Generic || program.frames() == Frames::Multiple;
         let sockets =
-            if config.mode == Mode::Mirror { bind_all(nic, config.ring_entries)? } else { Vec::new() };
-        let queues = sockets.len();
+            if config.mode == Mode::Mirror { queues::open(config, nic, frags)? } else { Vec::new() };
+        let queues: Vec<Queue> = sockets.iter().map(|(_, queue)| *queue).collect();
         let clock = Clock::new();
         let counters = Arc::new(CaptureCounters {
-            queues: (0..queues.max(1)).map(|_| QueueCounters::default()).collect(),
+            queues: (0..queues.len().max(1)).map(|_| QueueCounters::default()).collect(),
             ..CaptureCounters::default()
         });
         counters.attached.store(true, Relaxed);
@@ -105,15 +102,17 @@ impl Live {
         let mut statistics = Vec::new();
         match config.mode {
             Mode::Mirror => {
-                for (queue, socket) in sockets.into_iter().enumerate() {
-                    statistics.push(socket.statistics().map_err(|source| socket_error(nic, queue, source))?);
+                for (queue, (socket, Queue { cpu, .. })) in sockets.into_iter().enumerate() {
+                    let reader = socket.statistics();
+                    let error = |source| queues::error(nic, queue, source, config.zero_copy);
+                    statistics.push(reader.map_err(error)?);
                     program
                         .sockets
                         .set(queue as u32, socket.as_raw_fd(), 0)
                         .map_err(|source| CaptureError::Map { map: "XSKS", source })?;
-                    let (outlet, pin) = (outlet(queue), config.pin_cpus);
+                    let outlet = outlet(queue);
                     receivers.push(spawn(format!("rx-{queue}"), move || {
-                        receive::from_socket(socket, outlet, pin)
+                        receive::from_socket(socket, outlet, cpu)
                     })?);
                 }
             }
@@ -124,7 +123,12 @@ impl Live {
                     .push(spawn("rx-host".to_owned(), move || receive::from_ring_buffer(samples, outlet))?);
             }
         }
-        program.set_control(control(config, &program))?;
+        let seen = program.totals()?.seen.packets;
+        let watch = Watch::start(nic, clock, counters.clone(), seen)
+            .map_err(|source| CaptureError::Thread { name: "nic".to_owned(), source })?;
+        let steering = Steering::default();
+        let governor = Governor::new(&config.sample, steering.clone());
+        program.set_control(governor.control(control(config, &program)))?;
 
         let stop_drain = Arc::new(AtomicBool::new(false));
         let buffers = Buffers::default();
@@ -135,7 +139,9 @@ impl Live {
             clock,
             counters: counters.clone(),
             buffers: buffers.clone(),
-            ifindex: nic.index,
+            governor,
+            flood: FloodWatch::new(),
+            second: 0,
         };
         let drain = {
             let (stop, events, name) = (stop_drain.clone(), events.clone(), nic.name.clone());
@@ -149,9 +155,11 @@ impl Live {
             clock,
             counters,
             buffers,
+            steering,
             stop_drain,
             stop_receive,
             drain,
+            watch,
             receivers,
             events,
         })
@@ -160,6 +168,7 @@ impl Live {
     /// Detaches, hands on what is still in rings and map, and returns when it has all been handed on. The event
     /// queue must still be read meanwhile.
     pub fn stop(self) {
+        let closing = self.watch.stop();
         self.stop_drain.store(true, Relaxed);
         let drainer = self.drain.join();
         // The program is off the interface now; what it redirected last is still arriving in the rings.
@@ -174,6 +183,7 @@ impl Live {
             tracing::error!("the drain thread had panicked: the last counts are lost");
             return;
         };
+        drainer.second = 0;
         // Twice: the first reading may still be short of what the second one must have (see the ledger).
         for _ in 0..2 {
             match drainer.drain(&self.events) {
@@ -182,89 +192,8 @@ impl Live {
                 Err(error) => tracing::error!(%error, "the last drain of the flow table failed"),
             }
         }
-    }
-}
-
-impl Drainer {
-    /// Drains at every multiple of `interval` until told to stop, then detaches the program.
-    fn run(
-        mut self,
-        stop: &AtomicBool,
-        events: &SyncSender<Queued>,
-        interval: Duration,
-        interface: &str,
-    ) -> Drainer {
-        let interval = interval.as_nanos() as u64;
-        let mut last_check = 0;
-        while !stop.load(Relaxed) {
-            let now = self.clock.now();
-            thread::sleep(Duration::from_nanos(interval - now % interval));
-            match self.drain(events) {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => {
-                    if self.counters.drain_errors.fetch_add(1, Relaxed) == 0 {
-                        tracing::error!(%error, "reading the flow table failed; trying again every interval");
-                    }
-                }
-            }
-            let second = self.clock.now() / 1_000_000_000;
-            if second != last_check {
-                last_check = second;
-                self.program.flush_log();
-                self.check_link(interface);
-            }
-        }
-        self.program.detach();
-        self
-    }
-
-    /// Drains the flow table into the event queue. False when nobody reads events any more.
-    fn drain(&mut self, events: &SyncSender<Queued>) -> Result<bool, CaptureError> {
-        let now = monotonic();
-        let mut outlet =
-            FlowOutlet { batch: self.buffers.flows(), buffers: &self.buffers, events, state: Sent::AtOnce };
-        self.drain.drain(&mut self.program, now, self.clock.offset, true, |delta| outlet.push(delta))?;
-        outlet.send();
-        // The order makes every reading an upper bound of the one before: what the table and the sockets gave was
-        // counted in the totals first.
-        for (reader, queue) in self.statistics.iter().zip(&self.counters.queues) {
-            if let Ok(statistics) = reader.read() {
-                *queue.statistics.lock().unwrap_or_else(PoisonError::into_inner) = statistics;
-            }
-        }
-        let samples = self.counters.sample_bins();
-        let tick = Tick { time: now + self.clock.offset, totals: self.program.totals()?, samples };
-        outlet.hand_on(Event::Tick(tick));
-        self.counters.flow_map_entries.store(self.drain.entries() as u64, Relaxed);
-        self.counters.drains_delayed.fetch_add(u64::from(outlet.state == Sent::Delayed), Relaxed);
-        Ok(outlet.state != Sent::Gone)
-    }
-
-    /// AF_XDP does not say that the link went down or that the interface is gone.
-    fn check_link(&mut self, interface: &str) {
-        let found = nic::find(interface);
-        let up = found.as_ref().is_ok_and(|nic| nic.link_up);
-        if self.counters.link_up.swap(up, Relaxed) != up {
-            if up {
-                tracing::info!(interface, "link is up");
-            } else {
-                tracing::error!(interface, "link is down: no packet can be seen until it is up again");
-            }
-        }
-        // The link outlives its interface, so ask for that too: gone, or another one of the same name.
-        let same = match &found {
-            Ok(nic) => nic.index == self.ifindex,
-            Err(NicError::NotFound { .. }) => false,
-            Err(NicError::Netlink(_)) => true,
-        };
-        let attached = same && self.program.attached();
-        if self.counters.attached.swap(attached, Relaxed) && !attached {
-            tracing::error!(
-                interface,
-                "the XDP program is no longer attached: the interface was removed or the \
-                program detached by hand; the sensor is blind, restart it"
-            );
+        if let Some(closing) = closing {
+            closing.compare();
         }
     }
 }
@@ -273,105 +202,23 @@ impl Drainer {
 fn control(config: &CaptureConfig, program: &Program) -> Control {
     Control {
         mode: if config.mode == Mode::Mirror { mode::MIRROR } else { mode::HOST },
-        first_packets: config.sample.first_packets,
-        one_in: config.sample.one_in,
-        flagged_per_second: config.sample.flagged_per_second,
         admit_per_second: config.new_flows_per_second.div_ceil(program.table.size.lanes),
         ..Control::default()
     }
 }
 
-/// How batches and tick of a drain went to the event queue.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sent {
-    AtOnce,
-    /// The analysis was behind, and the drain waited.
-    Delayed,
-    /// Nobody reads events any more.
-    Gone,
-}
-
-/// Hands flows on in batches.
-struct FlowOutlet<'a> {
-    batch: Vec<FlowDelta>,
-    buffers: &'a Buffers,
-    events: &'a SyncSender<Queued>,
-    state: Sent,
-}
-
-impl FlowOutlet<'_> {
-    fn push(&mut self, delta: FlowDelta) {
-        self.batch.push(delta);
-        if self.batch.len() >= FLOW_BATCH {
-            self.send();
+/// Where the MTU is too large for the driver, that is the reason it gives in a number.
+fn mtu_hint(error: CaptureError, nic: &Nic) -> CaptureError {
+    match error {
+        CaptureError::Attach { interface, tried, source, hint } if tried == "native mode" => {
+            let hint = match mtu::refused(nic) {
+                Some((why, remedy)) => format!("{hint}; {why}: {remedy}"),
+                None => hint,
+            };
+            CaptureError::Attach { interface, tried, source, hint }
         }
+        error => error,
     }
-
-    fn send(&mut self) {
-        if !self.batch.is_empty() {
-            let batch = std::mem::replace(&mut self.batch, self.buffers.flows());
-            self.hand_on(Event::Flows(batch));
-        }
-    }
-
-    fn hand_on(&mut self, event: Event) {
-        match self.events.try_send(Queued::drained(event)) {
-            Ok(()) => {}
-            Err(TrySendError::Full(queued)) => {
-                // Forgetting it would lose its counts, so this thread waits. The table goes on counting.
-                self.state = Sent::Delayed;
-                if self.events.send(queued).is_err() {
-                    self.state = Sent::Gone;
-                }
-            }
-            Err(TrySendError::Disconnected(_)) => self.state = Sent::Gone,
-        }
-    }
-}
-
-/// A socket for each receive queue. An interface may have room for more queues than it uses (a veth has one a CPU,
-/// and uses one); the kernel refuses the unused ones as invalid, and they are the last ones.
-fn bind_all(nic: &Nic, entries: u32) -> Result<Vec<XskQueue>, CaptureError> {
-    let mut sockets = Vec::new();
-    for queue in 0..nic.rx_queues.max(1) as usize {
-        match bind(nic, queue, entries) {
-            Ok(socket) => sockets.push(socket),
-            Err(CaptureError::Socket { source, .. })
-                if queue > 0 && source.raw_os_error() == Some(libc::EINVAL) =>
-            {
-                break;
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(sockets)
-}
-
-/// A queue that was just released needs a moment before it can be bound again.
-fn bind(nic: &Nic, queue: usize, entries: u32) -> Result<XskQueue, CaptureError> {
-    let mut attempt = 0;
-    loop {
-        match XskQueue::new(nic.index, queue as u32, entries) {
-            Ok(socket) => return Ok(socket),
-            Err(error) if error.raw_os_error() == Some(libc::EBUSY) && attempt < 20 => {
-                attempt += 1;
-                thread::sleep(Duration::from_millis(100));
-            }
-            Err(source) => return Err(socket_error(nic, queue, source)),
-        }
-    }
-}
-
-fn socket_error(nic: &Nic, queue: usize, source: io::Error) -> CaptureError {
-    let hint = match source.raw_os_error() {
-        Some(libc::EPERM) => super::error::PERMISSION_HINT,
-        Some(libc::EBUSY) => "; another AF_XDP socket has this queue: is another sensor running?",
-        Some(libc::ENOBUFS | libc::ENOMEM) => {
-            "; not enough memory may be locked: raise LimitMEMLOCK, or lower capture.ring_entries"
-        }
-        _ => "",
-    };
-    CaptureError::Socket { interface: nic.name.clone(), queue: queue as u32, source, hint }
 }
 
 fn spawn<T: Send + 'static>(

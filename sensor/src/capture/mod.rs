@@ -14,7 +14,11 @@ mod counters;
 
 mod drain;
 
+mod drainer;
+
 mod error;
+
+pub mod flood;
 
 mod live;
 
@@ -22,7 +26,11 @@ pub mod nic;
 
 mod program;
 
+pub mod queues;
+
 mod receive;
+
+mod steering;
 
 mod table;
 
@@ -32,13 +40,15 @@ mod xsk;
 
 pub use buffers::Buffers;
 pub use clock::Clock;
-pub use config::{CaptureConfig, Mode, SampleConfig, XdpMode};
+pub use config::{CaptureConfig, HugePages, Mode, NicRings, SampleConfig, XdpMode, ZeroCopy};
 pub use counters::{CaptureCounters, QueueCounters};
 pub use drain::Drain;
 pub use error::CaptureError;
 pub use live::{Live, TICK_ROOM};
 pub use program::{Frames, Program, XdpAttached};
+pub use queues::Queue;
 pub use receive::Queued;
+pub use steering::{Steering, Target};
 pub use table::{Table, TableSize};
 pub use xsk::Statistics as XskStatistics;
 
@@ -47,6 +57,7 @@ use sensor_ebpf::counter::{Reason, Totals};
 use sensor_ebpf::flow::{FlowKey, FlowStats};
 use sensor_ebpf::parse::{Packet, parse_ethernet, parse_network};
 
+use self::flood::Flood;
 use crate::ledger::SampleBins;
 
 /// A packet that was chosen for a closer look.
@@ -122,6 +133,8 @@ pub struct Tick {
     pub totals: Totals,
     /// Where every sample went so far, as far as the source knows; the rest of the bins is 0.
     pub samples: SampleBins,
+    /// Packets of flows without entry, where the source counts them by prefix; once a second.
+    pub flood: Option<Flood>,
 }
 
 /// What a source hands on.

@@ -10,13 +10,12 @@ use std::time::Duration;
 use aya::maps::{MapData, RingBuf};
 use bytes::Bytes;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use sensor_ebpf::sample::{HOST_SNAP, SampleMeta};
 
 use super::clock::Clock;
 use super::counters::CaptureCounters;
 use super::xsk::XskQueue;
-use super::{Event, Link, Sample};
+use super::{Event, Link, Sample, queues};
 
 /// Samples in a batch.
 const BATCH: u32 = 256;
@@ -24,6 +23,9 @@ const BATCH: u32 = 256;
 /// Between waking and reading, so that samples come in batches: waking for each costs more than all that is done
 /// with it. A ring of 2048 entries lasts so long at 4 million samples a second.
 const GATHER: Duration = Duration::from_micros(500);
+
+/// Between two polls that a reader makes itself, after one that brought nothing.
+const BETWEEN_POLLS: Duration = Duration::from_micros(50);
 
 /// How often an idle thread looks whether it should stop, nanoseconds.
 const WAKE: i64 = 100_000_000;
@@ -89,21 +91,29 @@ impl Drop for InFlight {
 }
 
 /// Reads an AF_XDP socket until told to stop, and then until it is empty.
-pub(super) fn from_socket(mut socket: XskQueue, outlet: Outlet, pin: bool) {
-    if pin {
-        pin_to_cpu(outlet.queue);
+pub(super) fn from_socket(mut socket: XskQueue, outlet: Outlet, cpu: Option<usize>) {
+    if let Some(cpu) = cpu {
+        queues::pin(cpu);
     }
     loop {
         let stopping = outlet.stop.load(Relaxed);
+        if socket.busy_poll() {
+            socket.drive();
+        }
         let mut samples = Vec::with_capacity(BATCH as usize);
         let offset = outlet.clock.offset;
         let received = socket.receive(BATCH, |meta, frame| samples.push(sample(meta, frame, offset)));
         outlet.hand_on(samples);
+        outlet.counters.queues[outlet.queue].oversize.store(socket.oversize(), Relaxed);
         if received == 0 {
             if stopping {
                 return;
             }
-            wait(socket.as_fd());
+            if socket.busy_poll() {
+                thread::sleep(BETWEEN_POLLS);
+            } else {
+                wait(socket.as_fd());
+            }
         }
     }
 }
@@ -156,21 +166,5 @@ fn wait(fd: BorrowedFd<'_>) {
     // An interrupted wait is as good as a short one.
     if poll(&mut fds, Some(&timeout)).is_ok_and(|ready| ready > 0) {
         thread::sleep(GATHER);
-    }
-}
-
-/// Pins the thread to the `queue`-th of the CPUs this process may use.
-fn pin_to_cpu(queue: usize) {
-    let Ok(allowed) = sched_getaffinity(None) else {
-        return;
-    };
-    let cpus: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|&cpu| allowed.is_set(cpu)).collect();
-    if cpus.is_empty() {
-        return;
-    }
-    let mut one = CpuSet::new();
-    one.set(cpus[queue % cpus.len()]);
-    if let Err(error) = sched_setaffinity(None, &one) {
-        tracing::warn!(queue, %error, "could not pin the receive thread to a CPU");
     }
 }

@@ -1,12 +1,8 @@
 //! The interface that is to be watched.
 
 use super::Line;
-use crate::capture::nic::{self, Nic};
+use crate::capture::nic::{self, Nic, mtu};
 use crate::capture::{CaptureConfig, Mode, XdpMode};
-
-/// A packet and the XDP headroom must fit one page in most drivers: 4096 less 256 less the skb's tail, 342 for
-/// the largest.
-const NATIVE_XDP_MTU: u32 = 3498;
 
 /// What is known about it, with the interface itself if it exists.
 pub(super) fn lines(capture: &CaptureConfig) -> (Option<Nic>, Vec<Line>) {
@@ -60,12 +56,20 @@ fn link(nic: &Nic) -> Line {
 }
 
 fn mtu(nic: &Nic, xdp: XdpMode) -> Line {
-    if nic.mtu <= NATIVE_XDP_MTU || xdp == XdpMode::Generic {
-        return Line::ok("mtu", nic.mtu.to_string());
+    let fits =
+        || format!("{}; native XDP has room for {} in one buffer", nic.mtu, mtu::native_limit(&nic.driver));
+    if xdp == XdpMode::Generic || !mtu::needs_frags(nic) {
+        return Line::ok("mtu", fits());
     }
-    let found = format!("{}: most drivers refuse native XDP above {NATIVE_XDP_MTU}", nic.mtu);
-    let remedy = format!("ip link set {} mtu {NATIVE_XDP_MTU}, unless larger frames arrive", nic.name);
-    Line::warn("mtu", found, remedy)
+    let (why, remedy) = mtu::refused(nic).unwrap_or_else(|| (fits(), String::new()));
+    match nic.xdp() {
+        Some(support) if support.frags => Line::ok("mtu", format!("{why}; several buffers will be used")),
+        None => Line::warn("mtu", format!("{why}; several buffers will be tried"), remedy),
+        Some(_) if xdp == XdpMode::Native => {
+            Line::fail("mtu", format!("{why}, and knows no second one"), remedy)
+        }
+        Some(_) => Line::warn("mtu", format!("{why}, and knows no second one: XDP will be generic"), remedy),
+    }
 }
 
 fn route(nic: &Nic, mode: Mode) -> Line {

@@ -4,13 +4,12 @@ use std::fs::read_to_string;
 use std::path::Path;
 
 use super::Line;
-use crate::capture::{CaptureConfig, Mode, TableSize};
+use crate::capture::nic::Nic;
+use crate::capture::{CaptureConfig, Mode, TableSize, queues};
 use crate::config::size;
 
 /// The helpers of the XDP program are all there from this version on.
 const OLDEST_KERNEL: (u32, u32) = (5, 18);
-/// Bytes of a UMEM frame.
-pub(super) const UMEM_FRAME: u64 = 4096;
 
 /// Kernel and GPU.
 pub(super) fn lines() -> Vec<Line> {
@@ -72,16 +71,17 @@ pub(super) fn flow_table_bytes(capture: &CaptureConfig, queues: u32) -> u64 {
 }
 
 /// Bytes that samples are received into.
-pub(super) fn umem_bytes(capture: &CaptureConfig, queues: u32) -> u64 {
+pub(super) fn umem_bytes(capture: &CaptureConfig, nic: &Nic) -> u64 {
     match capture.mode {
-        Mode::Mirror => u64::from(capture.ring_entries) * 2 * UMEM_FRAME * u64::from(queues),
+        Mode::Mirror => queues::bytes(capture, nic) * u64::from(nic.rx_queues.max(1)),
         Mode::Host => 0,
     }
 }
 
 /// What the configuration will use, against what there is.
-pub(super) fn memory(capture: &CaptureConfig, queues: u32) -> Line {
-    let (map, umem) = (flow_table_bytes(capture, queues), umem_bytes(capture, queues));
+pub(super) fn memory(capture: &CaptureConfig, nic: &Nic) -> Line {
+    let queues = nic.rx_queues.max(1);
+    let (map, umem) = (flow_table_bytes(capture, queues), umem_bytes(capture, nic));
     let found = format!(
         "{} for the flow table and {} for samples of {queues} queue{}",
         mebibytes(map),

@@ -1,6 +1,7 @@
 //! `vesper check`: whether everything is in place, line by line, each with a remedy. Changes nothing on the way
 //! but one file that is made and removed again to see whether the state folder can be written.
 
+mod fitness;
 mod interface;
 mod machine;
 mod places;
@@ -94,9 +95,12 @@ fn everything(loaded: &Loaded) -> Vec<Line> {
     lines.extend(privileges::lines(config.capture.mode));
     let (nic, facts) = interface::lines(&config.capture);
     lines.extend(facts);
-    let queues = nic.map_or(1, |nic| nic.rx_queues.max(1));
-    lines.push(privileges::locked_memory(&config.capture, queues));
-    lines.push(machine::memory(&config.capture, queues));
+    if let Some(nic) = &nic {
+        lines.extend(fitness::lines(nic, &config.capture, &config.state_dir));
+    }
+    let nic = nic.unwrap_or_default();
+    lines.push(privileges::locked_memory(&config.capture, &nic));
+    lines.push(machine::memory(&config.capture, &nic));
     lines.extend(places::lines(config));
     lines
 }

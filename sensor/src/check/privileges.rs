@@ -7,12 +7,14 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use rustix::process::{Resource, getrlimit};
 
 use super::{Line, machine};
+use crate::capture::nic::Nic;
 use crate::capture::{CaptureConfig, Mode};
 use crate::config::size;
 
 /// Numbers and names from linux/capability.h, with what each is for.
 const NET_ADMIN: (u32, &str, &str) = (12, "cap_net_admin", "attach the XDP program");
-const NET_RAW: (u32, &str, &str) = (13, "cap_net_raw", "open AF_XDP sockets");
+const NET_RAW: (u32, &str, &str) =
+    (13, "cap_net_raw", "open AF_XDP sockets and make the interface promiscuous");
 const PERFMON: (u32, &str, &str) = (38, "cap_perfmon", "load a program that reads packets by pointer");
 const BPF: (u32, &str, &str) = (39, "cap_bpf", "load the XDP program and its maps");
 const IPC_LOCK: u32 = 14;
@@ -84,9 +86,9 @@ fn af_xdp() -> Line {
 }
 
 /// UMEM is locked memory; BPF maps are not, from Linux 5.11 on.
-pub(super) fn locked_memory(capture: &CaptureConfig, queues: u32) -> Line {
+pub(super) fn locked_memory(capture: &CaptureConfig, nic: &Nic) -> Line {
     let limit = getrlimit(Resource::Memlock).current;
-    judge_locked(machine::umem_bytes(capture, queues), limit, has(effective(), IPC_LOCK))
+    judge_locked(machine::umem_bytes(capture, nic), limit, has(effective(), IPC_LOCK))
 }
 
 pub(super) fn judge_locked(need: u64, limit: Option<u64>, unlimited: bool) -> Line {

@@ -2,8 +2,8 @@ use std::net::TcpListener;
 use std::path::Path;
 
 use super::*;
-use crate::capture::nic::Nic;
-use crate::capture::{CaptureConfig, Mode, XdpMode};
+use crate::capture::nic::{Nic, XdpSupport};
+use crate::capture::{CaptureConfig, HugePages, Mode, XdpMode, ZeroCopy};
 use crate::cli::ConfigArgs;
 use crate::sinks::WebhookConfig;
 
@@ -12,6 +12,10 @@ fn verdicts() {
     let all = 1 << 12 | 1 << 13 | 1 << 38 | 1 << 39;
     let root = 1 << 12 | 1 << 13 | 1 << 21;
     let gibibyte = 1 << 30;
+    let nic = Nic { name: "eth1".to_owned(), rx_queues: 4, ..Nic::default() };
+    let whole = XdpSupport { native: true, zero_copy: true, frags: true };
+    let none = XdpSupport::default();
+    let require = CaptureConfig { zero_copy: ZeroCopy::Require, ..CaptureConfig::default() };
     for (line, verdict, found) in [
         (machine::kernel("6.18.0-rc1"), Verdict::Ok, "Linux 6.18"),
         (machine::kernel("5.18.0"), Verdict::Ok, "Linux 5.18"),
@@ -43,6 +47,29 @@ fn verdicts() {
         ),
         (machine::judge_memory(gibibyte, Some(gibibyte + 1), "1GiB".into()), Verdict::Warn, "over half"),
         (machine::judge_memory(gibibyte, Some(4 * gibibyte), "1GiB".into()), Verdict::Ok, "1GiB"),
+        (fitness::native(Some(whole), XdpMode::Auto), Verdict::Ok, "has it"),
+        (fitness::native(Some(none), XdpMode::Auto), Verdict::Warn, "slower"),
+        (fitness::native(Some(none), XdpMode::Native), Verdict::Fail, "has none"),
+        (fitness::native(None, XdpMode::Native), Verdict::Ok, "6.3"),
+        (fitness::queue_count(&nic, 4), Verdict::Ok, "4 in use, one thread each, 4 CPUs"),
+        (fitness::queue_count(&nic, 2), Verdict::Warn, "share CPUs"),
+        (fitness::queue_count(&Nic { rx_queues: 300, ..nic.clone() }, 400), Verdict::Fail, "256 at most"),
+        (fitness::symmetry(&nic, Some(true), false), Verdict::Ok, "symmetric"),
+        (fitness::symmetry(&nic, Some(false), true), Verdict::Ok, "made so"),
+        (fitness::symmetry(&nic, Some(false), false), Verdict::Warn, "different queues"),
+        (fitness::symmetry(&nic, None, true), Verdict::Ok, "does not tell"),
+        (fitness::offloads(&nic, &[], true), Verdict::Ok, "none"),
+        (fitness::offloads(&nic, &[("rx-gro", "merges", true)], true), Verdict::Ok, "rx-gro will be off"),
+        (fitness::offloads(&nic, &[("rx-gro", "merges", true)], false), Verdict::Warn, "rx-gro merges"),
+        (fitness::offloads(&nic, &[("rx-lro", "merges", false)], true), Verdict::Warn, "cannot"),
+        (fitness::promiscuous(&nic, true), Verdict::Ok, "will be on"),
+        (fitness::promiscuous(&nic, false), Verdict::Warn, "off"),
+        (fitness::promiscuous(&Nic { promiscuity: 1, ..nic.clone() }, false), Verdict::Ok, "on"),
+        (fitness::zero_copy(Some(whole), &require), Verdict::Ok, "has it"),
+        (fitness::zero_copy(Some(none), &require), Verdict::Fail, "has none"),
+        (fitness::zero_copy(Some(none), &CaptureConfig::default()), Verdict::Ok, "copied"),
+        (fitness::huge_pages(8, 8, HugePages::Auto), Verdict::Ok, "8 of 8 free"),
+        (fitness::huge_pages(8, 7, HugePages::Auto), Verdict::Ok, "sysctl -w vm.nr_hugepages=8"),
         (places::writable("state", Path::new("/nonexistent")), Verdict::Fail, "/nonexistent"),
         (places::writable("state", Path::new("/proc")), Verdict::Fail, "cannot be written"),
     ] {
@@ -56,7 +83,8 @@ fn verdicts() {
         machine::flow_table_bytes(&CaptureConfig::default(), 1),
         262_144 * (234 + 133) + 128 + (128 << 10)
     );
-    assert_eq!(machine::umem_bytes(&CaptureConfig::default(), 2), 32 << 20);
+    let nic = Nic { rx_queues: 2, ..Nic::default() };
+    assert_eq!(machine::umem_bytes(&CaptureConfig::default(), &nic), 32 << 20);
 }
 
 #[test]
@@ -77,7 +105,7 @@ fn interfaces() {
         (good.clone(), &mirror, Verdict::Ok, "eth1: ixgbe, 4 receive queues"),
         (Nic { admin_up: false, link_up: false, ..good.clone() }, &mirror, Verdict::Warn, "eth1 is set down"),
         (Nic { link_up: false, ..good.clone() }, &mirror, Verdict::Warn, "no carrier"),
-        (Nic { mtu: 9000, ..good.clone() }, &mirror, Verdict::Warn, "above 3498"),
+        (Nic { mtu: 9000, ..good.clone() }, &mirror, Verdict::Warn, "room for 3050"),
         (Nic { mtu: 9000, ..good.clone() }, &generic, Verdict::Ok, "9000"),
         (Nic { holds_default_route: true, ..good.clone() }, &mirror, Verdict::Fail, "would cut it"),
         (Nic { loopback: true, ..good.clone() }, &mirror, Verdict::Fail, "would cut this machine's own"),

@@ -9,6 +9,7 @@ use super::exposition::Families;
 use super::{ModelState, Status, VERSION, process};
 use crate::alert::ThreatType;
 use crate::capture::Mode;
+use crate::capture::nic::counters::NicCounters;
 
 /// Content type of [`render`]'s text.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -88,6 +89,7 @@ fn capture(families: &mut Families, status: &Status) {
         live.drains_delayed,
     );
     families.counter("capture_drain_errors_total", "Drains that failed; see the log.", live.drain_errors);
+    nic(families, &live.nic);
     let queues: Vec<String> = (0..live.xsk.len()).map(|queue| queue.to_string()).collect();
     families.gauges(
         "capture_queue_zero_copy",
@@ -96,6 +98,14 @@ fn capture(families: &mut Families, status: &Status) {
             .iter()
             .zip(&live.zero_copy)
             .map(|(queue, zero)| (vec![("queue", queue.as_str())], f64::from(*zero))),
+    );
+    families.gauges(
+        "capture_queue_huge_pages",
+        "Whether samples of this receive queue arrive in huge pages.",
+        queues
+            .iter()
+            .zip(&live.queues)
+            .map(|(name, queue)| (vec![("queue", name.as_str())], f64::from(queue.huge_pages))),
     );
     families.labelled_counters(
         "capture_xsk_total",
@@ -111,6 +121,35 @@ fn capture(families: &mut Families, status: &Status) {
             ]
             .map(|(counter, value)| (vec![("queue", queue.as_str()), ("counter", counter)], value))
         }),
+    );
+}
+
+fn nic(families: &mut Families, nic: &NicCounters) {
+    families.counter(
+        "capture_nic_rx_packets_total",
+        "Packets the interface's driver counted as received; some drivers leave out what XDP takes.",
+        nic.rx_packets,
+    );
+    families.counter("capture_nic_rx_bytes_total", "Bytes of those packets.", nic.rx_bytes);
+    families.counter(
+        "capture_nic_rx_missed_total",
+        "Packets the interface had no room for: they never reached XDP.",
+        nic.rx_missed,
+    );
+    families.counter(
+        "capture_nic_rx_dropped_total",
+        "Packets dropped between driver and network stack; drivers differ in what that is.",
+        nic.rx_dropped,
+    );
+    families.counter(
+        "capture_nic_unseen_total",
+        "Packets the driver received and XDP never saw; 0 where the driver's count cannot be compared.",
+        nic.unseen,
+    );
+    families.gauge(
+        "capture_nic_comparable",
+        "Whether the driver's count of packets can be compared with XDP's.",
+        f64::from(nic.comparable),
     );
 }
 

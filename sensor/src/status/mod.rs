@@ -17,7 +17,8 @@ pub use latency::Latency;
 pub use summary::{Summary, rfc3339};
 
 use crate::alert::ThreatType;
-use crate::capture::{Mode, XskStatistics};
+use crate::capture::nic::counters::NicCounters;
+use crate::capture::{Mode, Queue, XskStatistics};
 use crate::ledger::{Ledger, Residue};
 use crate::sinks::SinkStatus;
 
@@ -89,6 +90,12 @@ pub struct CaptureStatus {
     pub native: bool,
     /// For each receive queue in order, whether samples arrive without a copy. Empty in `host` mode.
     pub zero_copy: Vec<bool>,
+    /// The receive queues in order. Empty in `host` mode.
+    pub queues: Vec<Queue>,
+    /// What was changed on the interface for as long as the sensor runs, and what its driver refused: a line each.
+    pub prepared: Vec<String>,
+    /// What the interface itself counted.
+    pub nic: NicCounters,
     /// For each receive queue in order, the kernel's counters of its AF_XDP socket. Empty in `host` mode.
     pub xsk: Vec<XskStatistics>,
     /// Flows in the kernel's flow map at the latest drain.

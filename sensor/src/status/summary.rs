@@ -5,8 +5,10 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use super::{ModelState, Rates, Status};
+use super::{CaptureStatus, ModelState, Rates, Status};
 use crate::alert::ThreatType;
+use crate::capture::Queue;
+use crate::capture::nic::counters::NicCounters;
 use crate::sinks::SinkStatus;
 
 /// One object that says what happened.
@@ -40,12 +42,43 @@ pub struct Summary {
     pub rates: Rates,
     /// What is left over in each equation.
     pub residue: BTreeMap<&'static str, i64>,
+    /// The interface; absent in a replay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nic: Option<NicSummary>,
     /// What became of the alerts.
     pub sinks: Vec<SinkStatus>,
     /// Whether the end of a capture is missing.
     pub truncated: bool,
     /// What a person should know.
     pub warnings: Vec<String>,
+}
+
+/// The interface, what was done to it and what it counted.
+#[derive(Clone, Debug, Serialize)]
+pub struct NicSummary {
+    /// Its name.
+    pub interface: String,
+    /// Whether the program runs in the driver; else in the network stack.
+    pub native: bool,
+    /// The receive queues in order; none in `host` mode.
+    pub queues: Vec<Queue>,
+    /// What was changed for as long as the sensor runs, and what the driver refused.
+    pub prepared: Vec<String>,
+    /// What it counted since the start.
+    #[serde(flatten)]
+    pub counters: NicCounters,
+}
+
+impl NicSummary {
+    fn of(capture: &CaptureStatus) -> NicSummary {
+        NicSummary {
+            interface: capture.interface.clone(),
+            native: capture.native,
+            queues: capture.queues.clone(),
+            prepared: capture.prepared.clone(),
+            counters: capture.nic.clone(),
+        }
+    }
 }
 
 impl From<&Status> for Summary {
@@ -67,6 +100,7 @@ impl From<&Status> for Summary {
             progress: status.score.progress,
             rates: status.rates,
             residue: status.residues().into_iter().collect(),
+            nic: status.capture.as_ref().map(NicSummary::of),
             sinks: status.sinks.clone(),
             truncated: status.truncated,
             warnings: status.warnings.clone(),

@@ -1,12 +1,33 @@
-//! Facts about network interfaces, asked of the kernel without any privilege. Changes nothing.
+//! Network interfaces: facts, asked of the kernel without any privilege; what they count; and [`prepare`], the only
+//! part that changes anything.
 //!
 //! Names and states come over rtnetlink, which knows the namespace the process is in; `/sys` shows the namespace
 //! it was mounted in, which `nsenter --net` leaves behind, so it is believed only about the very same interface.
 
+pub mod counters;
+
 mod ethtool;
+
+pub mod mtu;
+
 mod netlink;
 
+mod numa;
+
+pub mod prepare;
+
+pub mod rss;
+
+mod saved;
+
+pub mod watch;
+
+pub use ethtool::Rings;
+pub use numa::Numa;
+
 use std::path::PathBuf;
+
+use ethtool::Ethtool;
 
 /// An interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +52,14 @@ pub struct Nic {
     pub rx_queues: u32,
     /// Whether a default route leaves through it.
     pub holds_default_route: bool,
+    /// How many want it promiscuous; 0 is nobody.
+    pub promiscuity: u32,
+    /// Index of the interface under it, or at the other end of a veth; 0 for none, or one in another namespace.
+    pub lower: u32,
+    /// MTU of the other end of a veth; 0 where it cannot be seen.
+    pub peer_mtu: u32,
+    /// Where it is plugged in.
+    pub numa: Numa,
 }
 
 /// Why there are no facts.
@@ -55,9 +84,13 @@ pub enum NicError {
 pub fn list() -> Result<Vec<Nic>, NicError> {
     let mut nics = netlink::links().map_err(NicError::Netlink)?;
     let routes = default_route_interfaces();
+    let mtus: Vec<(u32, u32)> = nics.iter().map(|nic| (nic.index, nic.mtu)).collect();
     for nic in &mut nics {
         nic.holds_default_route = routes.contains(&nic.name);
-        if let Some(queues) = ethtool::rx_queues(nic) {
+        if nic.driver == "veth" {
+            nic.peer_mtu = mtus.iter().find(|(index, _)| *index == nic.lower).map_or(0, |(_, mtu)| *mtu);
+        }
+        if let Some(queues) = Ethtool::open(nic.index).ok().and_then(Ethtool::rx_queues) {
             nic.rx_queues = queues;
         }
         let Some(folder) = sys_folder(nic) else { continue };
@@ -66,6 +99,7 @@ pub fn list() -> Result<Vec<Nic>, NicError> {
         {
             nic.driver = name.to_string_lossy().into_owned();
         }
+        nic.numa = Numa::of(&folder);
         let queues = std::fs::read_dir(folder.join("queues")).map_or(0, |entries| {
             entries.flatten().filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"rx-")).count()
         });
@@ -89,6 +123,37 @@ pub fn find(name: &str) -> Result<Nic, NicError> {
         None => there,
     };
     Err(NicError::NotFound { name: crate::telemetry::printable(name, 40), hint })
+}
+
+/// What a driver's XDP can do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct XdpSupport {
+    /// XDP programs in the driver, with redirects to sockets.
+    pub native: bool,
+    /// AF_XDP without a copy.
+    pub zero_copy: bool,
+    /// Packets of several buffers.
+    pub frags: bool,
+}
+
+impl Nic {
+    /// What its driver's XDP can do; `None` where the kernel does not say (before 6.3).
+    pub fn xdp(&self) -> Option<XdpSupport> {
+        /// `enum netdev_xdp_act`: NETDEV_XDP_ACT_BASIC and _REDIRECT.
+        const NATIVE: u64 = 1 | 2;
+        const XSK_ZEROCOPY: u64 = 8;
+        const RX_SG: u64 = 32;
+        ethtool::xdp_features(self.index).map(|features| XdpSupport {
+            native: features & NATIVE == NATIVE,
+            zero_copy: features & XSK_ZEROCOPY != 0,
+            frags: features & RX_SG != 0,
+        })
+    }
+
+    /// Size of its receive ring, where the driver has one to speak of.
+    pub fn rings(&self) -> Option<Rings> {
+        Ethtool::open(self.index).and_then(Ethtool::rings).ok()
+    }
 }
 
 /// The folder of this interface, unless `/sys` shows another namespace.

@@ -1,5 +1,5 @@
-//! Netlink messages, and one question to rtnetlink: which links are there (RTM_GETLINK dump; rtnetlink(7),
-//! netlink(7)).
+//! Netlink messages, and what rtnetlink knows of links: which there are, what they counted, and when one changes
+//! (RTM_GETLINK, RTMGRP_LINK; rtnetlink(7), netlink(7)).
 
 use std::io;
 
@@ -15,13 +15,19 @@ pub(super) const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 const RTM_NEWLINK: u16 = 16;
 const RTM_GETLINK: u16 = 18;
+const REQUEST: u16 = 1;
 /// NLM_F_REQUEST | NLM_F_DUMP.
 const REQUEST_DUMP: u16 = 0x301;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
+const IFLA_LINK: u16 = 5;
 const IFLA_LINKINFO: u16 = 18;
+const IFLA_STATS64: u16 = 23;
+const IFLA_PROMISCUITY: u16 = 30;
 const IFLA_NUM_RX_QUEUES: u16 = 32;
+/// The peer lives in another namespace: its index means nothing here.
+const IFLA_LINK_NETNSID: u16 = 37;
 const IFLA_INFO_KIND: u16 = 1;
 const IFF_UP: u32 = 0x1;
 const IFF_RUNNING: u32 = 0x40;
@@ -32,6 +38,39 @@ pub(super) const HEADER: usize = 16;
 const MOST_LINKS: usize = 4096;
 /// The kernel answers at once; a lost answer must not hold the start.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// One datagram of the answer.
+pub(super) fn answer(socket: &OwnedFd) -> io::Result<Vec<u8>> {
+    let mut answer = vec![0; 64 * 1024];
+    let (length, _) = recv(socket, answer.as_mut_slice(), RecvFlags::empty())?;
+    answer.truncate(length);
+    Ok(answer)
+}
+
+/// Waits until the kernel says that it did what it was asked to, or why not.
+pub(super) fn acknowledged(socket: &OwnedFd) -> io::Result<()> {
+    loop {
+        let datagram = answer(socket)?;
+        let mut rest = datagram.as_slice();
+        if rest.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        while let Some((kind, body, next)) = message(rest) {
+            if kind == NLMSG_ERROR {
+                return settle(body);
+            }
+            rest = next;
+        }
+    }
+}
+
+/// The code of an NLMSG_ERROR; 0 is "done".
+pub(super) fn settle(body: &[u8]) -> io::Result<()> {
+    match body.first_chunk().map_or(-libc::EBADMSG, |code| i32::from_ne_bytes(*code)) {
+        0 => Ok(()),
+        code => Err(io::Error::from_raw_os_error(-code)),
+    }
+}
 
 /// Sends one message (`kind`, `flags`, `body`) and returns the socket that the answer arrives at.
 pub(super) fn ask(protocol: Option<Protocol>, kind: u16, flags: u16, body: &[u8]) -> io::Result<OwnedFd> {
@@ -50,20 +89,16 @@ pub(super) fn links() -> io::Result<Vec<Nic>> {
     // An ifinfomsg of zeros: every link.
     let socket = ask(None, RTM_GETLINK, REQUEST_DUMP, &[0; HEADER])?;
     let mut links = Vec::new();
-    let mut answer = vec![0; 64 * 1024];
     loop {
-        let (length, _) = recv(&socket, answer.as_mut_slice(), RecvFlags::empty())?;
-        let mut rest = answer.get(..length).unwrap_or_default();
+        let datagram = answer(&socket)?;
+        let mut rest = datagram.as_slice();
         if rest.is_empty() {
             return Ok(links);
         }
         while let Some((kind, message, next)) = message(rest) {
             match kind {
                 NLMSG_DONE => return Ok(links),
-                NLMSG_ERROR => {
-                    let code = message.first_chunk().map_or(0, |code| i32::from_ne_bytes(*code));
-                    return Err(io::Error::from_raw_os_error(-code));
-                }
+                NLMSG_ERROR => return settle(message).map(|()| links),
                 RTM_NEWLINK if links.len() < MOST_LINKS => links.extend(link(message)),
                 _ => {}
             }
@@ -91,13 +126,16 @@ fn link(message: &[u8]) -> Option<Nic> {
         link_up: flags & IFF_UP != 0 && flags & IFF_RUNNING != 0,
         ..Nic::default()
     };
-    let number = |value: &[u8]| value.first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes));
+    let (mut lower, mut elsewhere) = (0, false);
     for (kind, value) in Attributes(message.get(HEADER..)?) {
         match kind {
             IFLA_IFNAME => nic.name = text(value),
             IFLA_ADDRESS => nic.mac = value.first_chunk().copied().unwrap_or_default(),
             IFLA_MTU => nic.mtu = number(value),
             IFLA_NUM_RX_QUEUES => nic.rx_queues = number(value),
+            IFLA_PROMISCUITY => nic.promiscuity = number(value),
+            IFLA_LINK => lower = number(value),
+            IFLA_LINK_NETNSID => elsewhere = true,
             IFLA_LINKINFO => {
                 let kind = Attributes(value).find(|(kind, _)| *kind == IFLA_INFO_KIND);
                 nic.driver = kind.map(|(_, value)| text(value)).unwrap_or_default();
@@ -105,10 +143,81 @@ fn link(message: &[u8]) -> Option<Nic> {
             _ => {}
         }
     }
+    nic.lower = if elsewhere { 0 } else { lower };
     Some(nic)
 }
 
-fn text(value: &[u8]) -> String {
+/// What an interface counted (struct rtnl_link_stats64).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Stats64 {
+    pub(super) rx_packets: u64,
+    pub(super) rx_bytes: u64,
+    pub(super) rx_dropped: u64,
+    pub(super) rx_fifo: u64,
+    pub(super) rx_missed: u64,
+}
+
+/// The counters of one interface.
+pub(super) fn stats64(ifindex: u32) -> io::Result<Stats64> {
+    let mut request = [0; HEADER];
+    request[4..8].copy_from_slice(&ifindex.to_ne_bytes());
+    let datagram = answer(&ask(None, RTM_GETLINK, REQUEST, &request)?)?;
+    match message(&datagram) {
+        Some((RTM_NEWLINK, body, _)) => stats_of(body).ok_or_else(|| io::ErrorKind::Unsupported.into()),
+        Some((NLMSG_ERROR, body, _)) => Err(settle(body).err().unwrap_or(io::ErrorKind::Unsupported.into())),
+        _ => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
+fn stats_of(message: &[u8]) -> Option<Stats64> {
+    let (_, stats) = Attributes(message.get(HEADER..)?).find(|(kind, _)| *kind == IFLA_STATS64)?;
+    let field = |at: usize| {
+        stats.get(at * 8..).and_then(|rest| rest.first_chunk()).map(|bytes| u64::from_ne_bytes(*bytes))
+    };
+    Some(Stats64 {
+        rx_packets: field(0)?,
+        rx_bytes: field(2)?,
+        rx_dropped: field(6)?,
+        rx_fifo: field(14)?,
+        rx_missed: field(15)?,
+    })
+}
+
+/// A socket that hears of every change of a link (RTMGRP_LINK).
+pub(super) fn listen() -> io::Result<OwnedFd> {
+    const RTMGRP_LINK: u32 = 1;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
+    rustix::net::bind(&socket, &SocketAddrNetlink::new(0, RTMGRP_LINK))?;
+    Ok(socket)
+}
+
+/// Reads what has been heard; whether any of it is about this interface. A flood of news that did not fit counts too.
+pub(super) fn heard_of(socket: &OwnedFd, ifindex: u32) -> bool {
+    let mut about = false;
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match recv(socket, buffer.as_mut_slice(), RecvFlags::empty()) {
+            Ok((length, _)) if length > 0 => {
+                let mut rest = buffer.get(..length).unwrap_or_default();
+                while let Some((_, body, next)) = message(rest) {
+                    about |= body.get(4..8) == Some(&ifindex.to_ne_bytes());
+                    rest = next;
+                }
+            }
+            Err(rustix::io::Errno::NOBUFS) => about = true,
+            _ => return about,
+        }
+    }
+}
+
+/// A 32-bit attribute; 0 where it is cut short.
+pub(super) fn number(value: &[u8]) -> u32 {
+    value.first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes))
+}
+
+/// A string attribute without its final zero.
+pub(super) fn text(value: &[u8]) -> String {
     String::from_utf8_lossy(value.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned()
 }
 
@@ -143,7 +252,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_answer_panics(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
-            let _any = link(&bytes);
+            let _any = (link(&bytes), stats_of(&bytes));
             let mut rest = bytes.as_slice();
             let mut messages = 0;
             while let Some((_, _, next)) = message(rest) {

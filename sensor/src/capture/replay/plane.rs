@@ -264,6 +264,7 @@ impl Plane {
             totals: self.totals,
             // No ring stands between the plane and its reader: what was sampled is delivered.
             samples: SampleBins { delivered: self.totals.sampled, ..SampleBins::default() },
+            flood: None,
         }));
     }
 

@@ -1,5 +1,5 @@
-//! AF_XDP: one socket, its rings and its frame memory for each receive queue; the mapped flow table, and
-//! the `bpf(2)` calls that aya has no wrapper for.
+//! AF_XDP: one socket, its rings and its frame memory for each receive queue; the mapped flow table, and the few calls
+//! on maps and interfaces that have no safe wrapper.
 //!
 //! The only folder of user space with `unsafe`. What leaves it is safe to use: bytes copied out of the frame
 //! memory, counters, and file descriptors that close themselves.
@@ -12,11 +12,21 @@ mod grace;
 
 mod mapped;
 
+pub mod ioctl;
+
+mod join;
+
+mod promiscuous;
+
 mod queue;
 
 mod socket;
 
+mod umem;
+
 pub use grace::GracePeriod;
 pub use mapped::Mapped;
-pub use queue::{StatisticsReader, XskQueue};
-pub use socket::Statistics;
+pub use promiscuous::promiscuous;
+pub use queue::{QueueOptions, StatisticsReader, XskQueue};
+pub use socket::{Statistics, ZeroCopy};
+pub use umem::HUGE_PAGE;

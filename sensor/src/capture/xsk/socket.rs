@@ -58,11 +58,37 @@ pub(super) fn register_umem(socket: &OwnedFd, umem: &OwnedMmap, frame_size: u32)
     })
 }
 
-/// Binds the socket to a queue, in copy mode, with wake-ups only when the kernel asks for them.
-pub(super) fn bind(socket: &OwnedFd, ifindex: u32, queue: u32) -> io::Result<()> {
+/// Whether the driver writes into our frames itself, or the kernel copies into them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ZeroCopy {
+    /// Without a copy where the driver can, else with one; which it became is reported.
+    #[default]
+    Auto,
+    /// Always with a copy.
+    Off,
+    /// Without a copy, or not at all.
+    Require,
+}
+
+/// Binds the socket to a queue, with wake-ups only when the kernel asks for them. `multi` lets a packet take several
+/// frames (Linux 6.6).
+pub(super) fn bind(
+    socket: &OwnedFd,
+    ifindex: u32,
+    queue: u32,
+    zero_copy: ZeroCopy,
+    multi: bool,
+) -> io::Result<()> {
+    // Without either flag the kernel tries zero-copy first and falls back by itself.
+    let copy = match zero_copy {
+        ZeroCopy::Auto => 0,
+        ZeroCopy::Off => libc::XDP_COPY,
+        ZeroCopy::Require => libc::XDP_ZEROCOPY,
+    };
     let address = libc::sockaddr_xdp {
         sxdp_family: libc::AF_XDP as libc::sa_family_t,
-        sxdp_flags: libc::XDP_USE_NEED_WAKEUP | libc::XDP_COPY,
+        sxdp_flags: libc::XDP_USE_NEED_WAKEUP | copy | if multi { libc::XDP_USE_SG } else { 0 },
         sxdp_ifindex: ifindex,
         sxdp_queue_id: queue,
         sxdp_shared_umem_fd: 0,
@@ -75,6 +101,50 @@ pub(super) fn bind(socket: &OwnedFd, ifindex: u32, queue: u32) -> io::Result<()>
             size_of::<libc::sockaddr_xdp>() as libc::socklen_t,
         )
     })
+}
+
+/// Whether a bound socket receives without a copy.
+pub(super) fn is_zero_copy(socket: &OwnedFd) -> io::Result<bool> {
+    let mut options = libc::xdp_options { flags: 0 };
+    let mut len = size_of::<libc::xdp_options>() as libc::socklen_t;
+    // SAFETY: the option writes at most `len` bytes of an `xdp_options`.
+    check(unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_XDP,
+            libc::XDP_OPTIONS,
+            (&raw mut options).cast(),
+            &raw mut len,
+        )
+    })?;
+    Ok(options.flags & libc::XDP_OPTIONS_ZEROCOPY != 0)
+}
+
+/// Lets the reader drive the driver's receive loop from its own thread instead of an interrupt's
+/// (Documentation/networking/napi.rst). A CPU is busy for it.
+pub(super) fn busy_poll(socket: &OwnedFd) -> io::Result<()> {
+    /// Not in the libc crate: include/uapi/asm-generic/socket.h.
+    const SO_PREFER_BUSY_POLL: libc::c_int = 69;
+    const SO_BUSY_POLL_BUDGET: libc::c_int = 70;
+    /// Microseconds that a call may poll.
+    const MICROSECONDS: libc::c_int = 20;
+    /// Packets of one poll.
+    const BUDGET: libc::c_int = 64;
+    for (option, value) in
+        [(SO_PREFER_BUSY_POLL, 1), (libc::SO_BUSY_POLL, MICROSECONDS), (SO_BUSY_POLL_BUDGET, BUDGET)]
+    {
+        // SAFETY: each of the options takes an int, read during the call.
+        check(unsafe {
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                option,
+                (&raw const value).cast(),
+                size_of::<libc::c_int>() as libc::socklen_t,
+            )
+        })?;
+    }
+    Ok(())
 }
 
 /// Wakes the kernel's receive side of the queue. Needed only when the fill ring's flag asks for it.

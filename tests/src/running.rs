@@ -1,0 +1,90 @@
+//! The program `vesper`, running in a namespace.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use crate::namespace::Namespace;
+
+/// A process that ends with the test.
+pub struct Ended(pub Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A running sensor and its log.
+pub struct Running {
+    /// It.
+    pub process: Ended,
+    log: Receiver<String>,
+    /// Its log, as far as it was waited for.
+    pub seen: Vec<String>,
+}
+
+impl Running {
+    /// Starts `program` inside the namespace.
+    pub fn start(program: &str, namespace: &Namespace, config: &Path) -> Running {
+        let mut command = namespace.command(program);
+        command.args(["run", "--json", "--config"]).arg(config);
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = process.stderr.take().unwrap();
+        let log = lines(stderr);
+        Running { process: Ended(process), log, seen: Vec::new() }
+    }
+
+    /// Waits until the log says so, a minute at most.
+    pub fn wait_for(&mut self, text: &str) {
+        loop {
+            match self.log.recv_timeout(Duration::from_secs(60)) {
+                Ok(line) => {
+                    println!("{line}");
+                    let found = line.contains(text);
+                    self.seen.push(line);
+                    if found {
+                        return;
+                    }
+                }
+                Err(error) => panic!("the sensor did not say {text:?} ({error}): {:#?}", self.seen),
+            }
+        }
+    }
+
+    /// The API's answer, with its head.
+    pub fn get(&self, namespace: &Namespace, path: &str) -> String {
+        let url = format!("http://127.0.0.1:8888{path}");
+        let output =
+            namespace.command("curl").args(["--silent", "--include", "--max-time", "5", &url]).output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    }
+
+    /// Asks it to stop, and returns its summary.
+    pub fn stop(&mut self) -> serde_json::Value {
+        let pid = self.process.0.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+        let mut out = String::new();
+        self.process.0.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+        assert!(self.process.0.wait().unwrap().success(), "{:#?}", self.seen);
+        serde_json::from_str(&out).unwrap()
+    }
+}
+
+/// The lines of a stream as they come.
+fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = sync_channel(1000);
+    thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
