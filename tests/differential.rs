@@ -19,8 +19,8 @@ use sensor_tests::kernel::Kernel;
 const PASS: u32 = 2;
 /// Frames compared at once: reading the kernel's side costs as much as running many frames.
 const CHUNK: usize = 4096;
-/// Room for the flows of a chunk, with some to spare: no bucket fills up.
-const ENTRIES: u32 = 4 * CHUNK as u32;
+/// Room for the flows of a chunk, and so much to spare that no bucket of the table is ever full.
+const ENTRIES: u32 = 64 * CHUNK as u32;
 
 /// What either side says of some frames.
 #[derive(Debug, Default, PartialEq)]

@@ -23,10 +23,12 @@ const LONGEST: u32 = 2048;
 /// `cargo xtask fuzz parse [--minutes N]`.
 pub fn command(args: &[&str]) -> Result<()> {
     let minutes: u32 = match args {
-        ["parse"] => 5,
-        ["parse", "--minutes", number] => number.parse().map_err(|_not_a_number| misused("fuzz", args))?,
-        _ => return Err(misused("fuzz", args)),
-    };
+        ["parse"] => Some(5),
+        // libFuzzer takes 0 for no limit.
+        ["parse", "--minutes", number] => number.parse().ok().filter(|minutes| *minutes > 0),
+        _ => None,
+    }
+    .ok_or_else(|| misused("fuzz", args))?;
     setup::for_fuzzing()?;
     let target = build()?;
     let folder = program::root().join("target/fuzz");
