@@ -37,8 +37,9 @@ fn established_flows_are_followed_through_a_flood() {
             match queued.event {
                 Event::Tick(tick) => {
                     ledger.drained(&tick);
-                    if !ledger.residue().is_zero() {
-                        worst = ledger.residue();
+                    let residue = Residue { parsing: 0, ..ledger.residue() };
+                    if !residue.is_zero() {
+                        worst = residue;
                     }
                     strongest = [strongest, tick.flood.unwrap_or_default()]
                         .into_iter()
@@ -87,7 +88,9 @@ fn established_flows_are_followed_through_a_flood() {
         ledger.totals.overflow_total()
     );
     assert_eq!(worst, Residue::default(), "residues during the flood");
-    assert!(ledger.residue_at_rest().is_zero(), "{:?}", ledger.residue_at_rest());
+    // Nobody parses the samples here.
+    let residue = Residue { parsing: 0, ..ledger.residue_at_rest() };
+    assert!(residue.is_zero(), "{residue:?}");
     assert_eq!(ledger.totals.seen.packets, received);
     assert!(ledger.totals.overflow_not_admitted.packets > received / 4, "{:?}", ledger.totals);
     // What the veth lost may have been theirs.
