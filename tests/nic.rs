@@ -32,6 +32,13 @@ fn state(namespace: &Namespace) -> (String, bool) {
     (lines.collect::<Vec<_>>().join(", "), promiscuous)
 }
 
+/// What busy polling changes.
+fn deferred(namespace: &Namespace) -> String {
+    let file = "/sys/class/net/rx0/napi_defer_hard_irqs";
+    let output = namespace.command("cat").arg(file).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
 const ON: &str = "generic-receive-offload: on, rx-vlan-offload: on, rx-vlan-stag-hw-parse: on";
 const OFF: &str = "generic-receive-offload: off, rx-vlan-offload: off, rx-vlan-stag-hw-parse: off";
 
@@ -61,11 +68,14 @@ fn an_interface_is_put_back_at_the_end_and_after_a_kill() {
         assert!(prepared.iter().any(|found| found.starts_with(line)), "{line}: {prepared:?}");
     }
 
-    let mut running = Running::start(VESPER, &namespace, &mirror);
+    assert_eq!(deferred(&namespace), "0");
+    let busy = settings(folder.path(), "busy_poll = true");
+    let mut running = Running::start(VESPER, &namespace, &busy);
     running.wait_for("watching");
     running.process.0.kill().unwrap();
     running.process.0.wait().unwrap();
     assert_eq!(state(&namespace), (OFF.to_owned(), false), "promiscuous mode goes with the process");
+    assert_eq!(deferred(&namespace), "2");
     assert!(folder.path().join("interface.json").exists());
 
     // The next sensor changes nothing itself.
@@ -75,6 +85,7 @@ fn an_interface_is_put_back_at_the_end_and_after_a_kill() {
     running.wait_for("watching");
     assert_eq!(state(&namespace), before, "put back by the next start, and host mode changes nothing");
     assert!(!folder.path().join("interface.json").exists());
+    assert_eq!(deferred(&namespace), "0");
     running.stop();
     assert_eq!(state(&namespace), before);
 
