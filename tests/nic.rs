@@ -211,6 +211,7 @@ fn capture(config: &CaptureConfig) -> (Live, JoinHandle<(Ledger, Vec<Sample>, Re
                     }
                 }
                 Event::Flows(deltas) => ledger.flows(&deltas),
+                Event::Tunnels(_) => {}
                 Event::Samples(batch) => samples.extend(batch),
             }
         }

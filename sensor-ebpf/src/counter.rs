@@ -128,6 +128,11 @@ impl Totals {
         })
     }
 
+    /// Packets that the sketches of source prefixes count: those without an entry, where there is a lane.
+    pub fn sketched_total(&self) -> u64 {
+        self.overflow_table_full.packets + self.overflow_not_admitted.packets
+    }
+
     /// Packets counted, but in no entry of the flow table.
     pub fn overflow_total(&self) -> Count {
         let all = [self.overflow_table_full, self.overflow_not_admitted, self.overflow_no_lane];

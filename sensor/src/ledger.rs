@@ -24,6 +24,8 @@ pub struct Ledger {
     pub drained_packets: u64,
     /// Bytes drained from the flow map into user space.
     pub drained_bytes: u64,
+    /// Packets in the sketches of source prefixes, and the least that was in the totals by then; none in a replay.
+    sketched: Option<(u64, u64)>,
     /// Samples.
     pub samples: SampleBins,
     /// Rows and scores.
@@ -96,6 +98,8 @@ pub struct Residue {
     pub flows: i64,
     /// The same in bytes.
     pub flows_bytes: i64,
+    /// overflow - counted in the sketches of source prefixes, packets.
+    pub prefixes: i64,
     /// sampled - delivered - lost.
     pub samples: i64,
     /// delivered - parsed - shed.
@@ -126,19 +130,22 @@ impl Ledger {
         let (parsed, not_in_flow) = (self.samples.parsed, self.samples.shed_not_in_flow);
         self.samples = SampleBins { parsed, shed_not_in_flow: not_in_flow, ..tick.samples };
         self.totals_before = std::mem::replace(&mut self.totals, tick.totals);
+        if let Some(flood) = &tick.flood {
+            self.sketched = Some((flood.total.packets, self.totals_before.sketched_total()));
+        }
     }
 
     /// What is left over while packets fly.
     pub fn residue(&self) -> Residue {
-        self.residue_between(&self.totals_before, self.sampled_before)
+        self.residue_between(&self.totals_before, self.sampled_before, false)
     }
 
     /// What is left over when no packet can be in flight: the program detached, the rings empty.
     pub fn residue_at_rest(&self) -> Residue {
-        self.residue_between(&self.totals, self.totals.sampled)
+        self.residue_between(&self.totals, self.totals.sampled, true)
     }
 
-    fn residue_between(&self, before: &Totals, sampled_before: u64) -> Residue {
+    fn residue_between(&self, before: &Totals, sampled_before: u64, at_rest: bool) -> Residue {
         let now = &self.totals;
         let (not_counted, overflow) = (now.not_counted_total(), now.overflow_total());
         let overflow_before = before.overflow_total();
@@ -165,6 +172,9 @@ impl Ledger {
                 before.counted.bytes.saturating_sub(overflow.bytes),
                 now.counted.bytes.saturating_sub(overflow_before.bytes),
             ),
+            prefixes: self.sketched.map_or(0, |(sketched, low)| {
+                outside(sketched, if at_rest { now.sketched_total() } else { low }, now.sketched_total())
+            }),
             samples: outside(samples.delivered + lost, sampled_before, now.sampled),
             parsing: difference(
                 samples.delivered,
@@ -188,12 +198,13 @@ impl Ledger {
 
 impl Residue {
     /// Each equation with its metric label.
-    pub fn equations(&self) -> [(&'static str, i64); 9] {
+    pub fn equations(&self) -> [(&'static str, i64); 10] {
         [
             ("wire", self.wire),
             ("wire_bytes", self.wire_bytes),
             ("flows", self.flows),
             ("flows_bytes", self.flows_bytes),
+            ("prefixes", self.prefixes),
             ("samples", self.samples),
             ("parsing", self.parsing),
             ("scoring", self.scoring),

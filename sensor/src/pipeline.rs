@@ -11,16 +11,18 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::Duration;
 
+use crate::alert::condition::Condition;
 use crate::alert::{Alert, ThreatType};
 use crate::analysis::{Analysis, AnalysisConfig, Output};
+use crate::capture::flood::Flood;
 use crate::capture::nic::Nic;
 use crate::capture::nic::prepare::{Prepared, prepare};
 use crate::capture::{
-    Buffers, CaptureCounters, Clock, Event, FlowDelta, Live, QueueCounters, Queued, TICK_ROOM, Tick,
-    XdpAttached,
+    Buffers, CaptureCounters, Clock, Event, FlowDelta, Live, QueueCounters, Queued, Steering, TICK_ROOM,
+    Target, Tick, XdpAttached,
 };
 use crate::config::Config;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Residue};
 use crate::model_file;
 use crate::score::ScoreError;
 use crate::score::scorer::ScoreState;
@@ -126,6 +128,13 @@ struct Watcher {
     threats: BTreeMap<ThreatType, u64>,
     score_errors: u64,
     flow_limit: u64,
+    steering: Steering,
+    /// New flows a second that the flow table takes.
+    admitted: u32,
+    /// The latest second's.
+    flood: Flood,
+    /// Packets that never reached XDP, as far as they were told.
+    missed: u64,
     /// Nothing is in flight any more.
     at_rest: bool,
     /// Counters at the latest publication.
@@ -158,6 +167,10 @@ impl Watcher {
             threats: BTreeMap::new(),
             score_errors: 0,
             flow_limit: config.flow.max_flows as u64,
+            steering: live.steering.clone(),
+            admitted: config.capture.new_flows_per_second,
+            flood: Flood::default(),
+            missed: 0,
             at_rest: false,
             published: Reading { time: live.clock.now(), ..Reading::default() },
         }
@@ -170,6 +183,7 @@ impl Watcher {
             match queued.event {
                 Event::Samples(ref samples) => self.analysis.samples(samples),
                 Event::Flows(ref deltas) => self.flows(deltas),
+                Event::Tunnels(ref tunnels) => self.analysis.tunnels(tunnels),
                 Event::Tick(ref tick) => self.tick(tick),
             }
             self.buffers.give_back(queued.event);
@@ -194,6 +208,9 @@ impl Watcher {
 
     fn tick(&mut self, tick: &Tick) {
         self.ledger.drained(tick);
+        if let Some(flood) = tick.flood {
+            self.flood = flood;
+        }
         let output = self.analysis.tick(tick);
         self.hand_on(output);
         if tick.time >= self.published.time + 1_000_000_000 {
@@ -222,6 +239,9 @@ impl Watcher {
             tracing::info!("{notice}");
         }
         let newest = output.scores.iter().map(|window| window.last).max().unwrap_or(now);
+        for host in &output.suspects {
+            self.steering.raise(Target::Host(*host));
+        }
         for alert in &output.alerts {
             self.latency_alert.record(now.saturating_sub(newest));
             self.raise(alert);
@@ -243,9 +263,43 @@ impl Watcher {
         self.sinks.send(alert);
     }
 
+    /// What the counters say that a person must know of.
+    fn conditions(&mut self, residue: &Residue) -> Vec<Condition> {
+        let interface = || self.capture.interface.clone();
+        let mut conditions = Vec::new();
+        if self.flood.packets > 0 {
+            conditions.push(Condition::Flood { flood: self.flood, admitted: self.admitted });
+        }
+        if !residue.is_zero() {
+            let left = residue.equations().into_iter().filter(|(_, left)| *left != 0).collect();
+            conditions.push(Condition::Ledger { left });
+        }
+        if self.at_rest {
+            return conditions;
+        }
+        if !self.counters.attached.load(Relaxed) {
+            conditions.push(Condition::Detached { interface: interface() });
+        } else if !self.counters.link_up.load(Relaxed) {
+            conditions.push(Condition::LinkDown { interface: interface() });
+        }
+        let nic = self.counters.nic();
+        let missed = nic.rx_missed.max(nic.unseen);
+        if missed > self.missed {
+            conditions.push(Condition::Missed { interface: interface(), packets: missed - self.missed });
+            self.missed = missed;
+        }
+        conditions
+    }
+
     /// Replaces the snapshot that the control plane reads.
     fn publish(&mut self) {
         let now = self.clock.now();
+        let residue = if self.at_rest { self.ledger.residue_at_rest() } else { self.ledger.residue() };
+        for condition in self.conditions(&residue) {
+            if let Some(alert) = self.analysis.condition(&condition, now) {
+                self.raise(&alert);
+            }
+        }
         let (samples, scoring, alerts) = self.analysis.bins();
         self.ledger.samples.parsed = samples.parsed;
         self.ledger.samples.shed_not_in_flow = samples.shed_not_in_flow;
@@ -273,11 +327,12 @@ impl Watcher {
             flow_map_entries: self.counters.flow_map_entries.load(Relaxed),
             drains_delayed: self.counters.drains_delayed.load(Relaxed),
             drain_errors: self.counters.drain_errors.load(Relaxed),
+            sampling_halved: self.counters.sampling_halved.load(Relaxed),
+            flood: self.flood,
             nic: self.counters.nic(),
             last_packet_age: (self.last_packet != 0).then(|| now.saturating_sub(self.last_packet)),
             ..self.capture.clone()
         };
-        let residue = if self.at_rest { self.ledger.residue_at_rest() } else { self.ledger.residue() };
         let mut warnings = Vec::new();
         if self.score_errors > 0 {
             warnings.push(format!("{} windows could not be scored: see the log", self.score_errors));

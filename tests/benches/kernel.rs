@@ -103,7 +103,7 @@ impl Other {
         program.load().unwrap();
         let mut other = Other { ebpf, name };
         if twin > 1 && !name.ends_with("new") {
-            (0..4).for_each(|_| drop(other.run(REPEAT)));
+            (0..4).for_each(|_| _ = other.run(REPEAT));
         }
         other
     }
@@ -129,7 +129,7 @@ impl Full {
         let drain = Drain::new(&program.table, std::time::Duration::from_secs(3600));
         let mut full = Full { program, drain };
         if flows > 1 {
-            (0..4).for_each(|_| drop(full.run(REPEAT)));
+            (0..4).for_each(|_| _ = full.run(REPEAT));
             let totals = full.program.totals().unwrap();
             assert_eq!(totals.overflow_total().packets, 0, "{totals:?}");
         }

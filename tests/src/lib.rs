@@ -4,6 +4,12 @@
 
 pub mod frames;
 
+pub mod tunnels;
+
+pub mod corpus;
+
+pub mod kernel;
+
 pub mod capture;
 
 pub mod traffic;

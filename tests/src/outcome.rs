@@ -1,6 +1,6 @@
 //! Replays a capture and keeps what came out, for comparing.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::Cursor;
 
 use sensor::capture::replay::{Replay, ReplayConfig, ReplayError, Summary};
@@ -19,6 +19,8 @@ pub struct Outcome {
     pub drained: Count,
     /// Every flow seen.
     pub flows: HashSet<FlowKey>,
+    /// Outer addresses of those in tunnels.
+    pub outer: HashMap<FlowKey, [[u8; 16]; 2]>,
     /// Times of the ticks.
     pub ticks: Vec<u64>,
     /// Samples handed on.
@@ -54,6 +56,12 @@ pub fn drain(mut replay: Replay) -> Result<Outcome, ReplayError> {
                     outcome.flows.insert(delta.key);
                     outcome.drained.packets += delta.grown.packets.iter().sum::<u64>();
                     outcome.drained.bytes += delta.grown.bytes.iter().sum::<u64>();
+                }
+            }
+            Event::Tunnels(tunnels) => {
+                for tunnel in tunnels {
+                    assert!(keys.contains(&tunnel.key), "a tunnel of a flow that did not grow");
+                    outcome.outer.insert(tunnel.key, tunnel.addresses);
                 }
             }
             Event::Tick(tick) => {

@@ -2,8 +2,10 @@
 //! the product.
 #![allow(clippy::disallowed_methods, reason = "a tool for people: it measures how long things take")]
 
+mod bench;
 mod demo;
 mod ebpf;
+mod fuzz;
 mod interrupt;
 mod lab;
 mod program;
@@ -22,7 +24,14 @@ usage: cargo xtask COMMAND
   demo [--keep] [--seed N]   set up, build, make a lab, run the sensor live, show it catch five attacks;
                              --keep leaves lab, traffic and sensor running
   test [FILTER]              set up, then every check and test; as root the privileged tests too
+  bench offline [OPTIONS]    a capture through the sensor, softflowd, nfpcapd, argus and NFStream
+  bench live [OPTIONS]       the same capture sent into a veth pair, one core for the sender, one for each of them;
+                             --frames: the packet generator of the kernel, against a program that only drops
+  bench stages [OPTIONS]     time of each stage of the sensor, by Criterion
+  bench kernel [OPTIONS]     nanoseconds a packet in the kernel
+                             options: --rounds N, --pcap FILE, --only NAME,NAME; results in target/bench
   ebpf [--check]             build the XDP program from source and install it; --check only compares
+  fuzz parse [--minutes N]   the header parser on what libFuzzer thinks of, 5 minutes unless told otherwise
   tidy                       what no compiler checks: file length, the committed object, unsafe, README
   lab up                     make the lab of network namespaces and leave it
   lab down [--all]           remove labs whose maker is gone; --all removes every lab of this machine
@@ -39,7 +48,9 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["demo", rest @ ..] => demo::command(rest),
         ["test", rest @ ..] => test::command(rest),
+        ["bench", rest @ ..] => bench::command(rest),
         ["ebpf", rest @ ..] => ebpf::command(rest),
+        ["fuzz", rest @ ..] => fuzz::command(rest),
         ["tidy"] => tidy::command(),
         ["setup"] => setup::everything(),
         ["lab", rest @ ..] => lab::command(rest),

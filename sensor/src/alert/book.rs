@@ -1,6 +1,7 @@
 //! The alerts that stand: one attack is one alert, with a count.
 
 use super::candidate::{Candidate, FoldKey};
+use super::condition::Condition;
 use super::config::AlertConfig;
 use super::report::{alert, confidence, date, rfc3339};
 use super::{Alert, Share, ThreatType};
@@ -27,6 +28,8 @@ struct Standing {
 pub struct Book {
     config: AlertConfig,
     standing: BTreeMap<FoldKey, Standing>,
+    /// By name.
+    conditions: BTreeMap<&'static str, Standing>,
     /// For each odd host: when it was odd last, and one bit per window before.
     strikes: BTreeMap<[u8; 16], (u64, u16)>,
     minute: (u64, u64),
@@ -41,6 +44,7 @@ impl Book {
         Book {
             config: config.clone(),
             standing: BTreeMap::new(),
+            conditions: BTreeMap::new(),
             strikes: BTreeMap::new(),
             minute: (0, 0),
             sequence: (String::new(), 0),
@@ -98,11 +102,30 @@ impl Book {
         Ok(Some(alert))
     }
 
+    /// Takes a condition seen at `now`: a new alert, or `None` if it is folded into the one that stands.
+    pub fn condition(&mut self, condition: &Condition, now: u64) -> Option<Alert> {
+        self.bins.raised += 1;
+        let quiet = self.config.refold_after.as_nanos() as u64;
+        if let Some(standing) = self.conditions.get_mut(condition.name())
+            && now.saturating_sub(standing.last) < quiet
+        {
+            standing.fold_condition(condition, now);
+            self.bins.suppressed_duplicate += 1;
+            return None;
+        }
+        let alert = condition.alert(self.next_id(now), now);
+        let standing = Standing { alert: alert.clone(), first: now, last: now, told: now, grew: false };
+        self.conditions.insert(condition.name(), standing);
+        self.bins.stored += 1;
+        Some(alert)
+    }
+
     /// Standing alerts that grew since they were last told, each at most every `alert.update_every`.
     pub fn updates(&mut self, now: u64) -> Vec<Alert> {
         let every = self.config.update_every.as_nanos() as u64;
         self.standing
             .values_mut()
+            .chain(self.conditions.values_mut())
             .filter(|standing| standing.grew && now.saturating_sub(standing.told) >= every)
             .map(|standing| {
                 (standing.grew, standing.told) = (false, now);
@@ -197,6 +220,21 @@ impl Book {
 }
 
 impl Standing {
+    /// Another sighting of the same condition; the worst one is told.
+    fn fold_condition(&mut self, condition: &Condition, now: u64) {
+        let details = &mut self.alert.details;
+        details.count += 1;
+        details.packet_count += condition.packets();
+        details.last_seen = rfc3339(now);
+        details.duration = now.saturating_sub(self.first) as f64 / 1e9;
+        if condition.value() > details.score {
+            details.score = condition.value();
+            details.narrative = condition.narrative();
+        }
+        self.last = now;
+        self.grew = true;
+    }
+
     /// Another window of the same attack.
     fn fold(&mut self, candidate: &Candidate, now: u64) {
         let details = &mut self.alert.details;

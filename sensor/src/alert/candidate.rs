@@ -7,6 +7,7 @@ use crate::features::facts::{FlowFacts, HostFacts};
 use crate::features::rows::Rows;
 use crate::flow::flags::FlagCounts;
 use crate::flow::ip;
+use crate::flow::tunnel::TunnelRecord;
 use crate::score::scorer::Scores;
 use sensor_ebpf::flow::FlowKey;
 use std::collections::BTreeMap;
@@ -37,6 +38,8 @@ pub struct Candidate {
     pub source_port: u16,
     /// The flow, for a flow.
     pub key: Option<FlowKey>,
+    /// What that flow is wrapped in.
+    pub tunnel: Option<TunnelRecord>,
     /// TCP flags seen.
     pub flags: FlagCounts,
 }
@@ -155,6 +158,7 @@ fn of_flow(facts: &FlowFacts, row: usize, score: f64, threshold: f64, config: &A
         seen: [facts.start, facts.last],
         source_port: facts.src_port,
         key: Some(facts.key),
+        tunnel: None,
         flags,
     }
 }
@@ -186,6 +190,7 @@ fn of_host(facts: &HostFacts, row: usize, score: f64, threshold: f64, config: &A
         seen: facts.seen,
         source_port: 0,
         key: None,
+        tunnel: None,
         flags: FlagCounts { syn, rst, ..FlagCounts::default() },
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod book;
 pub mod candidate;
+pub mod condition;
 pub mod config;
 pub mod report;
 pub mod rules;
@@ -103,6 +104,9 @@ pub struct Details {
     pub narrative: String,
     /// Community ID v1 of the flow; empty for an alert about a host.
     pub community_id: String,
+    /// What the flow was wrapped in; absent for one in no tunnel, and for an alert about a host.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tunnel: Option<crate::flow::tunnel::TunnelRecord>,
     /// RFC 3339: first packet.
     pub first_seen: String,
     /// RFC 3339: latest packet.

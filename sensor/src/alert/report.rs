@@ -60,6 +60,7 @@ pub fn alert(candidate: &Candidate, id: String, model: String, explanation: Vec<
             explanation,
             narrative: verdict.narrative.clone(),
             community_id: candidate.key.as_ref().map(community_id).unwrap_or_default(),
+            tunnel: candidate.tunnel.clone(),
             first_seen: rfc3339(first),
             last_seen: rfc3339(last),
             count: 1,

@@ -13,8 +13,9 @@ pub use scored::ScoredWindow;
 use crate::alert::Alert;
 use crate::alert::book::Book;
 use crate::alert::candidate::{Candidate, candidates};
+use crate::alert::condition::Condition;
 use crate::alert::config::AlertConfig;
-use crate::capture::{FlowDelta, Sample, Tick};
+use crate::capture::{FlowDelta, Outer, Sample, Tick};
 use crate::features::config::FeaturesConfig;
 use crate::features::rows::{Features, Window, pair_key};
 use crate::features::sketch::byte_entropy;
@@ -67,6 +68,8 @@ pub struct Output {
     pub ended: Vec<FlowRecord>,
     /// Windows closed.
     pub windows: u64,
+    /// Initiators of what the score found, whether or not it was told: worth a closer look.
+    pub suspects: Vec<[u8; 16]>,
     /// Changes of state, for the log.
     pub notices: Vec<String>,
 }
@@ -165,6 +168,13 @@ impl Analysis {
         }
     }
 
+    /// Notes what new flows were wrapped in.
+    pub fn tunnels(&mut self, tunnels: &[Outer]) {
+        for tunnel in tunnels {
+            self.flows.note_outer(&tunnel.key, tunnel.addresses);
+        }
+    }
+
     /// A drain is complete; when a whole second has passed, closes the window.
     pub fn tick(&mut self, tick: &Tick) -> Result<Output, ScoreError> {
         let mut output = self.early.take().unwrap_or_else(|| Ok(Output::default()))?;
@@ -214,6 +224,11 @@ impl Analysis {
         (self.samples, self.scorer.bins(), self.book.bins())
     }
 
+    /// Takes what the counters say: the alert of a condition that is new.
+    pub fn condition(&mut self, condition: &Condition, now: u64) -> Option<Alert> {
+        self.book.condition(condition, now)
+    }
+
     /// Where the model stands.
     pub fn state(&self) -> ScoreState {
         self.scorer.state()
@@ -244,7 +259,11 @@ impl Analysis {
         let mut found: Vec<Candidate> = Vec::new();
         if active {
             found = candidates(&rows, &scores, thresholds, &self.alert);
+            for candidate in &mut found {
+                candidate.tunnel = candidate.key.as_ref().and_then(|key| self.flows.tunnel(key));
+            }
             let model = self.scorer.name();
+            output.suspects.extend(found.iter().filter_map(|candidate| candidate.verdict.source));
             for candidate in &found {
                 let scorer = &self.scorer;
                 let explain = |candidate: &Candidate| {

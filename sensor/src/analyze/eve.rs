@@ -10,6 +10,7 @@ use crate::alert::report::protocol;
 use crate::alert::{Alert, Severity};
 use crate::flow::flags::FlagCounts;
 use crate::flow::record::FlowRecord;
+use crate::flow::tunnel::TunnelRecord;
 use crate::status::rfc3339;
 
 /// Writes the records.
@@ -66,6 +67,9 @@ fn alert_record(alert: &Alert) -> Value {
             fields.insert("dest_ip".to_owned(), json!(alert.destination_ip));
             fields.insert("dest_port".to_owned(), json!(alert.destination_port));
         }
+        if let Some(of) = &details.tunnel {
+            fields.insert("tunnel".to_owned(), tunnel(of));
+        }
         // An alert about a host is about many flows, and has the id of none.
         if !details.community_id.is_empty() {
             fields.insert("flow_id".to_owned(), json!(flow_id(&details.community_id)));
@@ -99,11 +103,36 @@ fn flow_record(flow: &FlowRecord) -> Value {
         },
     });
     if let Some(fields) = record.as_object_mut() {
+        if let Some(of) = &flow.tunnel {
+            fields.insert("tunnel".to_owned(), tunnel(of));
+        }
         if flow.vlan != 0 {
             fields.insert("vlan".to_owned(), json!([flow.vlan]));
         }
         if flow.proto == sensor_ebpf::flow::proto::TCP {
             fields.insert("tcp".to_owned(), tcp(&flow.flags));
+        }
+    }
+    record
+}
+
+/// The outer packets as Suricata gives them, without ports, which differ from packet to packet; `kind` and the id
+/// are ours.
+fn tunnel(tunnel: &TunnelRecord) -> Value {
+    let mut record = json!({ "proto": tunnel.proto, "depth": 1, "kind": tunnel.kind });
+    if let Some(fields) = record.as_object_mut() {
+        for (name, address) in [("src_ip", tunnel.src_ip), ("dest_ip", tunnel.dest_ip)] {
+            if let Some(address) = address {
+                fields.insert(name.to_owned(), json!(address));
+            }
+        }
+        let id = match tunnel.kind.as_str() {
+            "vxlan" | "geneve" => Some("vni"),
+            "gre" => Some("key"),
+            _ => None,
+        };
+        if let Some(id) = id {
+            fields.insert(id.to_owned(), json!(tunnel.id));
         }
     }
     record

@@ -6,6 +6,7 @@ use super::output::{AnalyzeError, OutputFile, seconds};
 use crate::alert::report::protocol;
 use crate::flow::flags::FlagCounts;
 use crate::flow::record::{EndReason, FlowRecord};
+use crate::flow::tunnel::TunnelRecord;
 
 /// Writes the rows.
 pub(super) struct FlowsWriter(OutputFile);
@@ -23,7 +24,7 @@ impl FlowsWriter {
                 header.push_str(&format!(",{flag}_{direction}"));
             }
         }
-        header.push_str(",end_reason,community_id\n");
+        header.push_str(",end_reason,community_id,tunnel,tunnel_id,outer_src,outer_dst\n");
         file.text(&header)?;
         Ok(FlowsWriter(file))
     }
@@ -31,8 +32,10 @@ impl FlowsWriter {
     /// Writes a row.
     pub(super) fn row(&mut self, row: &FlowRecord) -> Result<(), AnalyzeError> {
         let flags: String = row.flags.iter().flat_map(counts).map(|count| format!("{count},")).collect();
+        // Four empty columns for a flow in no tunnel.
+        let tunnel = row.tunnel.as_ref().map_or_else(|| ",,,".to_owned(), tunnel);
         self.0.text(&format!(
-            "{},{},{},{},{},{},{},{},{},{},{},{},{flags}{},{}\n",
+            "{},{},{},{},{},{},{},{},{},{},{},{},{flags}{},{},{tunnel}\n",
             seconds(row.start),
             seconds(row.end),
             row.src,
@@ -54,6 +57,12 @@ impl FlowsWriter {
     pub(super) fn finish(self) -> Result<(), AnalyzeError> {
         self.0.finish()
     }
+}
+
+/// Kind, id, and the outer addresses where they are known.
+fn tunnel(tunnel: &TunnelRecord) -> String {
+    let address = |address: Option<std::net::IpAddr>| address.map(|ip| ip.to_string()).unwrap_or_default();
+    format!("{},{},{},{}", tunnel.kind, tunnel.id, address(tunnel.src_ip), address(tunnel.dest_ip))
 }
 
 /// In the order of their bits in the header.

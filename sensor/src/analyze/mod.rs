@@ -121,6 +121,7 @@ impl Run {
                     self.status.ledger.flows(deltas);
                     self.analysis.flows(deltas);
                 }
+                Event::Tunnels(tunnels) => self.analysis.tunnels(tunnels),
                 Event::Tick(tick) => {
                     last = tick.time;
                     self.tick(tick)?;

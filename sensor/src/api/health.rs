@@ -150,7 +150,6 @@ fn model(status: &Status) -> Component {
 fn ledger(status: &Status) -> Component {
     let off: Vec<String> = status
         .residues()
-        .iter()
         .filter(|(_, residue)| *residue != 0)
         .map(|(equation, residue)| format!("{equation} is off by {residue}"))
         .collect();

@@ -43,7 +43,7 @@ impl Buffers {
                 buffer.clear();
                 self.waiting(|waiting| keep(&mut waiting.samples, buffer));
             }
-            Event::Tick(_) => {}
+            Event::Tunnels(_) | Event::Tick(_) => {}
         }
     }
 

@@ -129,11 +129,22 @@ pub struct SampleConfig {
     pub one_in: u32,
     /// Packets with SYN, FIN or RST that are samples beyond that, per CPU and second.
     pub flagged_per_second: u32,
+    /// The same for the flows of hosts that an alert or a high score points at.
+    pub raised_one_in: u32,
+    /// How long after.
+    #[serde(with = "crate::config::duration")]
+    pub raised_for: Duration,
 }
 
 impl Default for SampleConfig {
     fn default() -> Self {
-        SampleConfig { first_packets: 8, one_in: 64, flagged_per_second: 1000 }
+        SampleConfig {
+            first_packets: 8,
+            one_in: 64,
+            flagged_per_second: 1000,
+            raised_one_in: 4,
+            raised_for: Duration::from_secs(60),
+        }
     }
 }
 
@@ -148,6 +159,7 @@ impl CaptureConfig {
         };
         range("flow_map_entries", self.flow_map_entries, 1024, 16_777_216);
         range("new_flows_per_second", self.new_flows_per_second, 1, 100_000_000);
+        range("sample.raised_one_in", self.sample.raised_one_in, 1, u32::MAX);
         range("ring_entries", self.ring_entries, 64, 65_536);
         range("queue_batches", self.queue_batches, 1, 65_536);
         if !self.ring_entries.is_power_of_two() {

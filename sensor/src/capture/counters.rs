@@ -31,6 +31,8 @@ pub struct CaptureCounters {
     pub drains_delayed: AtomicU64,
     /// Drains that failed; see the log.
     pub drain_errors: AtomicU64,
+    /// How often sampling is halved because the analysis is behind.
+    pub sampling_halved: AtomicU64,
     /// Whether the program is attached to a living interface.
     pub attached: AtomicBool,
     /// Whether the interface has a carrier.

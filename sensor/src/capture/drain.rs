@@ -9,10 +9,10 @@ use std::time::Duration;
 use sensor_ebpf::flow::FlowStats;
 use sensor_ebpf::table::{FREE, LOG_LINE, RETIRED, WAYS};
 
-use super::FlowDelta;
 use super::error::CaptureError;
 use super::program::Program;
 use super::table::Table;
+use super::{FlowDelta, Outer};
 
 /// Drains in which each entry is looked at once for how long it has been idle.
 const SWEEP: usize = 10;
@@ -36,6 +36,8 @@ pub struct Drain {
     proven: Vec<bool>,
     /// Slots retired, to be read a last time.
     retired: Vec<u32>,
+    /// New flows in tunnels, until somebody takes them.
+    pub tunnels: Vec<Outer>,
     /// An epoch that ended and was not read, because waiting failed.
     ended: Option<u32>,
     /// The slot at which the sweep for idle entries goes on.
@@ -54,6 +56,7 @@ impl Drain {
             last: vec![0; slots],
             proven: vec![false; slots],
             retired: Vec::with_capacity(slots),
+            tunnels: Vec::new(),
             ended: None,
             sweep: 0,
             entries: 0,
@@ -113,9 +116,14 @@ impl Drain {
         let now = entry.stats(rare);
         let before = &mut self.read[at];
         if now.packets != before.packets || now.bytes != before.bytes {
+            let key = entry.key();
+            if key.tunnel != 0 && before.packets == [0, 0] {
+                let (a, b) = table.outers[at].get();
+                self.tunnels.push(Outer { key, addresses: [a, b] });
+            }
             let grown = now.since(before);
             let grown = FlowStats { first: grown.first + offset, last: grown.last + offset, ..grown };
-            emit(FlowDelta { key: entry.key(), grown });
+            emit(FlowDelta { key, grown });
             *before = now;
         }
         self.entries += usize::from(self.last[at] == 0);

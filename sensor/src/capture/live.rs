@@ -5,27 +5,28 @@
 //! counted. The drain may: the counters in the map are cumulative, so a late drain loses nothing.
 
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::mpsc::{SyncSender, TrySendError};
-use std::sync::{Arc, PoisonError};
+use std::sync::mpsc::SyncSender;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use sensor_ebpf::control::{Control, mode};
 
 use super::buffers::Buffers;
-use super::clock::{Clock, monotonic};
+use super::clock::Clock;
 use super::config::{CaptureConfig, Mode};
 use super::counters::{CaptureCounters, QueueCounters};
 use super::drain::Drain;
+use super::drainer::Drainer;
 use super::error::CaptureError;
+use super::flood::FloodWatch;
 use super::nic::watch::Watch;
 use super::nic::{Nic, mtu};
 use super::program::{Frames, Program, XdpAttached};
 use super::queues::{self, Queue};
 use super::receive::{self, Outlet, Queued};
-use super::xsk::StatisticsReader;
-use super::{Event, FLOW_BATCH, FlowDelta, Tick};
+use super::steering::{Governor, Steering};
 
 /// Room in the event queue beyond the sample batches, so that a drain finds some however many samples come.
 pub const TICK_ROOM: usize = 64;
@@ -47,22 +48,14 @@ pub struct Live {
     pub counters: Arc<CaptureCounters>,
     /// Where read events are given back.
     pub buffers: Buffers,
+    /// Asks for other sampling.
+    pub steering: Steering,
     stop_drain: Arc<AtomicBool>,
     stop_receive: Arc<AtomicBool>,
     drain: JoinHandle<Drainer>,
     watch: Watch,
     receivers: Vec<JoinHandle<()>>,
     events: SyncSender<Queued>,
-}
-
-/// What the drain thread owns.
-struct Drainer {
-    program: Program,
-    drain: Drain,
-    statistics: Vec<StatisticsReader>,
-    clock: Clock,
-    counters: Arc<CaptureCounters>,
-    buffers: Buffers,
 }
 
 impl Live {
@@ -133,7 +126,9 @@ impl Live {
         let seen = program.totals()?.seen.packets;
         let watch = Watch::start(nic, clock, counters.clone(), seen)
             .map_err(|source| CaptureError::Thread { name: "nic".to_owned(), source })?;
-        program.set_control(control(config, &program))?;
+        let steering = Steering::default();
+        let governor = Governor::new(&config.sample, steering.clone());
+        program.set_control(governor.control(control(config, &program)))?;
 
         let stop_drain = Arc::new(AtomicBool::new(false));
         let buffers = Buffers::default();
@@ -144,6 +139,9 @@ impl Live {
             clock,
             counters: counters.clone(),
             buffers: buffers.clone(),
+            governor,
+            flood: FloodWatch::new(),
+            second: 0,
         };
         let drain = {
             let (stop, events, name) = (stop_drain.clone(), events.clone(), nic.name.clone());
@@ -157,6 +155,7 @@ impl Live {
             clock,
             counters,
             buffers,
+            steering,
             stop_drain,
             stop_receive,
             drain,
@@ -184,6 +183,7 @@ impl Live {
             tracing::error!("the drain thread had panicked: the last counts are lost");
             return;
         };
+        drainer.second = 0;
         // Twice: the first reading may still be short of what the second one must have (see the ledger).
         for _ in 0..2 {
             match drainer.drain(&self.events) {
@@ -198,124 +198,12 @@ impl Live {
     }
 }
 
-impl Drainer {
-    /// Drains at every multiple of `interval` until told to stop, then detaches the program.
-    fn run(
-        mut self,
-        stop: &AtomicBool,
-        events: &SyncSender<Queued>,
-        interval: Duration,
-        interface: &str,
-    ) -> Drainer {
-        let interval = interval.as_nanos() as u64;
-        let mut last_check = 0;
-        while !stop.load(Relaxed) {
-            let now = self.clock.now();
-            thread::sleep(Duration::from_nanos(interval - now % interval));
-            match self.drain(events) {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => {
-                    if self.counters.drain_errors.fetch_add(1, Relaxed) == 0 {
-                        tracing::error!(%error, "reading the flow table failed; trying again every interval");
-                    }
-                }
-            }
-            let second = self.clock.now() / 1_000_000_000;
-            if second != last_check {
-                last_check = second;
-                self.program.flush_log();
-                if !self.program.attached() {
-                    self.counters.detached(interface);
-                }
-            }
-        }
-        self.program.detach();
-        self
-    }
-
-    /// Drains the flow table into the event queue. False when nobody reads events any more.
-    fn drain(&mut self, events: &SyncSender<Queued>) -> Result<bool, CaptureError> {
-        let now = monotonic();
-        let mut outlet =
-            FlowOutlet { batch: self.buffers.flows(), buffers: &self.buffers, events, state: Sent::AtOnce };
-        self.drain.drain(&mut self.program, now, self.clock.offset, true, |delta| outlet.push(delta))?;
-        outlet.send();
-        // The order makes every reading an upper bound of the one before: what the table and the sockets gave was
-        // counted in the totals first.
-        for (reader, queue) in self.statistics.iter().zip(&self.counters.queues) {
-            if let Ok(statistics) = reader.read() {
-                *queue.statistics.lock().unwrap_or_else(PoisonError::into_inner) = statistics;
-            }
-        }
-        let samples = self.counters.sample_bins();
-        let tick = Tick { time: now + self.clock.offset, totals: self.program.totals()?, samples };
-        *self.counters.seen.lock().unwrap_or_else(PoisonError::into_inner) =
-            (tick.time, tick.totals.seen.packets);
-        outlet.hand_on(Event::Tick(tick));
-        self.counters.flow_map_entries.store(self.drain.entries() as u64, Relaxed);
-        self.counters.drains_delayed.fetch_add(u64::from(outlet.state == Sent::Delayed), Relaxed);
-        Ok(outlet.state != Sent::Gone)
-    }
-}
-
 /// What the program is to do.
 fn control(config: &CaptureConfig, program: &Program) -> Control {
     Control {
         mode: if config.mode == Mode::Mirror { mode::MIRROR } else { mode::HOST },
-        first_packets: config.sample.first_packets,
-        one_in: config.sample.one_in,
-        flagged_per_second: config.sample.flagged_per_second,
         admit_per_second: config.new_flows_per_second.div_ceil(program.table.size.lanes),
         ..Control::default()
-    }
-}
-
-/// How batches and tick of a drain went to the event queue.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sent {
-    AtOnce,
-    /// The analysis was behind, and the drain waited.
-    Delayed,
-    /// Nobody reads events any more.
-    Gone,
-}
-
-/// Hands flows on in batches.
-struct FlowOutlet<'a> {
-    batch: Vec<FlowDelta>,
-    buffers: &'a Buffers,
-    events: &'a SyncSender<Queued>,
-    state: Sent,
-}
-
-impl FlowOutlet<'_> {
-    fn push(&mut self, delta: FlowDelta) {
-        self.batch.push(delta);
-        if self.batch.len() >= FLOW_BATCH {
-            self.send();
-        }
-    }
-
-    fn send(&mut self) {
-        if !self.batch.is_empty() {
-            let batch = std::mem::replace(&mut self.batch, self.buffers.flows());
-            self.hand_on(Event::Flows(batch));
-        }
-    }
-
-    fn hand_on(&mut self, event: Event) {
-        match self.events.try_send(Queued::drained(event)) {
-            Ok(()) => {}
-            Err(TrySendError::Full(queued)) => {
-                // Forgetting it would lose its counts, so this thread waits. The table goes on counting.
-                self.state = Sent::Delayed;
-                if self.events.send(queued).is_err() {
-                    self.state = Sent::Gone;
-                }
-            }
-            Err(TrySendError::Disconnected(_)) => self.state = Sent::Gone,
-        }
     }
 }
 

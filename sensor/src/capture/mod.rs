@@ -14,7 +14,11 @@ mod counters;
 
 mod drain;
 
+mod drainer;
+
 mod error;
+
+pub mod flood;
 
 mod live;
 
@@ -25,6 +29,8 @@ mod program;
 pub mod queues;
 
 mod receive;
+
+mod steering;
 
 mod table;
 
@@ -42,6 +48,7 @@ pub use live::{Live, TICK_ROOM};
 pub use program::{Frames, Program, XdpAttached};
 pub use queues::Queue;
 pub use receive::Queued;
+pub use steering::{Steering, Target};
 pub use table::{Table, TableSize};
 pub use xsk::Statistics as XskStatistics;
 
@@ -50,6 +57,7 @@ use sensor_ebpf::counter::{Reason, Totals};
 use sensor_ebpf::flow::{FlowKey, FlowStats};
 use sensor_ebpf::parse::{Packet, parse_ethernet, parse_network};
 
+use self::flood::Flood;
 use crate::ledger::SampleBins;
 
 /// A packet that was chosen for a closer look.
@@ -107,6 +115,15 @@ pub struct FlowDelta {
 /// Flows in one [`Event::Flows`], at most: a batch fits into the cache of the core that reads it.
 pub const FLOW_BATCH: usize = 4096;
 
+/// The outer addresses of a flow in a tunnel. The source tells them once, when the flow is new to it.
+#[derive(Clone, Copy, Debug)]
+pub struct Outer {
+    /// The flow.
+    pub key: FlowKey,
+    /// The addresses on the sides `a` and `b` of the key, IPv4 mapped.
+    pub addresses: [[u8; 16]; 2],
+}
+
 /// The end of one drain of the flow map. What flows grew by came before it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tick {
@@ -116,6 +133,8 @@ pub struct Tick {
     pub totals: Totals,
     /// Where every sample went so far, as far as the source knows; the rest of the bins is 0.
     pub samples: SampleBins,
+    /// Packets of flows without entry, where the source counts them by prefix; once a second.
+    pub flood: Option<Flood>,
 }
 
 /// What a source hands on.
@@ -127,6 +146,8 @@ pub enum Event {
     /// What flows grew by, [`FLOW_BATCH`] of them at most, each flow once between two ticks. A capture file's are in
     /// the order in which they first grew, an interface's in no particular order.
     Flows(Vec<FlowDelta>),
+    /// New flows in tunnels among those of this drain, after their [`Event::Flows`].
+    Tunnels(Vec<Outer>),
     /// A drain of the flow map is complete.
     Tick(Tick),
 }

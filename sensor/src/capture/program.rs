@@ -1,9 +1,11 @@
 //! Loading the XDP program, attaching it to an interface, and its maps by name.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::io;
 
-use aya::maps::{Array, Map, MapData, PerCpuArray, RingBuf, XskMap};
+use aya::maps::lpm_trie::{Key, LpmTrie};
+use aya::maps::{Array, Map, MapData, MapError, PerCpuArray, RingBuf, XskMap};
 use aya::programs::links::FdLink;
 use aya::programs::{ProgramError, Xdp, XdpMode};
 use aya::{Ebpf, EbpfError, EbpfLoader};
@@ -14,6 +16,7 @@ use sensor_ebpf::counter::Totals;
 use super::config::{self, CaptureConfig};
 use super::error::{CaptureError, PERMISSION_HINT};
 use super::nic::{Nic, mtu};
+use super::steering::Target;
 use super::table::{self, Table, TableSize};
 use super::xsk::GracePeriod;
 
@@ -45,6 +48,7 @@ pub struct Program {
     grace: GracePeriod,
     totals: PerCpuArray<MapData, Totals>,
     controls: Array<MapData, Control>,
+    steered: LpmTrie<MapData, [u8; 16], u32>,
     /// What the program was told last.
     control: Control,
     /// AF_XDP sockets by queue.
@@ -108,8 +112,22 @@ impl Program {
             .map_err(|source| CaptureError::Map { map: "CONTROL", source })?;
         let sockets = XskMap::try_from(take(&mut ebpf, "XSKS")?)
             .map_err(|source| CaptureError::Map { map: "XSKS", source })?;
+        let steered = LpmTrie::try_from(take(&mut ebpf, "STEERED")?)
+            .map_err(|source| CaptureError::Map { map: "STEERED", source })?;
         let control = Control::default();
-        Ok(Program { ebpf, name, link: None, logger, table, grace, totals, controls, control, sockets })
+        Ok(Program {
+            ebpf,
+            name,
+            link: None,
+            logger,
+            table,
+            grace,
+            totals,
+            controls,
+            steered,
+            control,
+            sockets,
+        })
     }
 
     /// Loads the program for an interface and attaches it by bpf_link: native mode if the driver has it, else generic,
@@ -184,6 +202,50 @@ impl Program {
         Ok(())
     }
 
+    /// Samples these flows one packet in `one_in`, those there are and, of hosts and networks, those to come; what is
+    /// over as everybody's. Looks at every entry, so once a second at most.
+    pub(super) fn steer<'a>(
+        &mut self,
+        raised: impl Iterator<Item = &'a Target>,
+        over: &[Target],
+        one_in: u32,
+    ) -> Result<(), CaptureError> {
+        let failed = |source| CaptureError::Map { map: "STEERED", source };
+        for key in over.iter().filter_map(steered_key) {
+            match self.steered.remove(&key) {
+                Ok(()) | Err(MapError::KeyNotFound) => {}
+                Err(source) => return Err(failed(source)),
+            }
+        }
+        let (mut hosts, mut flows, mut networks) = (HashSet::new(), HashSet::new(), Vec::new());
+        for target in raised {
+            if let Some(key) = steered_key(target) {
+                self.steered.insert(&key, one_in, 0).map_err(failed)?;
+            }
+            match *target {
+                Target::Flow(key) => drop(flows.insert(key)),
+                Target::Host(address) => drop(hosts.insert(address)),
+                Target::Network(address, len) => {
+                    let mask = u128::MAX.checked_shl(128 - u32::from(len)).unwrap_or(0);
+                    networks.push((u128::from_be_bytes(address) & mask, mask));
+                }
+            }
+        }
+        for entry in self.table.entries.iter().filter(|entry| entry.mark.get() != 0) {
+            let key = entry.key();
+            let within = |address: [u8; 16]| {
+                networks.iter().any(|(network, mask)| u128::from_be_bytes(address) & mask == *network)
+            };
+            let wanted = hosts.contains(&key.addr_a)
+                || hosts.contains(&key.addr_b)
+                || flows.contains(&key)
+                || within(key.addr_a)
+                || within(key.addr_b);
+            entry.one_in.set(if wanted { one_in } else { 0 });
+        }
+        Ok(())
+    }
+
     /// Begins the next epoch of the flow table and returns the one that ended.
     pub(super) fn next_epoch(&mut self) -> Result<u32, CaptureError> {
         let ended = self.control.epoch;
@@ -234,6 +296,15 @@ impl Program {
 
 fn xdp<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, CaptureError> {
     ebpf.program_mut(name).and_then(|program| program.try_into().ok()).ok_or(CaptureError::Object { name })
+}
+
+/// The key of a host or network in the map of steered sampling; flows are not there.
+fn steered_key(target: &Target) -> Option<Key<[u8; 16]>> {
+    match *target {
+        Target::Flow(_) => None,
+        Target::Host(address) => Some(Key::new(128, address)),
+        Target::Network(address, len) => Some(Key::new(u32::from(len), address)),
+    }
 }
 
 fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, CaptureError> {

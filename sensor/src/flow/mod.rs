@@ -10,6 +10,7 @@ pub mod orient;
 pub mod record;
 pub mod slab;
 pub mod table;
+pub mod tunnel;
 
 use std::net::{IpAddr, Ipv6Addr};
 

@@ -1,6 +1,7 @@
 //! What is left of a flow when it ended.
 
 use super::flags::FlagCounts;
+use super::tunnel::TunnelRecord;
 use serde::Serialize;
 
 /// Why a flow ended, or why its record was written.
@@ -52,4 +53,7 @@ pub struct FlowRecord {
     pub reason: EndReason,
     /// Community ID v1.
     pub community_id: String,
+    /// What it was wrapped in; all else is about the inner packets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tunnel: Option<TunnelRecord>,
 }

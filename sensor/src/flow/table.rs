@@ -6,6 +6,7 @@ use super::flags::FlagCounts;
 use super::orient::initiator;
 use super::record::{EndReason, FlowRecord};
 use super::slab::Slab;
+use super::tunnel::TunnelRecord;
 use super::{SECOND, ip};
 use sensor_ebpf::counter::Count;
 use sensor_ebpf::flow::{FlowKey, FlowStats, proto};
@@ -77,6 +78,9 @@ pub struct Flow {
     pub contact: Option<u64>,
     /// Entropy of its sampled payloads, bits per byte, damped; `None` without samples.
     pub entropy: Option<f32>,
+    /// Of a flow in a tunnel the outer addresses, on the sides `a` and `b` of the key, once they are known. Boxed: few
+    /// flows have them.
+    pub outer: Option<Box<[[u8; 16]; 2]>>,
     /// What earlier records took.
     recorded: Carried,
     record_start: u64,
@@ -96,6 +100,7 @@ impl Flow {
             ended: false,
             contact: None,
             entropy: None,
+            outer: None,
             recorded: Carried::default(),
             record_start: stats.first,
             in_window: false,
@@ -132,6 +137,11 @@ impl Flow {
         side(&self.key, 1 - self.initiator)
     }
 
+    /// What it is wrapped in.
+    pub fn tunnel(&self) -> Option<TunnelRecord> {
+        TunnelRecord::of(&self.key, self.outer.as_deref(), self.initiator)
+    }
+
     fn record(&self, reason: EndReason) -> FlowRecord {
         let ((src, src_port), (dst, dst_port)) = (self.src(), self.dst());
         let less = |side: usize| FlagCounts {
@@ -159,6 +169,7 @@ impl Flow {
             flags: [less(0), less(1)],
             reason,
             community_id: community_id(&self.key),
+            tunnel: self.tunnel(),
         }
     }
 }
@@ -215,9 +226,8 @@ impl FlowTable {
         if grown.packets == [0, 0] {
             return None;
         }
-        if let Some(slot) = self.flows.find(key) {
-            self.end_if_reused(slot, grown);
-        }
+        // The outer addresses outlive the flow: the source tells them once, and it knows of no reuse.
+        let outer = self.flows.find(key).and_then(|slot| self.end_if_reused(slot, grown));
         let Some(slot) = self.flows.find_or_insert(*key, || Flow::new(*key, grown)) else {
             self.overflow.packets += grown.packets[0] + grown.packets[1];
             self.overflow.bytes += grown.bytes[0] + grown.bytes[1];
@@ -227,6 +237,7 @@ impl FlowTable {
         };
         if let Some(flow) = self.flows.get_mut(slot) {
             self.created += u64::from(flow.total.packets == [0, 0]);
+            flow.outer = outer.or_else(|| flow.outer.take());
             flow.grow(grown);
             if !flow.in_window {
                 flow.in_window = true;
@@ -237,7 +248,7 @@ impl FlowTable {
     }
 
     /// A closed connection whose ports are used again is a new flow: scanners and load generators reuse ports.
-    fn end_if_reused(&mut self, slot: u32, grown: &FlowStats) {
+    fn end_if_reused(&mut self, slot: u32, grown: &FlowStats) -> Option<Box<[[u8; 16]; 2]>> {
         let reused = self.flows.get(slot).is_some_and(|flow| {
             let opener = &FlagCounts::of(&grown.flags[flow.initiator]);
             let answered = u64::from(opener.ack) >= grown.packets[flow.initiator];
@@ -247,9 +258,25 @@ impl FlowTable {
                 && opener.syn > 0
                 && !answered
         });
-        if reused && let Some((_, flow)) = self.flows.remove(slot) {
-            self.ended.push(flow.record(EndReason::Reused));
+        let (_, flow) = self.flows.remove(if reused { slot } else { return None })?;
+        self.ended.push(flow.record(EndReason::Reused));
+        flow.outer
+    }
+
+    /// Notes the outer addresses of a flow in a tunnel, on the sides `a` and `b`.
+    pub fn note_outer(&mut self, key: &FlowKey, outer: [[u8; 16]; 2]) {
+        if let Some(flow) = self.flows.find(key).and_then(|slot| self.flows.get_mut(slot)) {
+            flow.outer = Some(Box::new(outer));
         }
+    }
+
+    /// What a flow is wrapped in, as far as that is known.
+    pub fn tunnel(&self, key: &FlowKey) -> Option<TunnelRecord> {
+        if key.tunnel == 0 {
+            return None;
+        }
+        let held = self.flows.find(key).and_then(|slot| self.flows.get(slot));
+        held.map_or_else(|| TunnelRecord::of(key, None, 0), Flow::tunnel)
     }
 
     /// Notes the entropy of a sampled payload, bits per byte.
@@ -326,7 +353,7 @@ impl FlowTable {
         ended.sort_unstable_by(|one, other| {
             let order =
                 |r: &FlowRecord| (r.start, r.end, r.src, r.dst, r.src_port, r.dst_port, r.proto, r.vlan);
-            order(one).cmp(&order(other))
+            order(one).cmp(&order(other)).then_with(|| one.tunnel.cmp(&other.tunnel))
         });
         ended
     }

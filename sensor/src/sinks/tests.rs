@@ -31,6 +31,7 @@ fn alert(number: u32) -> Alert {
             threshold: 0.5,
             explanation: Vec::new(),
             narrative: "plain".to_owned(),
+            tunnel: None,
             community_id: String::new(),
             first_seen: "2026-01-01T00:00:00Z".to_owned(),
             last_seen: "2026-01-01T00:00:00Z".to_owned(),

@@ -51,7 +51,7 @@ fn capture(families: &mut Families, status: &Status) {
     );
     families.counts(
         "capture_overflow",
-        "of flows that found no room in the kernel's flow map",
+        "of flows that found no entry in the kernel's flow table",
         [
             (vec![("reason", "table_full")], totals.overflow_table_full),
             (vec![("reason", "not_admitted")], totals.overflow_not_admitted),
@@ -59,7 +59,11 @@ fn capture(families: &mut Families, status: &Status) {
         ],
     );
     let drained = Count { packets: status.ledger.drained_packets, bytes: status.ledger.drained_bytes };
-    families.counts("capture_drained", "that user space has drained from the flow map", [(vec![], drained)]);
+    families.counts(
+        "capture_drained",
+        "that user space has drained from the flow table",
+        [(vec![], drained)],
+    );
     let Some(live) = &status.capture else { return };
     let mode = match live.mode {
         Mode::Mirror => "mirror",
@@ -77,6 +81,21 @@ fn capture(families: &mut Families, status: &Status) {
         "capture_last_packet_age_seconds",
         "Time since the latest packet, or since the start when there was none.",
         live.last_packet_age.unwrap_or(status.time.saturating_sub(status.started)) as f64 / 1e9,
+    );
+    families.gauge(
+        "capture_sampling_halved",
+        "How often sampling is halved because the analysis is behind; 0 is as configured.",
+        live.sampling_halved as f64,
+    );
+    families.gauge(
+        "capture_new_flow_flood_packets",
+        "Packets in the latest second that belong to flows without an entry in the kernel's flow table.",
+        live.flood.packets as f64,
+    );
+    families.gauge(
+        "capture_new_flow_flood_prefixes",
+        "Source prefixes (/24, /48) that those packets came from, estimated.",
+        f64::from(live.flood.prefixes),
     );
     families.gauge(
         "capture_flow_map_entries",

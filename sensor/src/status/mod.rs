@@ -17,6 +17,7 @@ pub use latency::Latency;
 pub use summary::{Summary, rfc3339};
 
 use crate::alert::ThreatType;
+use crate::capture::flood::Flood;
 use crate::capture::nic::counters::NicCounters;
 use crate::capture::{Mode, Queue, XskStatistics};
 use crate::ledger::{Ledger, Residue};
@@ -102,6 +103,10 @@ pub struct CaptureStatus {
     pub flow_map_entries: u64,
     /// Drains that waited because the analysis was behind.
     pub drains_delayed: u64,
+    /// How often sampling is halved because the analysis is behind.
+    pub sampling_halved: u64,
+    /// Packets of flows that found no entry, the latest second's.
+    pub flood: Flood,
     /// Drains that failed.
     pub drain_errors: u64,
     /// Whether the link is up.
@@ -173,21 +178,8 @@ pub struct Rates {
 
 impl Status {
     /// Every equation of the ledger with its residue; all sinks' are one.
-    pub fn residues(&self) -> [(&'static str, i64); 10] {
-        let Residue { wire, wire_bytes, flows, flows_bytes, samples, parsing, scoring, training, alerts } =
-            self.residue;
+    pub fn residues(&self) -> impl Iterator<Item = (&'static str, i64)> {
         let sinks = self.sinks.iter().map(SinkStatus::residue).find(|residue| *residue != 0).unwrap_or(0);
-        [
-            ("wire", wire),
-            ("wire_bytes", wire_bytes),
-            ("flows", flows),
-            ("flows_bytes", flows_bytes),
-            ("samples", samples),
-            ("parsing", parsing),
-            ("scoring", scoring),
-            ("training", training),
-            ("alerts", alerts),
-            ("sinks", sinks),
-        ]
+        self.residue.equations().into_iter().chain([("sinks", sinks)])
     }
 }

@@ -29,11 +29,16 @@ pub struct Lab {
 impl Lab {
     /// Makes a new one.
     pub fn up() -> Result<Lab> {
-        interrupt::catch()?;
-        let lab = Lab { prefix: format!("{PREFIX}{}-", std::process::id()), keep: false };
+        let lab = Lab::bare()?;
         // On an error the value is dropped here, and with it what was made so far.
         network::build(&lab)?;
         Ok(lab)
+    }
+
+    /// A lab without machines: for namespaces that the caller makes under its names.
+    pub fn bare() -> Result<Lab> {
+        interrupt::catch()?;
+        Ok(Lab { prefix: format!("{PREFIX}{}-", std::process::id()), keep: false })
     }
 
     /// The newest lab that somebody left up.

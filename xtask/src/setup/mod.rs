@@ -1,9 +1,11 @@
 //! What test and demo need from the machine: how to see that it is there, how to install it, and what to tell
 //! a person where that is not possible. Nothing is installed that is there already.
 
+mod bench;
 mod ebpf;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -13,6 +15,7 @@ use anyhow::{Context, Result, bail};
 use crate::program;
 use crate::step::announced;
 
+pub use bench::{for_live_bench, for_nfstream, for_offline_bench, nfstream_python};
 pub use ebpf::toolchain;
 
 /// One thing that must be there.
@@ -78,6 +81,13 @@ const NEXTEST: Requirement = Requirement {
     ),
 };
 
+/// libFuzzer comes as sources.
+const CXX: Requirement = Requirement {
+    what: "C++ compiler for libFuzzer",
+    present: || program::find("c++").is_some(),
+    install: Install::Debian(&["g++"]),
+};
+
 /// What the lab and the demo cannot do without.
 pub fn for_lab() -> Result<()> {
     if !program::is_root() {
@@ -102,6 +112,11 @@ pub fn for_tests() -> Result<()> {
 /// The compiler and the linker of the XDP program.
 pub fn for_ebpf() -> Result<()> {
     ensure(&ebpf::REQUIREMENTS)
+}
+
+/// What fuzzing cannot do without.
+pub fn for_fuzzing() -> Result<()> {
+    ensure(&[CXX])
 }
 
 /// `cargo xtask setup`.
@@ -155,6 +170,7 @@ fn command_for(requirement: &Requirement) -> String {
 
 /// Installs Debian packages; fetches the package lists only when they are absent or too old to serve.
 fn apt(packages: &[&str]) -> Result<()> {
+    let _quiet = NoServices::begin()?;
     let install =
         || program::run_quietly(apt_get().args(["install", "-y", "--no-install-recommends"]).args(packages));
     let have_lists = Path::new("/var/lib/apt/lists").read_dir().is_ok_and(|mut files| {
@@ -165,6 +181,36 @@ fn apt(packages: &[&str]) -> Result<()> {
     }
     program::run_quietly(apt_get().arg("update"))?;
     install()
+}
+
+/// While it lives, packages that are installed start no service: we want their programs only. Some packages
+/// arrange for a start at the next boot all the same.
+struct NoServices(bool);
+
+/// Asked by Debian's packages before they start a service; exit code 101 forbids it (invoke-rc.d(8)).
+const SERVICE_POLICY: &str = "/usr/sbin/policy-rc.d";
+
+impl NoServices {
+    fn begin() -> Result<NoServices> {
+        // Somebody else's policy stands.
+        if Path::new(SERVICE_POLICY).exists() {
+            return Ok(NoServices(false));
+        }
+        fs::write(SERVICE_POLICY, "#!/bin/sh\nexit 101\n")
+            .and_then(|()| fs::set_permissions(SERVICE_POLICY, fs::Permissions::from_mode(0o755)))
+            .with_context(|| format!("write {SERVICE_POLICY}"))?;
+        Ok(NoServices(true))
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.0
+            && let Err(error) = fs::remove_file(SERVICE_POLICY)
+        {
+            eprintln!("{SERVICE_POLICY} keeps services from starting and could not be removed: {error}");
+        }
+    }
 }
 
 /// Takes promtool out of its package; needs apt, but not root.

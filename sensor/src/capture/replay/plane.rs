@@ -13,11 +13,12 @@ use sensor_ebpf::counter::Totals;
 use sensor_ebpf::flow::{FlowKey, FlowStats};
 use sensor_ebpf::parse::Packet;
 use sensor_ebpf::table::Lane;
+use sensor_ebpf::tunnel::outer_endpoints;
 
 use super::ReplayConfig;
 use super::link;
 use super::record::Record;
-use crate::capture::{Buffers, Event, FLOW_BATCH, FlowDelta, Link, Sample, Tick};
+use crate::capture::{Buffers, Event, FLOW_BATCH, FlowDelta, Link, Outer, Sample, Tick};
 use crate::ledger::SampleBins;
 
 /// Bytes of a frame that a sample keeps.
@@ -49,6 +50,8 @@ pub(super) struct Plane {
     lane: Lane,
     samples: Vec<Sample>,
     buffers: Buffers,
+    /// New flows in tunnels since the last tick.
+    outer: Vec<Outer>,
     /// When the next tick is due; 0 before the first packet.
     next_tick: u64,
     last_packet: u64,
@@ -80,6 +83,7 @@ impl Plane {
             lane: Lane::default(),
             samples: Vec::new(),
             buffers: Buffers::default(),
+            outer: Vec::new(),
             next_tick: 0,
             last_packet: 0,
         }
@@ -104,6 +108,9 @@ impl Plane {
             Ok(packet) => {
                 self.totals.counted.add(bytes);
                 let ordinal = self.count(&packet, bytes, now);
+                if packet.key.tunnel != 0 && ordinal == 1 {
+                    self.outer_of(record.frame, &packet);
+                }
                 let control = &self.config.control;
                 if control.mode != mode::PASS {
                     let weight = self.lane.weight(control, ordinal, packet.tcp_flags, now, 0);
@@ -174,6 +181,13 @@ impl Plane {
         slot.stats.packets[0] + slot.stats.packets[1]
     }
 
+    #[cold]
+    fn outer_of(&mut self, frame: &[u8], packet: &Packet) {
+        if let Some((a, b)) = outer_endpoints(frame, packet) {
+            self.outer.push(Outer { key: packet.key, addresses: [a, b] });
+        }
+    }
+
     fn sample(
         &mut self,
         record: &Record<'_>,
@@ -241,12 +255,16 @@ impl Plane {
         }
         grown.clear();
         self.grown = grown;
+        if !self.outer.is_empty() {
+            events.push_back(Event::Tunnels(std::mem::take(&mut self.outer)));
+        }
         self.remove_idle(time);
         events.push_back(Event::Tick(Tick {
             time,
             totals: self.totals,
             // No ring stands between the plane and its reader: what was sampled is delivered.
             samples: SampleBins { delivered: self.totals.sampled, ..SampleBins::default() },
+            flood: None,
         }));
     }
 
