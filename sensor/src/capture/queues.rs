@@ -66,19 +66,15 @@ pub(super) fn open(
     Ok(queues.collect())
 }
 
-/// Frames of a queue. The fill ring, as large, must not run empty before the RX ring is full; a driver without copy
-/// fills its own ring with them on top.
+/// Frames of a queue: the fill ring must not run empty before the RX ring is full. A driver without copy fills its own
+/// ring with them on top.
 pub fn frames(config: &CaptureConfig, nic: &Nic) -> u32 {
-    /// The fill ring's entries are counted in 32 bits, and memory is locked: the largest rings there are have 16,384.
+    /// Memory is locked; the largest rings there are have 16,384 entries.
     const LARGEST_RING: u32 = 32_768;
-    let own = match config.zero_copy {
-        ZeroCopy::Off => 0,
-        ZeroCopy::Auto | ZeroCopy::Require => {
-            let of = |rings: Rings| if config.nic_rings == NicRings::Max { rings.max } else { rings.now };
-            nic.rings().map_or(0, of).min(LARGEST_RING)
-        }
-    };
-    (config.ring_entries * 2 + own).next_power_of_two()
+    let never = config.zero_copy == ZeroCopy::Off || nic.xdp().is_some_and(|support| !support.zero_copy);
+    let size = |rings: Rings| if config.nic_rings == NicRings::Max { rings.max } else { rings.now };
+    let own = if never { 0 } else { nic.rings().map_or(0, size).min(LARGEST_RING) };
+    config.ring_entries * 2 + own
 }
 
 /// Bytes that the samples of one queue are received into.

@@ -88,14 +88,14 @@ impl Reader {
             ("rx_fifo_errors".to_owned(), stats.rx_fifo),
         ]);
         for (name, value) in &own {
-            if MISSED.iter().any(|pattern| name.contains(pattern)) {
+            if says_missed(name) {
                 missed.insert(name.clone(), *value);
             }
         }
         if self.veth {
             // What the sender's full ring refused of redirected frames; the rest of `rx_dropped` is what this
             // program's redirects lost, which the AF_XDP sockets count.
-            let behind_xdp = own.get("rx_queue_drops").copied().unwrap_or(stats.rx_dropped);
+            let behind_xdp = own.get("rx_queue_*_drops").copied().unwrap_or(stats.rx_dropped);
             missed.insert("rx_dropped".to_owned(), stats.rx_dropped.saturating_sub(behind_xdp));
         }
         Ok(Reading {
@@ -106,7 +106,7 @@ impl Reader {
         })
     }
 
-    /// The driver's own counters; those of its queues added up, under a name without the number.
+    /// The driver's own counters; those of its queues added up.
     fn own(&mut self) -> io::Result<BTreeMap<String, u64>> {
         let values = match ioctl::counter_values(&self.interface, self.names.len()) {
             Ok(values) if !values.is_empty() => values,
@@ -117,16 +117,29 @@ impl Reader {
         };
         let mut sums = BTreeMap::new();
         for (name, value) in self.names.iter().zip(values) {
-            *sums.entry(without_number(name)).or_insert(0u64) += value;
+            *sums.entry(of_all_queues(name)).or_insert(0u64) += value;
         }
         Ok(sums)
     }
 }
 
-/// `rx_queue_3_drops` and `rx3_drops` are `rx_queue_drops` and `rx_drops`.
-fn without_number(name: &str) -> String {
-    let parts = name.split('_').map(|part| part.trim_end_matches(|c: char| c.is_ascii_digit()));
-    parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join("_")
+/// `rx_queue_3_drops` is `rx_queue_*_drops`, so that a driver's sum under a plain name is not added to its parts.
+fn of_all_queues(name: &str) -> String {
+    let mut text = String::with_capacity(name.len());
+    for character in name.chars() {
+        if !character.is_ascii_digit() {
+            text.push(character);
+        } else if !text.ends_with('*') {
+            text.push('*');
+        }
+    }
+    text
+}
+
+/// Whether a counter is of packets there was no room for.
+fn says_missed(name: &str) -> bool {
+    let plain = name.replace('*', "");
+    MISSED.iter().any(|pattern| plain.contains(pattern))
 }
 
 /// Compares what the interface counts with what XDP sees.
@@ -274,13 +287,15 @@ mod tests {
 
     #[test]
     fn queues_are_added_up() {
-        for (name, sum) in [
-            ("rx_queue_0_xdp_drops", "rx_queue_xdp_drops"),
-            ("rx12_out_of_buffer", "rx_out_of_buffer"),
-            ("rx_missed", "rx_missed"),
-            ("queue_3_rx_no_buffer", "queue_rx_no_buffer"),
+        for (name, sum, missed) in [
+            ("rx_queue_0_xdp_drops", "rx_queue_*_xdp_drops", false),
+            ("rx12_out_of_buffer", "rx*_out_of_buffer", true),
+            ("rx_out_of_buffer", "rx_out_of_buffer", true),
+            ("rx_missed_errors", "rx_missed_errors", true),
+            ("queue_3_rx_no_buffer", "queue_*_rx_no_buffer", true),
+            ("[11]: rx_discards", "[*]: rx_discards", true),
         ] {
-            assert_eq!(without_number(name), sum);
+            assert_eq!((of_all_queues(name).as_str(), says_missed(sum)), (sum, missed));
         }
     }
 }

@@ -1,9 +1,9 @@
 //! One receive queue: frame memory, fill ring, RX ring and the socket that ties them.
 //!
 //! A frame belongs to the kernel while its address is in the fill ring or in flight, and to us between reading
-//! its descriptor from the RX ring and writing its address back to the fill ring. There are as many frames as the
-//! fill ring has entries, so a frame always has room to go back to; and the fill ring is twice the RX ring, so
-//! it cannot run empty before the RX ring is full.
+//! its descriptor from the RX ring and writing its address back to the fill ring. There are no more frames than the
+//! fill ring has entries, so a frame always has room to go back to; and there are twice as many as the RX ring
+//! has, so it cannot run empty before the RX ring is full.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -31,7 +31,7 @@ const META: usize = size_of::<SampleMeta>();
 pub struct QueueOptions {
     /// Entries of the RX ring, a power of two.
     pub rx_entries: u32,
-    /// Frames, a power of two, at least twice the RX ring. A driver without copy holds its whole ring of them.
+    /// Frames, at least twice the RX ring. A driver without copy holds its whole ring of them.
     pub frames: u32,
     /// Whether the driver may write into the frames.
     pub zero_copy: ZeroCopy,
@@ -65,16 +65,17 @@ impl XskQueue {
     /// Creates the socket and its rings, binds it to a queue, and gives every frame to the kernel.
     pub fn new(ifindex: u32, queue: u32, options: &QueueOptions) -> io::Result<XskQueue> {
         let (frames, rx_entries) = (options.frames as usize, options.rx_entries as usize);
+        let fill_entries = frames.next_power_of_two();
         let socket = socket::create()?;
         let raw = socket.as_raw_fd();
         let (umem, huge_pages) = umem::map(frames * FRAME_SIZE as usize, options.huge_pages)?;
         socket::register_umem(&socket, &umem, FRAME_SIZE)?;
-        RingType::Fill.set_size(raw, frames)?;
+        RingType::Fill.set_size(raw, fill_entries)?;
         // The kernel wants one even from a socket that never sends.
         RingType::Completion.set_size(raw, 1)?;
         RingType::Rx.set_size(raw, rx_entries)?;
         let offsets = ring_offsets(raw)?;
-        let mut fill: Ring<u64> = RingType::Fill.mmap(raw, &offsets, frames)?;
+        let mut fill: Ring<u64> = RingType::Fill.mmap(raw, &offsets, fill_entries)?;
         let completion: Ring<u64> = RingType::Completion.mmap(raw, &offsets, 1)?;
         let rx: Ring<XdpDesc> = RingType::Rx.mmap(raw, &offsets, rx_entries)?;
         for frame in 0..options.frames {
