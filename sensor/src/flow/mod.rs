@@ -6,6 +6,7 @@
 pub mod community_id;
 pub mod config;
 pub mod flags;
+pub mod index;
 pub mod orient;
 pub mod record;
 pub mod slab;

@@ -20,6 +20,8 @@ mod plane;
 
 mod record;
 
+mod wheel;
+
 use std::collections::VecDeque;
 use std::io::Read;
 use std::path::{Path, PathBuf};
