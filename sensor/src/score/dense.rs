@@ -4,9 +4,6 @@
 use super::autoencoder::{BETA1, BETA2, DECAY, EPSILON, Weights};
 use crate::features::matrix::{Column, LANES};
 
-/// Partial sums of a gradient, one for each lane of a vector.
-type Partial = [f32; 4];
-
 /// A layer: the same order as in [`Weights`], a row of weights for each unit.
 struct Layer {
     inputs: usize,
@@ -16,7 +13,8 @@ struct Layer {
 
 /// Gradient and moments of the layers' parameters in turn, weights before biases.
 struct Slope {
-    gradient: Vec<Partial>,
+    /// Summed up over blocks, not over the rows of a block.
+    gradient: Vec<Column>,
     first: Vec<f32>,
     second: Vec<f32>,
 }
@@ -30,6 +28,8 @@ pub struct Dense {
     active: Vec<Vec<Column>>,
     /// The error of a layer's output, and of its input.
     errors: [Vec<Column>; 2],
+    /// The gradient of a layer, summed up.
+    flat: Vec<f32>,
 }
 
 impl Dense {
@@ -43,7 +43,7 @@ impl Dense {
             biases: tensors[1][0].clone(),
         });
         let slope = |[values, first, second]: &[Vec<f32>; 3]| Slope {
-            gradient: vec![[0.0; 4]; values.len()],
+            gradient: vec![[0.0; LANES]; values.len()],
             first: first.clone(),
             second: second.clone(),
         };
@@ -53,6 +53,7 @@ impl Dense {
             step: weights.step,
             active: sizes.iter().map(|&units| vec![[0.0; LANES]; units]).collect(),
             errors: [vec![[0.0; LANES]; widest], vec![[0.0; LANES]; widest]],
+            flat: vec![0.0; widest * widest],
         }
     }
 
@@ -119,33 +120,22 @@ impl Dense {
             let error = &error[..layer.biases.len()];
             for (error, slopes) in error.iter().zip(weights.gradient.chunks_exact_mut(layer.inputs)) {
                 for (slope, input) in slopes.iter_mut().zip(input) {
-                    for lane in 0..LANES {
-                        slope[lane % 4] += error[lane] * input[lane];
-                    }
+                    add_products(slope, error, input);
                 }
             }
             for (slope, error) in biases.gradient.iter_mut().zip(error) {
-                for lane in 0..LANES {
-                    slope[lane % 4] += error[lane];
-                }
+                add(slope, error, 1.0);
             }
             if place == 0 {
                 break;
             }
-            let before = &mut before[..layer.inputs];
-            before.fill([0.0; LANES]);
-            for (error, row) in error.iter().zip(layer.weights.chunks_exact(layer.inputs)) {
-                for (before, weight) in before.iter_mut().zip(row) {
-                    for lane in 0..LANES {
-                        before[lane] += error[lane] * weight;
-                    }
+            for (unit, (before, input)) in before.iter_mut().zip(input).enumerate() {
+                let mut sum = [0.0; LANES];
+                for (error, row) in error.iter().zip(layer.weights.chunks_exact(layer.inputs)) {
+                    add(&mut sum, error, row[unit]);
                 }
-            }
-            for (before, input) in before.iter_mut().zip(input) {
-                for lane in 0..LANES {
-                    // What ReLU cut off learns nothing.
-                    before[lane] = if input[lane] > 0.0 { before[lane] } else { 0.0 };
-                }
+                // What ReLU cut off learns nothing.
+                *before = std::array::from_fn(|lane| if input[lane] > 0.0 { sum[lane] } else { 0.0 });
             }
             self.errors.swap(0, 1);
         }
@@ -160,12 +150,14 @@ impl Dense {
         let [(one, new_one), (two, new_two)] = [BETA1, BETA2].map(|beta| (beta as f32, (1.0 - beta) as f32));
         for (layer, slopes) in self.layers.iter_mut().zip(&mut self.slopes) {
             for (values, slope) in [&mut layer.weights, &mut layer.biases].into_iter().zip(slopes) {
+                let slopes = &mut self.flat[..values.len()];
+                for (flat, gradient) in slopes.iter_mut().zip(&mut slope.gradient) {
+                    *flat = sum(gradient);
+                    *gradient = [0.0; LANES];
+                }
                 let moments = slope.first.iter_mut().zip(&mut slope.second);
-                for ((value, gradient), (first, second)) in
-                    values.iter_mut().zip(&mut slope.gradient).zip(moments)
-                {
-                    let [a, b, c, d] = std::mem::take(gradient);
-                    let slope = (a + b) + (c + d);
+                for ((value, slope), (first, second)) in values.iter_mut().zip(slopes).zip(moments) {
+                    let slope = *slope;
                     *first = *first * one + slope * new_one;
                     *second = *second * two + slope * slope * new_two;
                     let by = *first * scale[0] / ((*second * scale[1]).sqrt() + EPSILON as f32);
@@ -198,6 +190,23 @@ impl Layer {
             }
         }
     }
+}
+
+/// All lanes, in the order that vectors of four add them.
+#[inline(always)]
+fn sum(column: &Column) -> f32 {
+    let part = |lane: usize| (column[lane] + column[lane + 4]) + (column[lane + 8] + column[lane + 12]);
+    (part(0) + part(1)) + (part(2) + part(3))
+}
+
+/// By value, so that the compiler sees that nothing overlaps, and uses vectors.
+#[inline(always)]
+fn add_products(sum: &mut Column, one: &Column, two: &Column) {
+    let (mut all, one, two) = (*sum, *one, *two);
+    for lane in 0..LANES {
+        all[lane] += one[lane] * two[lane];
+    }
+    *sum = all;
 }
 
 #[inline(always)]
