@@ -58,7 +58,7 @@ pub struct AnalyzeOptions {
     pub model: Option<PathBuf>,
     /// Where to save what was learned.
     pub save_model: Option<PathBuf>,
-    /// 2 or more: a thread reads ahead.
+    /// 2: the data plane has a thread of its own. 3 or more: so has reading and unpacking.
     pub threads: u32,
 }
 
@@ -71,7 +71,9 @@ pub fn analyze(options: &AnalyzeOptions, config: &Config) -> Result<Summary, Ana
     let files = [&options.alerts, &options.eve, &options.flows, &options.scores];
     let files: Vec<&Path> = files.into_iter().flatten().map(PathBuf::as_path).collect();
     refuse_same_file(&files, options.json)?;
-    let replay = Replay::open(&options.files, ReplayConfig::new(&config.capture, config.flow.idle_timeout))?;
+    let settings = ReplayConfig::new(&config.capture, config.flow.idle_timeout);
+    let settings = ReplayConfig { read_ahead: options.threads >= 3, ..settings };
+    let replay = Replay::open(&options.files, settings)?;
     let stages = AnalysisConfig {
         flow: config.flow.clone(),
         features: config.features.clone(),
