@@ -7,7 +7,7 @@
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::mpsc::{SendError, SyncSender, TrySendError};
+use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -52,6 +52,9 @@ pub struct Live {
     receivers: Vec<JoinHandle<()>>,
     events: SyncSender<Queued>,
 }
+
+/// Nobody reads events any more.
+struct Disconnected;
 
 /// What the drain thread owns.
 struct Drainer {
@@ -228,13 +231,13 @@ impl Drainer {
         self
     }
 
-    /// Hands a drain on, in batches. An error means that nobody reads events any more.
+    /// Hands a drain on, in batches.
     fn hand_on(
         &self,
         deltas: &[FlowDelta],
         tick: Tick,
         events: &SyncSender<Queued>,
-    ) -> Result<(), SendError<Queued>> {
+    ) -> Result<(), Disconnected> {
         let mut delayed = false;
         let flows = deltas.chunks(FLOW_BATCH).map(|chunk| {
             let mut batch = self.buffers.flows();
@@ -247,9 +250,9 @@ impl Drainer {
                 Err(TrySendError::Full(queued)) => {
                     // Forgetting it would lose its counts, so this thread waits. The map goes on counting.
                     delayed = true;
-                    events.send(queued)?;
+                    events.send(queued).map_err(|_gone| Disconnected)?;
                 }
-                Err(TrySendError::Disconnected(queued)) => return Err(SendError(queued)),
+                Err(TrySendError::Disconnected(_)) => return Err(Disconnected),
             }
         }
         self.counters.drains_delayed.fetch_add(u64::from(delayed), Relaxed);

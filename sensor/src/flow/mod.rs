@@ -5,6 +5,7 @@
 
 pub mod community_id;
 pub mod config;
+pub mod entry;
 pub mod flags;
 pub mod index;
 pub mod orient;

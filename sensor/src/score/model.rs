@@ -163,7 +163,7 @@ impl Model {
 fn parts(feature: &Feature, usual: f32, seen: &Column, expected: &Column) -> Column {
     let (per_usual, most) = (1.0 / usual, feature.most);
     // Values lie between 0 and 1; where the network says otherwise, it is the network that is off.
-    let off = |lane: usize| (seen[lane] - expected[lane].max(0.0).min(1.0)) * per_usual;
+    let off = |lane: usize| (seen[lane] - expected[lane].clamp(0.0, 1.0)) * per_usual;
     if feature.evidence {
         std::array::from_fn(|lane| off(lane).max(0.0).min(most).powi(2))
     } else {
