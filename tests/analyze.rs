@@ -87,12 +87,15 @@ fn results_agree_with_each_other_and_with_the_capture() {
     let starts: Vec<f64> = scores.records().map(|row| row.unwrap()[0].parse().unwrap()).collect();
     assert!(!starts.is_empty() && starts.is_sorted(), "scores are in time order");
 
-    let again = run(&path, &folder.path().join("two"), 2);
-    for name in ["alerts.jsonl", "eve.jsonl", "flows.csv", "scores.csv"] {
-        let read = |run: &str| std::fs::read(folder.path().join(run).join(name)).unwrap();
-        assert!(read("one") == read("two"), "{name} differs on the second run");
+    for threads in [2, 3] {
+        let name = format!("with {threads}");
+        let again = run(&path, &folder.path().join(&name), threads);
+        for file in ["alerts.jsonl", "eve.jsonl", "flows.csv", "scores.csv"] {
+            let read = |run: &str| std::fs::read(folder.path().join(run).join(file)).unwrap();
+            assert!(read("one") == read(&name), "{file} differs with {threads} threads");
+        }
+        assert_eq!((again.packets, again.alerts), (summary.packets, summary.alerts));
     }
-    assert_eq!((again.packets, again.alerts), (summary.packets, summary.alerts));
 }
 
 #[test]

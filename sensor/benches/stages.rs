@@ -13,7 +13,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use sensor::analysis::{Analysis, AnalysisConfig};
 use sensor::capture::replay::{Replay, ReplayConfig};
 use sensor::capture::{FLOW_BATCH, FlowDelta, Tick};
-use sensor::features::rows::{Matrix, Rows, Window};
+use sensor::features::matrix::Matrix;
 use sensor::features::spec;
 use sensor::flow::SECOND;
 use sensor::flow::config::FlowConfig;
@@ -141,15 +141,15 @@ fn scores(c: &mut Criterion) {
         group.bench_with_input(BenchmarkId::from_parameter(format!("{rows} rows")), &rows, |b, &rows| {
             let mut scorer = Scorer::new(&ScoreConfig::default(), 1.0).unwrap();
             let mut random = Random::new(3);
-            let matrix = |rows: usize, width: usize, random: &mut Random| Matrix {
-                data: (0..rows * width).map(|_| random.symmetric().abs()).collect(),
-                width,
-            };
-            let mut all = Rows::default();
-            all.flow_matrix = matrix(rows, spec::FLOW.len(), &mut random);
-            all.host_matrix = matrix(0, spec::HOST.len(), &mut random);
-            let window = Window { start: EPOCH, end: EPOCH + SECOND };
-            b.iter(|| scorer.score(window, black_box(&all)).unwrap());
+            let mut matrix = Matrix::new(&spec::FLOW);
+            for _ in 0..rows {
+                matrix.push_encoded((0..spec::FLOW.len()).map(|_| random.symmetric().abs()));
+            }
+            let mut scores = Vec::new();
+            b.iter(|| {
+                scores.clear();
+                scorer.score(black_box(&matrix), false, &mut scores).unwrap();
+            });
         });
     }
 }

@@ -116,7 +116,8 @@ pub struct AnalyzeArgs {
     /// Write what was learned here, for --model.
     #[arg(long, value_name = "FILE")]
     pub save_model: Option<PathBuf>,
-    /// 1: read and analyse in turn. 2 or more: read ahead on a thread of its own. The results are the same.
+    /// 1: read, count and analyse in turn. 2: count packets on a thread of its own. 3 or more: read and unpack on another.
+    /// The results are the same.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub threads: u32,
 }

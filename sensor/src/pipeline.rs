@@ -232,13 +232,13 @@ impl Watcher {
             }
         };
         let now = self.clock.now();
-        for window in &output.scores {
-            self.latency_score.record(now.saturating_sub(window.last));
+        for latest in &output.latest {
+            self.latency_score.record(now.saturating_sub(*latest));
         }
         for notice in &output.notices {
             tracing::info!("{notice}");
         }
-        let newest = output.scores.iter().map(|window| window.last).max().unwrap_or(now);
+        let newest = output.latest.iter().copied().max().unwrap_or(now);
         for host in &output.suspects {
             self.steering.raise(Target::Host(*host));
         }

@@ -8,8 +8,8 @@ use anyhow::{Context, Result, bail};
 use crate::{ebpf, program};
 
 const LONGEST_FILE: usize = 400;
-/// Where raw memory is touched, each block with its reason.
-const MAY_BE_UNSAFE: [&str; 2] = ["sensor-ebpf/", "sensor/src/capture/xsk"];
+/// Where raw memory is touched, each block with its reason; the test counts what the allocator is asked for.
+const MAY_BE_UNSAFE: [&str; 3] = ["sensor-ebpf/", "sensor/src/capture/xsk", "tests/allocation.rs"];
 /// Put together here, so that this file does not break its own rules.
 const UNSAFE: [&str; 5] = [
     concat!("unsafe", " {"),

@@ -4,11 +4,10 @@ use super::config::AlertConfig;
 use super::rules::{Verdict, judge_flow, judge_host};
 use super::{ThreatType, rules};
 use crate::features::facts::{FlowFacts, HostFacts};
-use crate::features::rows::Rows;
+use crate::features::spec;
 use crate::flow::flags::FlagCounts;
 use crate::flow::ip;
 use crate::flow::tunnel::TunnelRecord;
-use crate::score::scorer::Scores;
 use sensor_ebpf::flow::FlowKey;
 use std::collections::BTreeMap;
 
@@ -26,7 +25,7 @@ pub struct Candidate {
     pub threshold: f64,
     /// That row is a host's.
     pub is_host: bool,
-    /// Its place.
+    /// Its place among the unusual rows of its kind.
     pub row: usize,
     /// Packets in the window, both directions.
     pub packets: u64,
@@ -63,10 +62,26 @@ impl Candidate {
 /// Anomalies looked at per window, the most unusual first.
 const ANOMALIES: usize = 256;
 
+/// A row whose score is above the threshold.
+#[derive(Clone, Debug)]
+pub struct Unusual<F, const N: usize> {
+    /// What is known of it.
+    pub facts: F,
+    /// Its features.
+    pub features: [f32; N],
+    /// Its score.
+    pub score: f32,
+}
+
+/// A flow's.
+pub type UnusualFlow = Unusual<FlowFacts, { spec::FLOW.len() }>;
+/// A host's.
+pub type UnusualHost = Unusual<HostFacts, { spec::HOST.len() }>;
+
 /// The candidates of a window, the surest types first, in a stable order.
 pub fn candidates(
-    rows: &Rows,
-    scores: &Scores,
+    flows: &[UnusualFlow],
+    hosts: &[UnusualHost],
     thresholds: [f64; 2],
     config: &AlertConfig,
 ) -> Vec<Candidate> {
@@ -77,15 +92,11 @@ pub fn candidates(
         }
         std::collections::btree_map::Entry::Occupied(mut entry) => merge(entry.get_mut(), candidate),
     };
-    for (row, facts) in rows.hosts.iter().enumerate() {
-        if f64::from(scores.hosts[row]) > thresholds[1] {
-            note(of_host(facts, row, f64::from(scores.hosts[row]), thresholds[1], config));
-        }
+    for (row, host) in hosts.iter().enumerate() {
+        note(of_host(&host.facts, row, f64::from(host.score), thresholds[1], config));
     }
-    for (row, facts) in rows.flows.iter().enumerate() {
-        if f64::from(scores.flows[row]) > thresholds[0] {
-            note(of_flow(facts, row, f64::from(scores.flows[row]), thresholds[0], config));
-        }
+    for (row, flow) in flows.iter().enumerate() {
+        note(of_flow(&flow.facts, row, f64::from(flow.score), thresholds[0], config));
     }
     let mut all: Vec<Candidate> = found.into_values().collect();
     // The map's order decides among equals.

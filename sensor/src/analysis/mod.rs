@@ -7,29 +7,28 @@ mod scored;
 mod tests;
 #[cfg(test)]
 mod traffic;
+mod window;
 
 pub use scored::ScoredWindow;
 
 use crate::alert::Alert;
 use crate::alert::book::Book;
-use crate::alert::candidate::{Candidate, candidates};
 use crate::alert::condition::Condition;
 use crate::alert::config::AlertConfig;
 use crate::capture::{FlowDelta, Outer, Sample, Tick};
 use crate::features::config::FeaturesConfig;
-use crate::features::rows::{Features, Window, pair_key};
+use crate::features::rows::{Features, Window};
 use crate::features::sketch::byte_entropy;
 use crate::flow::SECOND;
 use crate::flow::config::FlowConfig;
 use crate::flow::record::FlowRecord;
-use crate::flow::table::{Flow, FlowTable};
+use crate::flow::table::FlowTable;
 use crate::ledger::{AlertBins, SampleBins, ScoringBins};
 use crate::score::ScoreError;
 use crate::score::config::ScoreConfig;
-use crate::score::scorer::{Phase, ScoreState, Scorer};
+use crate::score::scorer::{ScoreState, Scorer};
+use window::Workshop;
 
-/// Features named in an alert.
-const EXPLAINED: usize = 5;
 /// Flows beyond the flow table that one window still accounts to their hosts.
 const BEYOND: usize = 200_000;
 
@@ -62,10 +61,12 @@ pub struct Output {
     pub alerts: Vec<Alert>,
     /// Standing alerts whose count grew, each told every few seconds at most.
     pub updates: Vec<Alert>,
-    /// Scored flow windows, in time order.
+    /// Scored flow windows, in time order, where [`Keep`] asks for them.
     pub scores: Vec<ScoredWindow>,
-    /// Flows that ended.
+    /// Flows that ended, where [`Keep`] asks for them.
     pub ended: Vec<FlowRecord>,
+    /// Latest packets of some flows of the windows that were closed.
+    pub latest: Vec<u64>,
     /// Windows closed.
     pub windows: u64,
     /// Initiators of what the score found, whether or not it was told: worth a closer look.
@@ -81,9 +82,19 @@ impl Output {
         self.updates.extend(later.updates);
         self.scores.extend(later.scores);
         self.ended.extend(later.ended);
+        self.latest.extend(later.latest);
         self.windows += later.windows;
         self.notices.extend(later.notices);
     }
+}
+
+/// What else is wanted of every flow: it costs more than the analysis itself, and only files need it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// [`Output::scores`].
+    pub scores: bool,
+    /// [`Output::ended`].
+    pub records: bool,
 }
 
 /// See the module.
@@ -101,8 +112,13 @@ pub struct Analysis {
     silence_after: u64,
     /// What a window closed by such a sign brought about: told with the next tick.
     early: Option<Result<Output, ScoreError>>,
-    beyond: Vec<Flow>,
     beyond_lost: u64,
+    keep: Keep,
+    work: Workshop,
+    /// Rows scored in one step.
+    portion: usize,
+    /// Hashes sources, for learning.
+    seed: u64,
 }
 
 impl Analysis {
@@ -123,9 +139,18 @@ impl Analysis {
             now: 0,
             silence_after: u64::MAX,
             early: None,
-            beyond: Vec::new(),
             beyond_lost: 0,
+            keep: Keep::default(),
+            work: Workshop::new(),
+            portion: config.score.chunk_rows,
+            seed: config.score.seed,
         })
+    }
+
+    /// Says what else is wanted.
+    pub fn keep(&mut self, keep: Keep) {
+        self.keep = keep;
+        self.flows.keep_records = keep.records;
     }
 
     /// Looks into samples: detail for the flows they belong to.
@@ -157,15 +182,14 @@ impl Analysis {
             // More of the same drain.
             self.window_start = self.window_start.map(|start| start.min(earliest.max(self.now)));
         }
-        for delta in deltas {
-            if let Some(flow) = self.flows.apply(&delta.key, &delta.grown) {
-                if self.beyond.len() < BEYOND {
-                    self.beyond.push(flow);
-                } else {
-                    self.beyond_lost += 1;
-                }
+        let beyond = &mut self.work.beyond;
+        self.flows.apply(deltas, |flow, grown| {
+            if beyond.len() < BEYOND {
+                beyond.push((flow, grown));
+            } else {
+                self.beyond_lost += 1;
             }
-        }
+        });
     }
 
     /// Notes what new flows were wrapped in.
@@ -192,7 +216,7 @@ impl Analysis {
         }
         self.silence_after = self.now.saturating_add(SECOND);
         self.flows.expire(self.now);
-        output.ended = self.flows.take_ended();
+        output.ended = self.flows.take_records();
         Ok(output)
     }
 
@@ -215,7 +239,7 @@ impl Analysis {
             self.close_window(Window { start, end: self.now }, &mut output)?;
         }
         self.flows.end_all();
-        output.ended = self.flows.take_ended();
+        output.ended = self.flows.take_records();
         Ok(output)
     }
 
@@ -239,6 +263,7 @@ impl Analysis {
         Tables {
             flows: self.flows.len(),
             flows_created: self.flows.created(),
+            flows_ended: self.flows.ended(),
             flow_overflow_packets: self.flows.overflow().packets,
             flows_beyond_lost: self.beyond_lost,
             hosts: self.features.hosts.len(),
@@ -246,57 +271,6 @@ impl Analysis {
             pairs: self.features.memory.pairs_len(),
             memory_overflow: self.features.memory.overflow,
         }
-    }
-
-    fn close_window(&mut self, window: Window, output: &mut Output) -> Result<(), ScoreError> {
-        let rows = self.features.close(window, &self.flows.active(), &self.beyond);
-        self.beyond.clear();
-        self.flows.next_window();
-        let scores = self.scorer.score(window, &rows)?;
-
-        let active = self.scorer.phase == Phase::Active;
-        let thresholds = [self.scorer.flow.threshold, self.scorer.host.threshold];
-        let mut found: Vec<Candidate> = Vec::new();
-        if active {
-            found = candidates(&rows, &scores, thresholds, &self.alert);
-            for candidate in &mut found {
-                candidate.tunnel = candidate.key.as_ref().and_then(|key| self.flows.tunnel(key));
-            }
-            let model = self.scorer.name();
-            output.suspects.extend(found.iter().filter_map(|candidate| candidate.verdict.source));
-            for candidate in &found {
-                let scorer = &self.scorer;
-                let explain = |candidate: &Candidate| {
-                    let matrix = if candidate.is_host { &rows.host_matrix } else { &rows.flow_matrix };
-                    scorer.explain(matrix.row(candidate.row), candidate.is_host, EXPLAINED)
-                };
-                let alert = self.book.consider(candidate, window.end, &model, explain)?;
-                if alert.is_some() && !candidate.is_host {
-                    self.features.memory.suspect(&pair_key(&rows.flows[candidate.row]));
-                }
-                output.alerts.extend(alert);
-            }
-        }
-        scored::scored(window, &rows, &scores, &self.scorer.state(), &found, &mut output.scores);
-
-        let attackers = self.book.attackers(window.end);
-        let suspect = |address: &[u8; 16]| attackers.contains(address);
-        self.features.absorb(&rows, |row| {
-            let facts = &rows.flows[row];
-            let ordinary = !active || f64::from(scores.flows[row]) <= thresholds[0];
-            ordinary && !suspect(&facts.src) && !suspect(&facts.dst)
-        });
-        if let Some(notice) = self.scorer.learn(&rows, &scores, suspect)? {
-            self.features.memory.warming = false;
-            if self.scorer.phase == Phase::Active {
-                // Whatever was seen up to here is familiar.
-                self.features.memory.learned_until = window.end + 1;
-            }
-            output.notices.push(notice);
-        }
-        output.updates.extend(self.book.updates(window.end));
-        output.windows += 1;
-        Ok(())
     }
 }
 
@@ -307,6 +281,8 @@ pub struct Tables {
     pub flows: usize,
     /// Flows seen.
     pub flows_created: u64,
+    /// Flows that ended.
+    pub flows_ended: u64,
     /// Packets of flows the table had no room for.
     pub flow_overflow_packets: u64,
     /// Flows that were not even accounted to their hosts: too many beyond the table in one window.

@@ -3,9 +3,9 @@
 use crate::alert::ThreatType;
 use crate::alert::candidate::Candidate;
 use crate::alert::report::confidence;
-use crate::features::rows::{Rows, Window};
+use crate::features::rows::{Active, Rows};
 use crate::flow::ip;
-use crate::score::scorer::{ScoreState, Scores};
+use crate::score::scorer::ScoreState;
 use std::net::IpAddr;
 
 /// A flow in a window, with its score. Index 0 is from the initiator, 1 towards it.
@@ -15,8 +15,6 @@ pub struct ScoredWindow {
     pub window_start: u64,
     /// Same.
     pub window_end: u64,
-    /// Latest packet of the flow, nanoseconds since the Unix epoch.
-    pub last: u64,
     /// The initiator.
     pub src: IpAddr,
     /// Its port.
@@ -47,32 +45,33 @@ pub struct ScoredWindow {
 
 /// Appends a window's flows, in the order of their rows.
 pub(super) fn scored(
-    window: Window,
     rows: &Rows,
-    scores: &Scores,
+    scores: &[f32],
+    active: &Active<'_>,
     state: &ScoreState,
     found: &[Candidate],
     into: &mut Vec<ScoredWindow>,
 ) {
     let threshold = if let ScoreState::Active { threshold, .. } = state { *threshold } else { 0.0 };
-    for (facts, &score) in rows.flows.iter().zip(&scores.flows) {
+    for (&place, &score) in rows.flows.iter().zip(scores) {
+        let (flow, grown) = active.get(place);
+        let ((src, src_port), (dst, dst_port)) = (flow.src(), flow.dst());
         let cause = found.iter().take(64).find(|candidate| {
             let verdict = &candidate.verdict;
-            let source = verdict.source.is_none_or(|source| source == facts.src);
-            let destination = verdict.destination.is_none_or(|destination| destination == facts.dst);
+            let source = verdict.source.is_none_or(|source| source == src);
+            let destination = verdict.destination.is_none_or(|destination| destination == dst);
             verdict.kind != ThreatType::Anomaly && source && destination
         });
         into.push(ScoredWindow {
-            window_start: window.start,
-            window_end: window.end,
-            last: facts.last,
-            src: ip(&facts.src),
-            src_port: facts.src_port,
-            dst: ip(&facts.dst),
-            dst_port: facts.dst_port,
-            proto: facts.key.proto,
-            packets: facts.window.packets,
-            bytes: facts.window.bytes,
+            window_start: rows.window.start,
+            window_end: rows.window.end,
+            src: ip(&src),
+            src_port,
+            dst: ip(&dst),
+            dst_port,
+            proto: flow.key.proto,
+            packets: grown.carried.packets,
+            bytes: grown.carried.bytes,
             score,
             threshold,
             state: state.name(),

@@ -1,7 +1,7 @@
 //! The lab's traffic through all stages: every attack is one alert of its type, and there is no other.
 
 use super::traffic::{Attack, Drained, EPOCH, Traffic, attacks, lan};
-use super::{Analysis, AnalysisConfig, Output};
+use super::{Analysis, AnalysisConfig, Keep, Output};
 use crate::alert::{Alert, ThreatType};
 use crate::capture::{FLOW_BATCH, Tick};
 use crate::flow::SECOND;
@@ -106,7 +106,7 @@ fn ten_minutes_of_ordinary_traffic_raise_nothing() {
 }
 
 #[test]
-fn the_same_events_give_the_same_alerts_in_any_order_within_a_tick() {
+fn the_same_events_give_the_same_alerts_and_any_order_within_a_tick_alike_ones() {
     let build = |shuffle: bool| {
         let mut traffic = Traffic::new(3);
         traffic.ordinary(90.0);
@@ -119,17 +119,18 @@ fn the_same_events_give_the_same_alerts_in_any_order_within_a_tick() {
             }
         }
         let (analysis, alerts, _) = run(&ticks);
-        (
-            serde_json::to_string(&alerts.into_iter().map(|(_, alert)| alert).collect::<Vec<_>>()).unwrap(),
-            analysis.bins(),
-        )
+        let alerts: Vec<Alert> = alerts.into_iter().map(|(_, alert)| alert).collect();
+        (alerts, format!("{:?}", analysis.bins()))
     };
     let (first, bins) = build(false);
-    assert!(first.contains("PortScan"));
+    assert!(first.iter().any(|alert| alert.threat_type == ThreatType::PortScan));
     let (again, shuffled) = (build(false), build(true));
-    assert_eq!(first, again.0);
-    assert_eq!(first, shuffled.0);
-    assert_eq!(format!("{bins:?}"), format!("{:?}", shuffled.1));
+    assert_eq!((&first, &bins), (&again.0, &again.1));
+    // Another order is another sample to learn from: other digits, the same verdicts.
+    let verdicts = |alerts: Vec<Alert>| -> Vec<_> {
+        alerts.into_iter().map(|a| (a.threat_type, a.source_ip, a.destination_ip)).collect()
+    };
+    assert_eq!(verdicts(first), verdicts(shuffled.0));
 }
 
 #[test]
@@ -216,6 +217,7 @@ fn silence_and_late_drains_do_not_change_rates() {
         tick.time += 3600 * SECOND;
         tick.deltas.iter_mut().for_each(|delta| delta.grown.last += 3600 * SECOND);
     }
+    analysis.keep(Keep { scores: true, records: false });
     let mut scores = Vec::new();
     for tick in &ticks {
         scores.extend(drained(&mut analysis, tick).scores);

@@ -80,16 +80,17 @@ fn alert_record(alert: &Alert) -> Value {
 }
 
 fn flow_record(flow: &FlowRecord) -> Value {
+    let community_id = flow.community_id();
     let mut record = json!({
         "timestamp": rfc3339(flow.end),
-        "flow_id": flow_id(&flow.community_id),
+        "flow_id": flow_id(&community_id),
         "event_type": "flow",
         "src_ip": flow.src,
         "src_port": flow.src_port,
         "dest_ip": flow.dst,
         "dest_port": flow.dst_port,
-        "proto": protocol(flow.proto),
-        "community_id": flow.community_id,
+        "proto": protocol(flow.key.proto),
+        "community_id": community_id,
         "flow": {
             "pkts_toserver": flow.packets[0],
             "pkts_toclient": flow.packets[1],
@@ -106,10 +107,10 @@ fn flow_record(flow: &FlowRecord) -> Value {
         if let Some(of) = &flow.tunnel {
             fields.insert("tunnel".to_owned(), tunnel(of));
         }
-        if flow.vlan != 0 {
-            fields.insert("vlan".to_owned(), json!([flow.vlan]));
+        if flow.key.vlan_outer() != 0 {
+            fields.insert("vlan".to_owned(), json!([flow.key.vlan_outer()]));
         }
-        if flow.proto == sensor_ebpf::flow::proto::TCP {
+        if flow.key.proto == sensor_ebpf::flow::proto::TCP {
             fields.insert("tcp".to_owned(), tcp(&flow.flags));
         }
     }

@@ -42,14 +42,14 @@ impl FlowsWriter {
             row.src_port,
             row.dst,
             row.dst_port,
-            protocol(row.proto),
-            row.vlan,
+            protocol(row.key.proto),
+            row.key.vlan_outer(),
             row.packets[0],
             row.packets[1],
             row.bytes[0],
             row.bytes[1],
             reason(row.reason),
-            row.community_id,
+            row.community_id(),
         ))
     }
 

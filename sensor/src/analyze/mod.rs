@@ -23,11 +23,10 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 
 use crate::alert::Alert;
-use crate::analysis::{Analysis, AnalysisConfig, Output};
+use crate::analysis::{Analysis, AnalysisConfig, Keep, Output};
 use crate::capture::replay::{self, Replay, ReplayConfig, ReplayError};
 use crate::capture::{Event, Tick};
 use crate::config::Config;
-use crate::flow::record::EndReason;
 use crate::model_file;
 use crate::score::scorer::ScoreState;
 use crate::status::{FlowStatus, ModelState, ScoreStatus, Status, Summary};
@@ -59,7 +58,7 @@ pub struct AnalyzeOptions {
     pub model: Option<PathBuf>,
     /// Where to save what was learned.
     pub save_model: Option<PathBuf>,
-    /// 2 or more: a thread reads ahead.
+    /// 2: the data plane has a thread of its own. 3 or more: so has reading and unpacking.
     pub threads: u32,
 }
 
@@ -72,7 +71,9 @@ pub fn analyze(options: &AnalyzeOptions, config: &Config) -> Result<Summary, Ana
     let files = [&options.alerts, &options.eve, &options.flows, &options.scores];
     let files: Vec<&Path> = files.into_iter().flatten().map(PathBuf::as_path).collect();
     refuse_same_file(&files, options.json)?;
-    let replay = Replay::open(&options.files, ReplayConfig::new(&config.capture, config.flow.idle_timeout))?;
+    let settings = ReplayConfig::new(&config.capture, config.flow.idle_timeout);
+    let settings = ReplayConfig { read_ahead: options.threads >= 3, ..settings };
+    let replay = Replay::open(&options.files, settings)?;
     let stages = AnalysisConfig {
         flow: config.flow.clone(),
         features: config.features.clone(),
@@ -80,12 +81,16 @@ pub fn analyze(options: &AnalyzeOptions, config: &Config) -> Result<Summary, Ana
         alert: config.alert.clone(),
     };
     let mut analysis = Analysis::new(&stages)?;
+    analysis.keep(Keep {
+        scores: options.scores.is_some(),
+        records: options.flows.is_some() || options.eve.is_some(),
+    });
     if let Some(path) = &options.model {
         let failed = |why: String| AnalyzeError::Model { path: path.clone(), why };
         let state = model_file::read(path).map_err(|error| failed(error.to_string()))?;
         analysis.restore(&state).map_err(|error| failed(error.to_string()))?;
     }
-    let mut run = Run { analysis, results: Results::create(options)?, status: Status::default(), flows: 0 };
+    let mut run = Run { analysis, results: Results::create(options)?, status: Status::default() };
     let (summary, alerts) = run.all(replay, options.threads)?;
     if let Some(path) = &options.save_model {
         let state = run.analysis.save()?;
@@ -105,7 +110,6 @@ struct Run {
     analysis: Analysis,
     results: Results,
     status: Status,
-    flows: u64,
 }
 
 impl Run {
@@ -153,8 +157,6 @@ impl Run {
         for alert in &output.alerts {
             *self.status.threats.entry(alert.threat_type).or_default() += 1;
         }
-        // A record of the active timeout is not the end of its flow.
-        self.flows += output.ended.iter().filter(|flow| flow.reason != EndReason::Active).count() as u64;
         self.results.write(output)
     }
 
@@ -171,7 +173,7 @@ impl Run {
         status.first_packet = replay.first;
         status.last_packet = replay.last;
         status.truncated = replay.truncated;
-        status.flow = FlowStatus { total: self.flows, ..FlowStatus::default() };
+        status.flow = FlowStatus { total: self.analysis.tables().flows_ended, ..FlowStatus::default() };
         status.warnings.clone_from(&replay.warnings);
         let overflow = ledger.totals.overflow_total().packets;
         if overflow > 0 {

@@ -2,7 +2,7 @@
 
 use super::config::FeaturesConfig;
 use super::facts::{FlowFacts, HostFacts, Outcome};
-use super::memory::Memory;
+use super::memory::{Memory, NOWHERE};
 use super::sketch::{Distinct, Spread, mix, mix_address};
 use crate::flow::slab::Slab;
 use crate::flow::{SECOND, is_group};
@@ -114,7 +114,7 @@ impl Hosts {
 
     /// Remembers a host from a saved state.
     pub fn remember(&mut self, address: [u8; 16], first_seen: u64, now: u64) {
-        self.hosts.find_or_insert(address, || Host {
+        self.hosts.find_or_insert(address, NOWHERE, || Host {
             first_seen,
             last_seen: now,
             answered: true,
@@ -125,15 +125,14 @@ impl Hosts {
         });
     }
 
-    /// Whether a host was first seen after what was learned.
-    pub fn is_new(&self, address: &[u8; 16], now: u64, memory: &Memory) -> bool {
-        let host = self.hosts.find(address).and_then(|slot| self.hosts.get(slot));
-        host.is_some_and(|host| memory.is_new(host.first_seen, now, false))
+    /// Whether the host of a slot was first seen after what was learned.
+    pub fn is_new(&self, slot: u32, now: u64, memory: &Memory) -> bool {
+        self.hosts.get(slot).is_some_and(|host| memory.is_new(host.first_seen, now, false))
     }
 
-    /// The sums of a host in the window that ends at `now`.
-    fn sums(&mut self, address: &[u8; 16], now: u64, answered: bool) -> Option<&mut Sums> {
-        let slot = self.hosts.find_or_insert(*address, || Host {
+    /// The sums of a host in the window that ends at `now`. `known` is where it is remembered.
+    fn sums(&mut self, address: &[u8; 16], known: &mut u32, now: u64, answered: bool) -> Option<&mut Sums> {
+        let slot = self.hosts.find_or_insert(*address, *known, || Host {
             first_seen: now,
             last_seen: now,
             answered: false,
@@ -142,7 +141,8 @@ impl Hosts {
             recent_failed: 0.0,
             window: NO_WINDOW,
         });
-        let Some(host) = slot.and_then(|slot| self.hosts.get_mut(slot)) else {
+        *known = slot.unwrap_or(NOWHERE);
+        let Some(host) = self.hosts.get_mut(*known) else {
             self.overflow += 1;
             return None;
         };
@@ -158,13 +158,15 @@ impl Hosts {
                 host.half_minute = now / HALF_MINUTE;
             }
             let facts = HostFacts { address: *address, seen: [u64::MAX, 0], ..HostFacts::default() };
-            self.sums.push(Sums { slot: slot.unwrap_or_default(), facts, ..Sums::default() });
+            self.sums.push(Sums { slot: *known, facts, ..Sums::default() });
         }
         self.sums.get_mut(host.window as usize)
     }
 
-    /// Adds a flow to both its hosts. The target first: a flood of invented sources must not keep it out.
-    pub fn add(&mut self, flow: &FlowFacts, began: bool, new_pair: bool, now: u64) {
+    /// Adds a flow to both its hosts. The target first: a flood of invented sources must not keep it out. `known` is
+    /// where initiator and target are remembered.
+    pub fn add(&mut self, flow: &FlowFacts, known: [&mut u32; 2], began: bool, new_pair: bool, now: u64) {
+        let [src_slot, dst_slot] = known;
         let seed = self.seed;
         let answered = flow.total.packets[1] > 0;
         let tcp = flow.key.proto == proto::TCP;
@@ -181,7 +183,7 @@ impl Hosts {
         let port_hash = mix(seed, u64::from(flow.dst_port));
         let began = u64::from(began);
 
-        if let Some(sums) = self.sums(&flow.dst, now, answered) {
+        if let Some(sums) = self.sums(&flow.dst, dst_slot, now, answered) {
             let facts = &mut sums.facts;
             take_part(facts, flow, 1);
             facts.incoming += began;
@@ -201,7 +203,7 @@ impl Hosts {
                 facts.port_proto = flow.key.proto;
             }
         }
-        if let Some(sums) = self.sums(&flow.src, now, answered) {
+        if let Some(sums) = self.sums(&flow.src, src_slot, now, answered) {
             let facts = &mut sums.facts;
             take_part(facts, flow, 0);
             facts.started += began;
@@ -234,9 +236,9 @@ impl Hosts {
         }
     }
 
-    /// The facts of every host that was active, in order of address, and the next window begins.
-    pub fn close(&mut self, seconds: f64, now: u64) -> Vec<HostFacts> {
-        let mut rows = Vec::with_capacity(self.sums.len());
+    /// The facts of every host that was active, in the order in which they were, and the next window begins.
+    pub fn close(&mut self, seconds: f64, now: u64, rows: &mut Vec<HostFacts>) {
+        rows.clear();
         for sums in self.sums.drain(..) {
             let mut facts = sums.facts;
             facts.seconds = seconds;
@@ -259,12 +261,10 @@ impl Hosts {
             }
             rows.push(facts);
         }
-        rows.sort_unstable_by_key(|facts| facts.address);
         let forget = self.forget_after;
         self.hosts.sweep(SWEEP, |_, host| {
             now.saturating_sub(host.last_seen) > if host.answered { forget } else { UNANSWERED_KEPT }
         });
-        rows
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::config::FeaturesConfig;
 use super::facts::PairFacts;
+use crate::flow::index::{Key, Seed};
 use crate::flow::slab::Slab;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,19 @@ pub struct ServiceKey {
     pub port: u16,
     /// IP protocol number.
     pub proto: u8,
+}
+
+impl Key for ServiceKey {
+    fn hash(&self, seed: &Seed) -> u64 {
+        seed.words(&[self.dst], (u64::from(self.port) << 8) | u64::from(self.proto))
+    }
+}
+
+impl Key for PairKey {
+    fn hash(&self, seed: &Seed) -> u64 {
+        let ServiceKey { dst, port, proto } = self.service;
+        seed.words(&[self.src, dst], (u64::from(port) << 8) | u64::from(proto))
+    }
 }
 
 /// Mean and variance in which older values fade: the weight of a new one is 1/n, a tenth at least.
@@ -96,6 +110,26 @@ pub struct Pair {
     peaks: Peaks,
 }
 
+/// How recent counts fade. Most entries were seen in the window before, and so fade by the same.
+#[derive(Clone, Copy, Debug)]
+struct Fading {
+    memory: f64,
+    latest: (u64, f64),
+}
+
+impl Fading {
+    /// What is left after `passed` nanoseconds.
+    fn over(&mut self, passed: u64) -> f64 {
+        if passed == 0 {
+            return 1.0;
+        }
+        if self.latest.0 != passed {
+            self.latest = (passed, (-(passed as f64) / self.memory).exp());
+        }
+        self.latest.1
+    }
+}
+
 /// What a flow adds to its pair in a window.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Addition {
@@ -115,8 +149,8 @@ pub struct Addition {
 
 impl Pair {
     /// Lets the recent counts fade up to `now` and adds.
-    fn add(&mut self, now: u64, memory: f64, addition: &Addition) {
-        let fade = (-(now.saturating_sub(self.last_seen) as f64) / memory).exp();
+    fn add(&mut self, now: u64, fading: &mut Fading, addition: &Addition) {
+        let fade = fading.over(now.saturating_sub(self.last_seen));
         self.last_seen = now;
         self.connections = self.connections * fade + addition.connections;
         self.failed = self.failed * fade + addition.failed;
@@ -129,9 +163,10 @@ impl Pair {
         }
         if let Some(time) = addition.contact {
             if self.last_contact != 0 {
-                self.gaps.add(time.saturating_sub(self.last_contact) as f64 / 1e9);
+                // Flows that make contact in one drain come in any order.
+                self.gaps.add(time.abs_diff(self.last_contact) as f64 / 1e9);
             }
-            self.last_contact = time;
+            self.last_contact = self.last_contact.max(time);
             self.contact_size.add(addition.bytes[0]);
         }
     }
@@ -154,13 +189,16 @@ pub struct Service {
 /// Keys and what is remembered of them.
 pub type Entries<K, V> = Vec<(K, V)>;
 
-/// Where a flow's pair and service are remembered; `None` where the table was full.
-#[derive(Clone, Copy, Debug, Default)]
+/// Not remembered: the table was full.
+pub const NOWHERE: u32 = u32::MAX;
+
+/// Where a flow's pair and service are remembered.
+#[derive(Clone, Copy, Debug)]
 pub struct Slots {
     /// The pair.
-    pub pair: Option<u32>,
+    pub pair: u32,
     /// The service.
-    pub service: Option<u32>,
+    pub service: u32,
 }
 
 /// Below these recent counts nothing is a surge: connections, and bytes out.
@@ -175,7 +213,7 @@ const SWEEP: usize = 16_384;
 pub struct Memory {
     pub(super) pairs: Slab<PairKey, Pair>,
     pub(super) services: Slab<ServiceKey, Service>,
-    fading: f64,
+    fading: Fading,
     familiar_after: u64,
     forget_after: u64,
     /// What was first seen before this time is familiar; the end of time until the model is active.
@@ -193,7 +231,7 @@ impl Memory {
         Memory {
             pairs: Slab::new(config.max_pairs),
             services: Slab::new(config.max_services),
-            fading: nanos(config.memory) as f64,
+            fading: Fading { memory: nanos(config.memory) as f64, latest: (0, 1.0) },
             familiar_after: nanos(config.familiar_after),
             forget_after: nanos(config.forget_after),
             learned_until: u64::MAX,
@@ -202,27 +240,28 @@ impl Memory {
         }
     }
 
-    /// Adds what a flow did; says where it is remembered, and whether the pair is seen for the first time.
-    pub fn add(&mut self, key: PairKey, now: u64, addition: &Addition) -> (Slots, bool) {
+    /// Adds what a flow did; says where it is remembered, and whether the pair is seen for the first time. `guess` is
+    /// where it was before.
+    pub fn add(&mut self, key: PairKey, guess: Slots, now: u64, addition: &Addition) -> (Slots, bool) {
         let mut first = false;
-        let pair = self.pairs.find_or_insert(key, || {
+        let pair = self.pairs.find_or_insert(key, guess.pair, || {
             first = true;
             Pair { first_seen: now, last_seen: now, ..Pair::default() }
         });
-        let service = self.services.find_or_insert(key.service, || Service {
+        let service = self.services.find_or_insert(key.service, guess.service, || Service {
             first_seen: now,
             last_seen: now,
             ..Service::default()
         });
         self.overflow += u64::from(pair.is_none()) + u64::from(service.is_none());
         if let Some(pair) = pair.and_then(|slot| self.pairs.get_mut(slot)) {
-            pair.add(now, self.fading, addition);
+            pair.add(now, &mut self.fading, addition);
         }
         if let Some(service) = service.and_then(|slot| self.services.get_mut(slot)) {
             service.last_seen = now;
             service.answered |= addition.answered;
         }
-        let slots = Slots { pair, service };
+        let slots = Slots { pair: pair.unwrap_or(NOWHERE), service: service.unwrap_or(NOWHERE) };
         if self.warming {
             self.absorb(slots);
         }
@@ -233,7 +272,7 @@ impl Memory {
     /// that begins slowly does not become usual.
     pub fn absorb(&mut self, slots: Slots) {
         let warming = self.warming;
-        let Some(pair) = slots.pair.and_then(|slot| self.pairs.get_mut(slot)) else {
+        let Some(pair) = self.pairs.get_mut(slots.pair) else {
             return;
         };
         if pair.absorbed == pair.last_seen && !warming {
@@ -243,7 +282,7 @@ impl Memory {
         let part = if warming { 1.0 } else { 0.1 };
         let (connections, bytes_out) = (pair.connections, pair.bytes_out);
         pair.peaks.raise(connections, bytes_out, part);
-        if let Some(service) = slots.service.and_then(|slot| self.services.get_mut(slot)) {
+        if let Some(service) = self.services.get_mut(slots.service) {
             service.peaks.raise(connections, bytes_out, part);
         }
     }
@@ -265,10 +304,11 @@ impl Memory {
 
     /// What is known of a pair now.
     pub fn facts(&self, slots: Slots, now: u64) -> PairFacts {
-        let Some(pair) = slots.pair.and_then(|slot| self.pairs.get(slot)) else {
+        let Some(pair) = self.pairs.get(slots.pair) else {
             return PairFacts::default();
         };
-        let service = slots.service.and_then(|slot| self.services.get(slot)).copied().unwrap_or_default();
+        let known = self.services.get(slots.service);
+        let service = known.copied().unwrap_or_default();
         let usual_connections = pair.peaks.connections.max(service.peaks.connections).max(USUAL_CONNECTIONS);
         let usual_bytes = pair.peaks.bytes_out.max(service.peaks.bytes_out).max(USUAL_BYTES);
         PairFacts {
@@ -284,7 +324,7 @@ impl Memory {
             short_size: pair.short_size.mean(),
             short_variation: pair.short_size.variation(),
             new_pair: self.is_new(pair.first_seen, now, pair.suspect),
-            new_service: slots.service.is_some() && self.is_new(service.first_seen, now, service.suspect),
+            new_service: known.is_some() && self.is_new(service.first_seen, now, service.suspect),
             new_host: false,
             connections_surge: pair.connections / usual_connections,
             bytes_surge: pair.bytes_out / usual_bytes,
@@ -311,10 +351,10 @@ impl Memory {
         warming: bool,
     ) {
         for (key, pair) in pairs {
-            self.pairs.find_or_insert(key, || pair);
+            self.pairs.find_or_insert(key, NOWHERE, || pair);
         }
         for (key, service) in services {
-            self.services.find_or_insert(key, || service);
+            self.services.find_or_insert(key, NOWHERE, || service);
         }
         self.learned_until = learned_until;
         self.warming = warming;

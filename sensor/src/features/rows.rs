@@ -4,9 +4,9 @@ use super::config::FeaturesConfig;
 use super::facts::{FlowFacts, HostFacts, Outcome, PairFacts};
 use super::host::Hosts;
 use super::memory::{Addition, Memory, PairKey, ServiceKey, Slots};
-use super::spec::{self, Feature};
-use crate::flow::table::Flow;
+use crate::flow::table::{Flow, FlowTable, Grown};
 use crate::flow::{SECOND, is_group};
+use crate::score::random::Random;
 use sensor_ebpf::flow::proto;
 
 /// A SYN this close to the end of the window may still be answered.
@@ -25,51 +25,21 @@ pub struct Window {
     pub end: u64,
 }
 
-/// Rows of equal width, one after the other.
-#[derive(Clone, Debug, Default)]
-pub struct Matrix {
-    /// Features, row by row.
-    pub data: Vec<f32>,
-    /// Features in a row.
-    pub width: usize,
-}
-
-impl Matrix {
-    fn of<const N: usize>(features: &[Feature; N], rows: impl Iterator<Item = [f64; N]>) -> Matrix {
-        let mut data = Vec::with_capacity(rows.size_hint().0 * N);
-        for values in rows {
-            data.extend(features.iter().zip(values).map(|(feature, value)| feature.encode(value)));
-        }
-        Matrix { data, width: N }
-    }
-
-    /// How many rows.
-    pub fn rows(&self) -> usize {
-        self.data.len() / self.width.max(1)
-    }
-
-    /// A row.
-    pub fn row(&self, row: usize) -> &[f32] {
-        &self.data[row * self.width..(row + 1) * self.width]
-    }
-}
-
-/// All rows of a window.
-#[derive(Clone, Debug, Default)]
+/// The rows of a window. They are read where the flows are: of a flow's row only its place is held.
 pub struct Rows {
-    /// Facts of the flows that have a row, oldest flow first.
-    pub flows: Vec<FlowFacts>,
-    /// Their features.
-    pub flow_matrix: Matrix,
-    /// Facts of the hosts that have a row, in order of address.
+    /// The window.
+    pub window: Window,
+    /// Its length, seconds, 1 at least.
+    pub seconds: f64,
+    /// Places of the flows that have a row, in the order in which they grew first; what comes after those of the
+    /// flow table are places beyond it.
+    pub flows: Vec<u32>,
+    /// Facts of the hosts that have a row, in the order in which they took part.
     pub hosts: Vec<HostFacts>,
-    /// Their features.
-    pub host_matrix: Matrix,
     /// Rows that there would have been without a limit.
     pub made: u64,
     /// Rows beyond the limit.
     pub shed: u64,
-    slots: Vec<Slots>,
 }
 
 /// Makes the rows, and remembers what they need.
@@ -79,61 +49,129 @@ pub struct Features {
     pub memory: Memory,
     /// Hosts.
     pub hosts: Hosts,
+    random: Random,
+}
+
+/// The flows of a window: those of the table, then those it had no room for.
+pub struct Active<'a> {
+    /// The table.
+    pub table: &'a mut FlowTable,
+    /// Beyond it.
+    pub beyond: &'a mut [(Flow, Grown)],
+}
+
+impl Active<'_> {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.table.active() + self.beyond.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A flow by its place.
+    pub fn get(&self, place: u32) -> (&Flow, &Grown) {
+        match (place as usize).checked_sub(self.table.active()) {
+            None => self.table.active_flow(place as usize),
+            Some(beyond) => (&self.beyond[beyond].0, &self.beyond[beyond].1),
+        }
+    }
+
+    fn get_mut(&mut self, place: usize) -> (&mut Flow, &Grown) {
+        match place.checked_sub(self.table.active()) {
+            None => self.table.active_flow_mut(place),
+            Some(beyond) => (&mut self.beyond[beyond].0, &self.beyond[beyond].1),
+        }
+    }
+}
+
+impl Rows {
+    /// Without rows.
+    pub fn new() -> Rows {
+        let window = Window { start: 0, end: 0 };
+        Rows { window, seconds: 1.0, flows: Vec::new(), hosts: Vec::new(), made: 0, shed: 0 }
+    }
+}
+
+impl Default for Rows {
+    fn default() -> Self {
+        Rows::new()
+    }
 }
 
 impl Features {
     /// Empty.
     pub fn new(config: &FeaturesConfig) -> Features {
-        Features { memory: Memory::new(config), hosts: Hosts::new(config), config: config.clone() }
+        Features {
+            memory: Memory::new(config),
+            hosts: Hosts::new(config),
+            random: Random::new(config.seed),
+            config: config.clone(),
+        }
     }
 
-    /// Closes a window over `active` flows (in a stable order) and `beyond`, flows the table had no room for.
-    pub fn close(&mut self, window: Window, active: &[&Flow], beyond: &[Flow]) -> Rows {
+    /// Closes a window over the flows that were active in it: remembers what they did, and says which rows there are.
+    pub fn close(&mut self, window: Window, active: &mut Active<'_>, rows: &mut Rows) {
         let now = window.end;
         let seconds = (window.end.saturating_sub(window.start) as f64 / 1e9).max(1.0);
-        let mut flows = Vec::with_capacity(active.len().min(self.config.max_rows));
-        let mut slots = Vec::with_capacity(flows.capacity());
-        let mut count = 0usize;
-        for (place, flow) in active.iter().copied().chain(beyond).enumerate() {
-            let facts = facts(flow, seconds, now);
-            let key = pair_key(&facts);
-            let (slot, new_pair) = self.memory.add(key, now, &addition(flow, &facts));
-            self.hosts.add(&facts, flow.began, new_pair, now);
-            if place < self.config.max_rows {
-                flows.push(facts);
-                slots.push(slot);
-            }
-            count += 1;
+        (rows.window, rows.seconds) = (window, seconds);
+        let mut answered = 0;
+        for place in 0..active.len() {
+            let (flow, grown) = active.get_mut(place);
+            let facts = facts(flow, grown, seconds, now);
+            let [pair, service, src, dst] = &mut flow.known;
+            let guess = Slots { pair: *pair, service: *service };
+            let addition = addition(&facts, grown);
+            answered += usize::from(addition.answered);
+            let (slots, new_pair) = self.memory.add(pair_key(&facts), guess, now, &addition);
+            (*pair, *service) = (slots.pair, slots.service);
+            self.hosts.add(&facts, [src, dst], grown.began, new_pair, now);
         }
-
-        let mut hosts = self.hosts.close(seconds, now);
-        let made = count + hosts.len();
-        keep_busiest(&mut hosts, (self.config.max_rows / 4).max(1));
-        flows.truncate(self.config.max_rows - hosts.len());
-        slots.truncate(flows.len());
-        for (facts, slot) in flows.iter_mut().zip(&slots) {
-            facts.pair = self.memory.facts(*slot, now);
-            facts.pair.new_host = facts.pair.new_pair && self.hosts.is_new(&facts.dst, now, &self.memory);
-        }
+        self.hosts.close(seconds, now, &mut rows.hosts);
+        rows.made = (active.len() + rows.hosts.len()) as u64;
+        keep_busiest(&mut rows.hosts, self.config.max_rows);
+        self.choose(active, answered, self.config.max_rows - rows.hosts.len(), &mut rows.flows);
+        rows.shed = rows.made - (rows.flows.len() + rows.hosts.len()) as u64;
         self.memory.forget(now);
-        Rows {
-            flow_matrix: Matrix::of(&spec::FLOW, flows.iter().map(FlowFacts::values)),
-            host_matrix: Matrix::of(&spec::HOST, hosts.iter().map(HostFacts::values)),
-            made: made as u64,
-            shed: (made - flows.len() - hosts.len()) as u64,
-            flows,
-            hosts,
-            slots,
+    }
+
+    /// The flows that have a row: all, or `room` of them. Flows that were answered come first, and among equals
+    /// chance decides, so that a flood of new flows can neither crowd out what was there nor choose what is seen.
+    fn choose(&mut self, active: &Active<'_>, answered: usize, room: usize, chosen: &mut Vec<u32>) {
+        chosen.clear();
+        let all = active.len();
+        if all <= room {
+            return chosen.extend(0..all as u32);
+        }
+        // Of so many left, so many are wanted: answered ones, then others (selection sampling: Knuth, 3.4.2, S).
+        let mut wanted = [answered.min(room), room.saturating_sub(answered)];
+        let mut left = [answered, all - answered];
+        for place in 0..all as u32 {
+            let kind = usize::from(active.get(place).0.total.packets[1] == 0);
+            if left[kind] > 0 && self.random.below(left[kind]) < wanted[kind] {
+                wanted[kind] -= 1;
+                chosen.push(place);
+            }
+            left[kind] = left[kind].saturating_sub(1);
         }
     }
 
-    /// Flow rows for which `ordinary` holds raise what is usual for their pair and service.
-    pub fn absorb(&mut self, rows: &Rows, ordinary: impl Fn(usize) -> bool) {
-        for (row, slots) in rows.slots.iter().enumerate() {
-            if ordinary(row) {
-                self.memory.absorb(*slots);
-            }
-        }
+    /// All facts of a flow that has a row.
+    pub fn flow_facts(&self, rows: &Rows, (flow, grown): (&Flow, &Grown)) -> FlowFacts {
+        let now = rows.window.end;
+        let mut facts = facts(flow, grown, rows.seconds, now);
+        let [pair, service, _, dst] = flow.known;
+        facts.pair = self.memory.facts(Slots { pair, service }, now);
+        facts.pair.new_host = facts.pair.new_pair && self.hosts.is_new(dst, now, &self.memory);
+        facts
+    }
+
+    /// A flow was ordinary: it raises what is usual for its pair and service.
+    pub fn absorb(&mut self, flow: &Flow) {
+        let [pair, service, ..] = flow.known;
+        self.memory.absorb(Slots { pair, service });
     }
 }
 
@@ -142,7 +180,6 @@ fn keep_busiest(hosts: &mut Vec<HostFacts>, limit: usize) {
     if hosts.len() > limit {
         hosts.sort_by_key(|facts| std::cmp::Reverse(facts.packets[0] + facts.packets[1]));
         hosts.truncate(limit);
-        hosts.sort_unstable_by_key(|facts| facts.address);
     }
 }
 
@@ -153,7 +190,7 @@ pub fn pair_key(facts: &FlowFacts) -> PairKey {
     PairKey { src: facts.src, service: ServiceKey { dst: facts.dst, port, proto: facts.key.proto } }
 }
 
-fn facts(flow: &Flow, seconds: f64, now: u64) -> FlowFacts {
+fn facts(flow: &Flow, grown: &Grown, seconds: f64, now: u64) -> FlowFacts {
     let ((src, src_port), (dst, dst_port)) = (flow.src(), flow.dst());
     FlowFacts {
         key: flow.key,
@@ -164,18 +201,19 @@ fn facts(flow: &Flow, seconds: f64, now: u64) -> FlowFacts {
         start: flow.start,
         last: flow.last,
         seconds,
-        window: flow.window,
+        window: grown.carried,
         total: flow.total,
-        outcome: outcome(flow, now, flow.total.packets == flow.window.packets),
+        outcome: outcome(flow, grown, now),
         entropy: flow.entropy,
         pair: PairFacts::default(),
     }
 }
 
 /// What became of what the initiator tried in this window: to open a connection, or to provoke an answer.
-fn outcome(flow: &Flow, now: u64, begun: bool) -> Outcome {
+fn outcome(flow: &Flow, grown: &Grown, now: u64) -> Outcome {
+    let begun = flow.total.packets == grown.carried.packets;
     match flow.key.proto {
-        proto::TCP if flow.window.flags[0].syn > 0 => opened(flow, now),
+        proto::TCP if grown.carried.flags[0].syn > 0 => opened(flow, now),
         proto::TCP | proto::UDP if begun => probed(flow, now),
         _ => Outcome::None,
     }
@@ -214,18 +252,19 @@ fn probed(flow: &Flow, now: u64) -> Outcome {
     }
 }
 
-fn addition(flow: &Flow, facts: &FlowFacts) -> Addition {
+fn addition(facts: &FlowFacts, grown: &Grown) -> Addition {
+    let total = &facts.total;
     let failed = matches!(facts.outcome, Outcome::Refused | Outcome::HalfOpen | Outcome::Unanswered);
-    let short = flow.ended
-        && flow.total.established()
-        && flow.total.flags[0].syn > 0
-        && flow.last.saturating_sub(flow.start) <= SHORT;
+    let short = grown.ended
+        && total.established()
+        && total.flags[0].syn > 0
+        && facts.last.saturating_sub(facts.start) <= SHORT;
     Addition {
         connections: f64::from(u8::from(facts.outcome == Outcome::Completed)),
         failed: f64::from(u8::from(failed)),
         bytes: facts.window.bytes.map(|n| n as f64),
-        contact: flow.contact,
-        short: short.then(|| (flow.total.bytes[0] + flow.total.bytes[1]) as f64),
-        answered: flow.total.packets[1] > 0,
+        contact: grown.contact,
+        short: short.then(|| (total.bytes[0] + total.bytes[1]) as f64),
+        answered: total.packets[1] > 0,
     }
 }

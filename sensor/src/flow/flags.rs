@@ -44,6 +44,20 @@ impl FlagCounts {
         }
     }
 
+    /// What is left after `other`, which is part of it.
+    pub fn less(&self, other: &FlagCounts) -> FlagCounts {
+        FlagCounts {
+            fin: self.fin - other.fin,
+            syn: self.syn - other.syn,
+            rst: self.rst - other.rst,
+            psh: self.psh - other.psh,
+            ack: self.ack - other.ack,
+            urg: self.urg - other.urg,
+            ece: self.ece - other.ece,
+            cwr: self.cwr - other.cwr,
+        }
+    }
+
     /// Names of the flags seen, in the order of the header's low bits.
     pub fn names(&self) -> Vec<String> {
         [

@@ -5,7 +5,9 @@
 
 pub mod community_id;
 pub mod config;
+pub mod entry;
 pub mod flags;
+pub mod index;
 pub mod orient;
 pub mod record;
 pub mod slab;

@@ -1,12 +1,12 @@
 //! What is left of a flow when it ended.
 
+use super::community_id::community_id;
 use super::flags::FlagCounts;
 use super::tunnel::TunnelRecord;
-use serde::Serialize;
+use sensor_ebpf::flow::FlowKey;
 
 /// Why a flow ended, or why its record was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndReason {
     /// Silent for the idle timeout.
     Idle,
@@ -23,7 +23,7 @@ pub enum EndReason {
 }
 
 /// One conversation (or one active timeout of it). Index 0 is from the initiator, 1 towards it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct FlowRecord {
     /// First packet, nanoseconds since the Unix epoch.
     pub start: u64,
@@ -37,12 +37,6 @@ pub struct FlowRecord {
     pub src_port: u16,
     /// Port of the other side; code or reply type for ICMP.
     pub dst_port: u16,
-    /// IP protocol number.
-    pub proto: u8,
-    /// Outer VLAN id, 0 when untagged.
-    pub vlan: u16,
-    /// Inner VLAN id, 0 unless doubly tagged.
-    pub vlan_inner: u16,
     /// Packets.
     pub packets: [u64; 2],
     /// Bytes.
@@ -51,9 +45,15 @@ pub struct FlowRecord {
     pub flags: [FlagCounts; 2],
     /// Why it ended.
     pub reason: EndReason,
-    /// Community ID v1.
-    pub community_id: String,
     /// What it was wrapped in; all else is about the inner packets.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub tunnel: Option<TunnelRecord>,
+    /// The key: protocol and VLANs.
+    pub key: FlowKey,
+}
+
+impl FlowRecord {
+    /// Community ID v1.
+    pub fn community_id(&self) -> String {
+        community_id(&self.key)
+    }
 }

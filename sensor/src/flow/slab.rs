@@ -3,25 +3,24 @@
 //! Flows, pairs, services and hosts live in one each: none can grow without bound, and looking for what is old
 //! costs a bounded amount of work each time.
 
-use hashbrown::{DefaultHashBuilder, HashTable};
-use std::hash::{BuildHasher, Hash};
+use super::index::{Index, Key, Seed};
 
 /// See the module.
 pub struct Slab<K, V> {
-    index: HashTable<u32>,
+    index: Index,
     slots: Vec<Option<(K, V)>>,
     free: Vec<u32>,
     limit: usize,
     cursor: usize,
-    hasher: DefaultHashBuilder,
+    seed: Seed,
 }
 
-impl<K: Hash + Eq, V> Slab<K, V> {
+impl<K: Key, V> Slab<K, V> {
     /// Empty; never holds more than `limit` entries.
     pub fn new(limit: usize) -> Self {
-        let hasher = DefaultHashBuilder::default();
-        let limit = limit.min(u32::MAX as usize);
-        Slab { index: HashTable::new(), slots: Vec::new(), free: Vec::new(), limit, cursor: 0, hasher }
+        let limit = limit.min(u32::MAX as usize - 1);
+        let seed = Seed::default();
+        Slab { index: Index::default(), slots: Vec::new(), free: Vec::new(), limit, cursor: 0, seed }
     }
 
     /// Entries held.
@@ -36,20 +35,19 @@ impl<K: Hash + Eq, V> Slab<K, V> {
 
     /// The slot of a key.
     pub fn find(&self, key: &K) -> Option<u32> {
-        let hash = self.hasher.hash_one(key);
-        let slots = &self.slots;
-        self.index.find(hash, |&slot| holds(slots, slot, key)).copied()
+        self.index.find(key.hash(&self.seed), |slot| holds(&self.slots, slot, key))
     }
 
-    /// The slot of a key that was added if it was missing; `None` when the table is full.
-    pub fn find_or_insert(&mut self, key: K, new: impl FnOnce() -> V) -> Option<u32> {
-        let hash = self.hasher.hash_one(&key);
-        let slots = &self.slots;
-        if let Some(&slot) = self.index.find(hash, |&slot| holds(slots, slot, &key)) {
-            return Some(slot);
+    /// The slot of a key that was added if it was missing; `None` when the table is full. `guess` is where it was
+    /// before: right most of the time, and then nothing is hashed.
+    pub fn find_or_insert(&mut self, key: K, guess: u32, new: impl FnOnce() -> V) -> Option<u32> {
+        if holds(&self.slots, guess, &key) {
+            return Some(guess);
         }
-        if self.index.len() >= self.limit {
-            return None;
+        let hash = key.hash(&self.seed);
+        let found = self.index.find(hash, |slot| holds(&self.slots, slot, &key));
+        if found.is_some() || self.index.len() >= self.limit {
+            return found;
         }
         let slot = match self.free.pop() {
             Some(slot) => slot,
@@ -59,10 +57,7 @@ impl<K: Hash + Eq, V> Slab<K, V> {
             }
         };
         self.slots[slot as usize] = Some((key, new()));
-        let (slots, hasher) = (&self.slots, &self.hasher);
-        self.index.insert_unique(hash, slot, |&slot| {
-            slots[slot as usize].as_ref().map_or(0, |(key, _)| hasher.hash_one(key))
-        });
+        self.index.insert(hash, slot);
         Some(slot)
     }
 
@@ -79,10 +74,7 @@ impl<K: Hash + Eq, V> Slab<K, V> {
     /// Takes an entry out.
     pub fn remove(&mut self, slot: u32) -> Option<(K, V)> {
         let (key, value) = self.slots.get_mut(slot as usize)?.take()?;
-        let hash = self.hasher.hash_one(&key);
-        if let Ok(entry) = self.index.find_entry(hash, |&other| other == slot) {
-            entry.remove();
-        }
+        self.index.remove(key.hash(&self.seed), slot);
         self.free.push(slot);
         Some((key, value))
     }
@@ -108,17 +100,24 @@ impl<K: Hash + Eq, V> Slab<K, V> {
     }
 }
 
+#[inline]
 fn holds<K: Eq, V>(slots: &[Option<(K, V)>], slot: u32, key: &K) -> bool {
-    matches!(&slots[slot as usize], Some((held, _)) if held == key)
+    matches!(slots.get(slot as usize), Some(Some((held, _))) if held == key)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    impl Key for u32 {
+        fn hash(&self, seed: &Seed) -> u64 {
+            seed.words(&[], u64::from(*self))
+        }
+    }
+
     proptest::proptest! {
         #[test]
-        fn behaves_like_a_map_with_a_limit(keys in proptest::collection::vec(0u8..40, 0..300)) {
+        fn behaves_like_a_map_with_a_limit(keys in proptest::collection::vec(0u32..40, 0..300)) {
             let mut slab = Slab::new(16);
             let mut map = std::collections::BTreeMap::new();
             for (turn, key) in keys.into_iter().enumerate() {
@@ -126,7 +125,7 @@ mod tests {
                     let slot = slab.find(&key);
                     proptest::prop_assert_eq!(slot.is_some(), map.remove(&key).is_some());
                     if let Some(slot) = slot { slab.remove(slot); }
-                } else if slab.find_or_insert(key, || turn).is_some() {
+                } else if slab.find_or_insert(key, key % 16, || turn).is_some() {
                     map.entry(key).or_insert(turn);
                 } else {
                     proptest::prop_assert!(map.len() == 16 && !map.contains_key(&key));
@@ -143,7 +142,7 @@ mod tests {
     fn sweeping_visits_everything_in_turn() {
         let mut slab = Slab::new(100);
         for key in 0..100u32 {
-            slab.find_or_insert(key, || ());
+            slab.find_or_insert(key, 0, || ());
         }
         for _ in 0..10 {
             slab.sweep(10, |key, ()| key % 2 == 0);

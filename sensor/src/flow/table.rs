@@ -1,189 +1,44 @@
 //! The flow table: both directions of a conversation in one entry, seen from the side that began it.
+//!
+//! Applying a delta costs the cache misses of its index entry and of its flow; those of several deltas are taken at
+//! once. Nothing is allocated for a flow that is known.
 
-use super::community_id::community_id;
+use super::SECOND;
 use super::config::FlowConfig;
+pub use super::entry::{Carried, Flow, Grown};
+use super::entry::{NONE, Recorded};
 use super::flags::FlagCounts;
-use super::orient::initiator;
+use super::index::{Index, Key, Seed};
 use super::record::{EndReason, FlowRecord};
-use super::slab::Slab;
 use super::tunnel::TunnelRecord;
-use super::{SECOND, ip};
+use crate::capture::FlowDelta;
+use hashbrown::HashMap;
 use sensor_ebpf::counter::Count;
 use sensor_ebpf::flow::{FlowKey, FlowStats, proto};
 use std::time::Duration;
 
-/// A flow that grows again after so much silence makes contact anew: what a beacon on one connection looks like.
-const CONTACT_SILENCE: u64 = SECOND * 2 / 5;
-
-/// What a flow carried. Index 0 is from the initiator, 1 towards it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Carried {
-    /// Packets.
-    pub packets: [u64; 2],
-    /// Bytes.
-    pub bytes: [u64; 2],
-    /// TCP flags.
-    pub flags: [FlagCounts; 2],
-}
-
-impl Carried {
-    fn of(stats: &FlowStats, initiator: usize) -> Carried {
-        let (out, back) = (initiator, 1 - initiator);
-        Carried {
-            packets: [stats.packets[out], stats.packets[back]],
-            bytes: [stats.bytes[out], stats.bytes[back]],
-            flags: [FlagCounts::of(&stats.flags[out]), FlagCounts::of(&stats.flags[back])],
-        }
-    }
-
-    fn add(&mut self, other: &Carried) {
-        for side in 0..2 {
-            self.packets[side] = self.packets[side].saturating_add(other.packets[side]);
-            self.bytes[side] = self.bytes[side].saturating_add(other.bytes[side]);
-            self.flags[side].add(&other.flags[side]);
-        }
-    }
-
-    /// Whether a TCP handshake was seen to complete, or the flow was joined after it.
-    pub fn established(&self) -> bool {
-        self.flags[0].syn == 0 || (self.flags[1].syn > 0 && self.flags[0].ack > 0)
-    }
-
-    /// Whether it was closed by a FIN of both sides or by a reset.
-    pub fn closed(&self) -> bool {
-        self.flags[0].rst > 0 || self.flags[1].rst > 0 || (self.flags[0].fin > 0 && self.flags[1].fin > 0)
-    }
-}
-
-/// A flow.
-#[derive(Clone, Debug)]
-pub struct Flow {
-    /// Its key.
-    pub key: FlowKey,
-    /// The side of the key that began it, 0 or 1.
-    pub initiator: usize,
-    /// First packet.
-    pub start: u64,
-    /// Latest packet.
-    pub last: u64,
-    /// All it carried.
-    pub total: Carried,
-    /// What it carried in the open window.
-    pub window: Carried,
-    /// It began in the open window.
-    pub began: bool,
-    /// It was closed in the open window.
-    pub ended: bool,
-    /// When it began, or spoke again after a silence, in the open window.
-    pub contact: Option<u64>,
-    /// Entropy of its sampled payloads, bits per byte, damped; `None` without samples.
-    pub entropy: Option<f32>,
-    /// Of a flow in a tunnel the outer addresses, on the sides `a` and `b` of the key, once they are known. Boxed: few
-    /// flows have them.
-    pub outer: Option<Box<[[u8; 16]; 2]>>,
-    /// What earlier records took.
-    recorded: Carried,
-    record_start: u64,
-    in_window: bool,
-}
-
-impl Flow {
-    fn new(key: FlowKey, stats: &FlowStats) -> Flow {
-        Flow {
-            key,
-            initiator: initiator(&key, stats),
-            start: stats.first,
-            last: stats.last,
-            total: Carried::default(),
-            window: Carried::default(),
-            began: false,
-            ended: false,
-            contact: None,
-            entropy: None,
-            outer: None,
-            recorded: Carried::default(),
-            record_start: stats.first,
-            in_window: false,
-        }
-    }
-
-    fn grow(&mut self, stats: &FlowStats) {
-        let grown = Carried::of(stats, self.initiator);
-        let closed = self.total.closed();
-        let fresh = self.total.packets == [0, 0];
-        if fresh {
-            self.began = true;
-            // The kernel's entry may be older than this one, which ended and begins again: then it is the latest
-            // packet that made contact.
-            let old = stats.last.saturating_sub(stats.first) > SECOND;
-            self.contact = Some(if old { stats.last } else { stats.first });
-        } else if stats.last.saturating_sub(self.last) >= CONTACT_SILENCE && self.contact.is_none() {
-            self.contact = Some(stats.last);
-        }
-        self.total.add(&grown);
-        self.window.add(&grown);
-        self.start = self.start.min(stats.first);
-        self.last = self.last.max(stats.last);
-        self.ended |= self.key.proto == proto::TCP && !closed && self.total.closed();
-    }
-
-    /// Address and port of the initiator.
-    pub fn src(&self) -> ([u8; 16], u16) {
-        side(&self.key, self.initiator)
-    }
-
-    /// Address and port of the other side.
-    pub fn dst(&self) -> ([u8; 16], u16) {
-        side(&self.key, 1 - self.initiator)
-    }
-
-    /// What it is wrapped in.
-    pub fn tunnel(&self) -> Option<TunnelRecord> {
-        TunnelRecord::of(&self.key, self.outer.as_deref(), self.initiator)
-    }
-
-    fn record(&self, reason: EndReason) -> FlowRecord {
-        let ((src, src_port), (dst, dst_port)) = (self.src(), self.dst());
-        let less = |side: usize| FlagCounts {
-            fin: self.total.flags[side].fin - self.recorded.flags[side].fin,
-            syn: self.total.flags[side].syn - self.recorded.flags[side].syn,
-            rst: self.total.flags[side].rst - self.recorded.flags[side].rst,
-            psh: self.total.flags[side].psh - self.recorded.flags[side].psh,
-            ack: self.total.flags[side].ack - self.recorded.flags[side].ack,
-            urg: self.total.flags[side].urg - self.recorded.flags[side].urg,
-            ece: self.total.flags[side].ece - self.recorded.flags[side].ece,
-            cwr: self.total.flags[side].cwr - self.recorded.flags[side].cwr,
-        };
-        FlowRecord {
-            start: self.record_start,
-            end: self.last,
-            src: ip(&src),
-            dst: ip(&dst),
-            src_port,
-            dst_port,
-            proto: self.key.proto,
-            vlan: self.key.vlan_outer(),
-            vlan_inner: self.key.vlan_inner(),
-            packets: [0, 1].map(|side| self.total.packets[side] - self.recorded.packets[side]),
-            bytes: [0, 1].map(|side| self.total.bytes[side] - self.recorded.bytes[side]),
-            flags: [less(0), less(1)],
-            reason,
-            community_id: community_id(&self.key),
-            tunnel: self.tunnel(),
-        }
-    }
-}
-
-fn side(key: &FlowKey, side: usize) -> ([u8; 16], u16) {
-    if side == 0 { (key.addr_a, key.port_a) } else { (key.addr_b, key.port_b) }
-}
+/// Deltas whose cache misses are taken at once.
+const AT_ONCE: usize = 16;
 
 /// All flows, and which of them were active in the open window.
 pub struct FlowTable {
     config: FlowConfig,
-    flows: Slab<FlowKey, Flow>,
-    touched: Vec<u32>,
-    ended: Vec<FlowRecord>,
+    seed: Seed,
+    index: Index,
+    flows: Vec<Flow>,
+    free: Vec<u32>,
+    window: Vec<Grown>,
+    /// Of the few flows that outlive the active timeout.
+    recorded: HashMap<u32, Recorded>,
+    /// Of the few flows in tunnels, the outer addresses on the sides `a` and `b` of the key, once they are known.
+    outers: HashMap<u32, [[u8; 16]; 2]>,
+    /// Whether anybody wants records.
+    pub keep_records: bool,
+    records: Vec<FlowRecord>,
+    ended: u64,
+    /// The flow that is looked at next, and when the latest was.
+    cursor: usize,
+    expired: u64,
     created: u64,
     overflow: Count,
 }
@@ -192,10 +47,19 @@ impl FlowTable {
     /// Empty.
     pub fn new(config: &FlowConfig) -> FlowTable {
         FlowTable {
-            flows: Slab::new(config.max_flows),
             config: config.clone(),
-            touched: Vec::new(),
-            ended: Vec::new(),
+            seed: Seed::default(),
+            index: Index::default(),
+            flows: Vec::new(),
+            free: Vec::new(),
+            window: Vec::new(),
+            recorded: HashMap::new(),
+            outers: HashMap::new(),
+            keep_records: false,
+            records: Vec::new(),
+            ended: 0,
+            cursor: 0,
+            expired: 0,
             created: 0,
             overflow: Count::default(),
         }
@@ -203,12 +67,12 @@ impl FlowTable {
 
     /// Flows held.
     pub fn len(&self) -> usize {
-        self.flows.len()
+        self.index.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.flows.is_empty()
+        self.index.is_empty()
     }
 
     /// Flows that entered the table so far.
@@ -216,145 +80,268 @@ impl FlowTable {
         self.created
     }
 
+    /// Flows that left it so far.
+    pub fn ended(&self) -> u64 {
+        self.ended
+    }
+
     /// Packets and bytes of flows the full table had no room for.
     pub fn overflow(&self) -> Count {
         self.overflow
     }
 
-    /// Applies what a flow grew by. Returns the flow as a whole where the table had no room for it.
-    pub fn apply(&mut self, key: &FlowKey, grown: &FlowStats) -> Option<Flow> {
-        if grown.packets == [0, 0] {
-            return None;
-        }
-        // The outer addresses outlive the flow: the source tells them once, and it knows of no reuse.
-        let outer = self.flows.find(key).and_then(|slot| self.end_if_reused(slot, grown));
-        let Some(slot) = self.flows.find_or_insert(*key, || Flow::new(*key, grown)) else {
-            self.overflow.packets += grown.packets[0] + grown.packets[1];
-            self.overflow.bytes += grown.bytes[0] + grown.bytes[1];
-            let mut flow = Flow::new(*key, grown);
-            flow.grow(grown);
-            return Some(flow);
-        };
-        if let Some(flow) = self.flows.get_mut(slot) {
-            self.created += u64::from(flow.total.packets == [0, 0]);
-            flow.outer = outer.or_else(|| flow.outer.take());
-            flow.grow(grown);
-            if !flow.in_window {
-                flow.in_window = true;
-                self.touched.push(slot);
+    /// Applies what flows grew by, in this order; flows that the table has no room for go to `beyond`, as a whole.
+    pub fn apply(&mut self, deltas: &[FlowDelta], mut beyond: impl FnMut(Flow, Grown)) {
+        for deltas in deltas.chunks(AT_ONCE) {
+            let mut hashes = [0; AT_ONCE];
+            // Loads that do not wait for each other: first of the index, then of the flows.
+            let mut loaded = 0;
+            for (hash, delta) in hashes.iter_mut().zip(deltas) {
+                *hash = delta.key.hash(&self.seed);
+                loaded ^= self.index.touch(*hash);
+            }
+            for hash in &hashes[..deltas.len()] {
+                if let Some(flow) = self.index.guess(*hash).and_then(|slot| self.flows.get(slot as usize)) {
+                    loaded ^= flow.last ^ flow.total.packets[1] ^ u64::from(flow.total.flags[1].syn);
+                }
+            }
+            std::hint::black_box(loaded);
+            for (hash, delta) in hashes.iter().zip(deltas) {
+                if delta.grown.packets != [0, 0] {
+                    self.apply_one(*hash, delta, &mut beyond);
+                }
             }
         }
-        None
+    }
+
+    #[inline]
+    fn apply_one(&mut self, hash: u64, delta: &FlowDelta, beyond: &mut impl FnMut(Flow, Grown)) {
+        let (key, grown) = (&delta.key, &delta.grown);
+        let mut outer = None;
+        let found = match self.find(hash, key) {
+            Some(slot) => {
+                // The outer addresses outlive the flow: the source tells them once, and it knows of no reuse.
+                outer = if key.tunnel != 0 { self.outers.get(&slot).copied() } else { None };
+                if self.end_if_reused(hash, slot, grown) { None } else { Some(slot) }
+            }
+            None => None,
+        };
+        let slot = match found {
+            Some(slot) => slot,
+            None if self.index.len() >= self.config.max_flows => {
+                self.overflow.packets += grown.packets[0] + grown.packets[1];
+                self.overflow.bytes += grown.bytes[0] + grown.bytes[1];
+                let (mut flow, mut window) = (Flow::new(*key, grown), Grown::new(NONE));
+                flow.grow(grown, &mut window);
+                return beyond(flow, window);
+            }
+            None => self.enter(hash, Flow::new(*key, grown)),
+        };
+        if let Some(outer) = outer {
+            self.outers.insert(slot, outer);
+        }
+        let flow = &mut self.flows[slot as usize];
+        if flow.window == NONE {
+            flow.window = self.window.len() as u32;
+            self.window.push(Grown::new(slot));
+        }
+        flow.grow(grown, &mut self.window[flow.window as usize]);
+    }
+
+    #[inline]
+    fn find(&self, hash: u64, key: &FlowKey) -> Option<u32> {
+        self.index.find(hash, |slot| self.flows[slot as usize].key == *key)
+    }
+
+    fn enter(&mut self, hash: u64, flow: Flow) -> u32 {
+        self.created += 1;
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.flows[slot as usize] = flow;
+                slot
+            }
+            None => {
+                self.flows.push(flow);
+                self.flows.len() as u32 - 1
+            }
+        };
+        self.index.insert(hash, slot);
+        slot
     }
 
     /// A closed connection whose ports are used again is a new flow: scanners and load generators reuse ports.
-    fn end_if_reused(&mut self, slot: u32, grown: &FlowStats) -> Option<Box<[[u8; 16]; 2]>> {
-        let reused = self.flows.get(slot).is_some_and(|flow| {
-            let opener = &FlagCounts::of(&grown.flags[flow.initiator]);
-            let answered = u64::from(opener.ack) >= grown.packets[flow.initiator];
-            flow.key.proto == proto::TCP
-                && flow.total.closed()
-                && !flow.in_window
-                && opener.syn > 0
-                && !answered
-        });
-        let (_, flow) = self.flows.remove(if reused { slot } else { return None })?;
-        self.ended.push(flow.record(EndReason::Reused));
-        flow.outer
+    #[inline]
+    fn end_if_reused(&mut self, hash: u64, slot: u32, grown: &FlowStats) -> bool {
+        let flow = &self.flows[slot as usize];
+        if flow.key.proto != proto::TCP || flow.window != NONE || !flow.total.closed() {
+            return false;
+        }
+        let side = usize::from(flow.initiator);
+        let opener = &FlagCounts::of(&grown.flags[side]);
+        let answered = u64::from(opener.ack) >= grown.packets[side];
+        if opener.syn == 0 || answered {
+            return false;
+        }
+        self.record(slot, EndReason::Reused);
+        self.leave(hash, slot);
+        true
+    }
+
+    /// Counts a record, and keeps it where it is wanted.
+    fn record(&mut self, slot: u32, reason: EndReason) {
+        self.ended += u64::from(reason != EndReason::Active);
+        if self.keep_records {
+            let flow = &self.flows[slot as usize];
+            let earlier = self.earlier(slot);
+            let record = flow.record(&earlier, reason);
+            self.records.push(FlowRecord { tunnel: self.tunnel_of(slot), ..record });
+        }
+    }
+
+    fn earlier(&self, slot: u32) -> Recorded {
+        let flow = &self.flows[slot as usize];
+        let earlier = if flow.recorded { self.recorded.get(&slot).copied() } else { None };
+        earlier.unwrap_or(Recorded { carried: Carried::default(), until: flow.start })
+    }
+
+    fn leave(&mut self, hash: u64, slot: u32) {
+        self.index.remove(hash, slot);
+        let flow = &mut self.flows[slot as usize];
+        flow.live = false;
+        if flow.recorded {
+            self.recorded.remove(&slot);
+        }
+        if flow.key.tunnel != 0 {
+            self.outers.remove(&slot);
+        }
+        self.free.push(slot);
     }
 
     /// Notes the outer addresses of a flow in a tunnel, on the sides `a` and `b`.
     pub fn note_outer(&mut self, key: &FlowKey, outer: [[u8; 16]; 2]) {
-        if let Some(flow) = self.flows.find(key).and_then(|slot| self.flows.get_mut(slot)) {
-            flow.outer = Some(Box::new(outer));
+        if let Some(slot) = self.find(key.hash(&self.seed), key) {
+            self.outers.insert(slot, outer);
         }
     }
 
-    /// What a flow is wrapped in, as far as that is known.
+    /// What a flow is wrapped in.
     pub fn tunnel(&self, key: &FlowKey) -> Option<TunnelRecord> {
         if key.tunnel == 0 {
             return None;
         }
-        let held = self.flows.find(key).and_then(|slot| self.flows.get(slot));
-        held.map_or_else(|| TunnelRecord::of(key, None, 0), Flow::tunnel)
+        self.tunnel_of(self.find(key.hash(&self.seed), key)?)
+    }
+
+    fn tunnel_of(&self, slot: u32) -> Option<TunnelRecord> {
+        let flow = &self.flows[slot as usize];
+        if flow.key.tunnel == 0 {
+            return None;
+        }
+        TunnelRecord::of(&flow.key, self.outers.get(&slot), usize::from(flow.initiator))
     }
 
     /// Notes the entropy of a sampled payload, bits per byte.
     pub fn note_entropy(&mut self, key: &FlowKey, entropy: f32) {
-        if let Some(flow) = self.flows.find(key).and_then(|slot| self.flows.get_mut(slot)) {
+        if let Some(slot) = self.find(key.hash(&self.seed), key) {
+            let flow = &mut self.flows[slot as usize];
             flow.entropy = Some(flow.entropy.map_or(entropy, |old| old + (entropy - old) / 8.0));
         }
     }
 
-    /// Ends what was silent for too long, as far as the work limit of a tick allows.
+    /// Ends what was silent for too long: every flow is looked at once a second, as far as the work limit of a tick
+    /// allows.
     pub fn expire(&mut self, now: u64) {
-        let nanos = |d: Duration| d.as_nanos().min(u128::from(u64::MAX)) as u64;
-        let (idle, active) = (nanos(self.config.idle_timeout), nanos(self.config.active_timeout));
-        let (unanswered, closed) = (nanos(self.config.unanswered_timeout), nanos(self.config.closed_timeout));
-        let ended = &mut self.ended;
-        self.flows.sweep(self.config.expiry_per_tick, |_, flow| {
-            // The open window still needs it.
-            if flow.in_window {
-                return false;
+        let passed = now.saturating_sub(self.expired).min(SECOND);
+        self.expired = now;
+        let part = (self.flows.len() as u64 * passed).div_ceil(SECOND) as usize;
+        for _ in 0..part.min(self.config.expiry_per_tick) {
+            if self.cursor >= self.flows.len() {
+                self.cursor = 0;
             }
-            let silent = now.saturating_sub(flow.last);
-            let reason = if flow.key.proto == proto::TCP && flow.total.closed() && silent >= closed {
-                EndReason::Closed
-            } else if flow.total.packets[1] == 0 && silent >= unanswered {
-                EndReason::Unanswered
-            } else if silent >= idle {
-                EndReason::Idle
-            } else {
-                if now.saturating_sub(flow.record_start) >= active {
-                    ended.push(flow.record(EndReason::Active));
-                    flow.recorded = flow.total;
-                    flow.record_start = now;
-                }
-                return false;
-            };
-            if flow.total.packets != flow.recorded.packets {
-                ended.push(flow.record(reason));
-            }
-            true
-        });
+            self.expire_one(self.cursor as u32, now);
+            self.cursor += 1;
+        }
     }
 
-    /// Flows that were active in the open window, oldest first: an order that no hashing can change.
-    pub fn active(&self) -> Vec<&Flow> {
-        let mut flows: Vec<&Flow> = self.touched.iter().filter_map(|&slot| self.flows.get(slot)).collect();
-        flows.sort_unstable_by(|one, other| (one.start, &one.key).cmp(&(other.start, &other.key)));
-        flows
+    fn expire_one(&mut self, slot: u32, now: u64) {
+        let nanos = |d: Duration| d.as_nanos() as u64;
+        let flow = &self.flows[slot as usize];
+        let silent = now.saturating_sub(flow.last);
+        // Timeouts are a second at least; and the open window still needs what is in it.
+        if !flow.live || flow.window != NONE || (silent < SECOND && now.saturating_sub(flow.start) < SECOND) {
+            return;
+        }
+        let config = &self.config;
+        let reason = if flow.key.proto == proto::TCP
+            && flow.total.closed()
+            && silent >= nanos(config.closed_timeout)
+        {
+            EndReason::Closed
+        } else if flow.total.packets[1] == 0 && silent >= nanos(config.unanswered_timeout) {
+            EndReason::Unanswered
+        } else if silent >= nanos(config.idle_timeout) {
+            EndReason::Idle
+        } else {
+            let active = nanos(config.active_timeout);
+            if now.saturating_sub(flow.start) >= active
+                && now.saturating_sub(self.earlier(slot).until) >= active
+            {
+                self.record(slot, EndReason::Active);
+                let flow = &mut self.flows[slot as usize];
+                flow.recorded = true;
+                self.recorded.insert(slot, Recorded { carried: flow.total, until: now });
+            }
+            return;
+        };
+        self.end(slot, reason);
+    }
+
+    fn end(&mut self, slot: u32, reason: EndReason) {
+        let flow = &self.flows[slot as usize];
+        let hash = flow.key.hash(&self.seed);
+        if !flow.recorded || flow.total.packets != self.earlier(slot).carried.packets {
+            self.record(slot, reason);
+        }
+        self.leave(hash, slot);
+    }
+
+    /// How many flows were active in the open window.
+    pub fn active(&self) -> usize {
+        self.window.len()
+    }
+
+    /// A flow that was active in the open window, by its place, in the order in which they grew first.
+    pub fn active_flow(&self, place: usize) -> (&Flow, &Grown) {
+        let grown = &self.window[place];
+        (&self.flows[grown.slot as usize], grown)
+    }
+
+    /// The same, to note where it is remembered.
+    pub fn active_flow_mut(&mut self, place: usize) -> (&mut Flow, &Grown) {
+        let grown = &self.window[place];
+        (&mut self.flows[grown.slot as usize], grown)
     }
 
     /// Begins the next window.
     pub fn next_window(&mut self) {
-        for slot in self.touched.drain(..) {
-            if let Some(flow) = self.flows.get_mut(slot) {
-                flow.window = Carried::default();
-                (flow.began, flow.ended, flow.in_window, flow.contact) = (false, false, false, None);
-            }
+        for grown in self.window.drain(..) {
+            self.flows[grown.slot as usize].window = NONE;
         }
     }
 
     /// Ends everything: the input ended.
     pub fn end_all(&mut self) {
-        let ended = &mut self.ended;
-        self.flows.sweep(usize::MAX, |_, flow| {
-            if flow.total.packets != flow.recorded.packets {
-                ended.push(flow.record(EndReason::EndOfInput));
+        for slot in 0..self.flows.len() as u32 {
+            if self.flows[slot as usize].live {
+                self.end(slot, EndReason::EndOfInput);
             }
-            true
-        });
+        }
     }
 
     /// Records since the last call, in order of start, then of key.
-    pub fn take_ended(&mut self) -> Vec<FlowRecord> {
-        let mut ended = std::mem::take(&mut self.ended);
-        ended.sort_unstable_by(|one, other| {
-            let order =
-                |r: &FlowRecord| (r.start, r.end, r.src, r.dst, r.src_port, r.dst_port, r.proto, r.vlan);
-            order(one).cmp(&order(other)).then_with(|| one.tunnel.cmp(&other.tunnel))
-        });
-        ended
+    pub fn take_records(&mut self) -> Vec<FlowRecord> {
+        let mut records = std::mem::take(&mut self.records);
+        records.sort_unstable_by_key(|r| (r.start, r.end, r.src, r.dst, r.src_port, r.dst_port, r.key));
+        records
     }
 }

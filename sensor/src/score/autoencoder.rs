@@ -7,10 +7,10 @@ use candle_nn::Linear;
 use serde::{Deserialize, Serialize};
 
 /// AdamW (Loshchilov and Hutter 2019), its usual constants.
-const BETA1: f64 = 0.9;
-const BETA2: f64 = 0.999;
-const EPSILON: f64 = 1e-8;
-const DECAY: f64 = 1e-4;
+pub(super) const BETA1: f64 = 0.9;
+pub(super) const BETA2: f64 = 0.999;
+pub(super) const EPSILON: f64 = 1e-8;
+pub(super) const DECAY: f64 = 1e-4;
 
 /// Parameters and optimiser state as plain numbers: candle's own optimiser keeps its state to itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +21,25 @@ pub struct Weights {
     pub step: u64,
     /// Weight matrices and biases in turn: values, first moments, second moments.
     pub tensors: Vec<[Vec<f32>; 3]>,
+}
+
+impl Weights {
+    /// Random weights (He 2015, uniform) for `width` features and two hidden layers, mirrored.
+    pub fn random(width: usize, layers: [usize; 2], random: &mut Random) -> Weights {
+        let [outer, inner] = layers;
+        let sizes = vec![width, outer, inner, outer, width];
+        let mut tensors = Vec::new();
+        for pair in sizes.windows(2) {
+            let bound = (6.0 / pair[0] as f32).sqrt() / if pair[1] == width { 2.0 } else { 1.0 };
+            let weights: Vec<f32> = (0..pair[0] * pair[1]).map(|_| random.symmetric() * bound).collect();
+            for values in [weights, vec![0.0; pair[1]]] {
+                let zeros = vec![0.0; values.len()];
+                tensors.push([values, zeros.clone(), zeros]);
+            }
+        }
+        let sizes = sizes.into_iter().map(|n| n as u32).collect();
+        Weights { sizes, step: 0, tensors }
+    }
 }
 
 struct Parameter {
@@ -39,26 +58,14 @@ pub struct Autoencoder {
 }
 
 impl Autoencoder {
-    /// Random weights (He 2015, uniform) for `width` features and two hidden layers, mirrored.
+    /// Random weights for `width` features and two hidden layers, mirrored.
     pub fn new(
         width: usize,
         layers: [usize; 2],
         random: &mut Random,
         device: &Device,
     ) -> Result<Self, ScoreError> {
-        let [outer, inner] = layers;
-        let sizes = vec![width, outer, inner, outer, width];
-        let mut tensors = Vec::new();
-        for pair in sizes.windows(2) {
-            let bound = (6.0 / pair[0] as f32).sqrt() / if pair[1] == width { 2.0 } else { 1.0 };
-            let weights: Vec<f32> = (0..pair[0] * pair[1]).map(|_| random.symmetric() * bound).collect();
-            for values in [weights, vec![0.0; pair[1]]] {
-                let zeros = vec![0.0; values.len()];
-                tensors.push([values, zeros.clone(), zeros]);
-            }
-        }
-        let sizes = sizes.into_iter().map(|n| n as u32).collect();
-        Self::from_weights(&Weights { sizes, step: 0, tensors }, device)
+        Self::from_weights(&Weights::random(width, layers, random), device)
     }
 
     /// From saved weights, whose shapes must fit together.
@@ -81,7 +88,7 @@ impl Autoencoder {
     }
 
     /// Units of each layer, the input first.
-    pub fn sizes(&self) -> Vec<u32> {
+    fn sizes(&self) -> Vec<u32> {
         self.sizes.iter().map(|&n| n as u32).collect()
     }
 

@@ -5,9 +5,11 @@
 
 pub mod autoencoder;
 pub mod config;
+pub mod dense;
 pub mod device;
 pub mod error;
 pub mod model;
+pub mod network;
 pub mod random;
 pub mod save;
 pub mod scorer;

@@ -1,13 +1,13 @@
 //! A model of one kind of row: network, what it learns from, what deviation is usual, and its threshold.
 
 use super::ScoreError;
-use super::autoencoder::Autoencoder;
 use super::config::ScoreConfig;
+use super::network::Network;
 use super::random::Random;
 use super::tail;
 use super::training_set::TrainingSet;
 use crate::alert::Share;
-use crate::features::rows::Matrix;
+use crate::features::matrix::{Column, LANES, Matrix};
 use crate::features::spec::Feature;
 use candle_core::Device;
 
@@ -19,7 +19,7 @@ pub struct Model {
     /// The features of a row.
     pub features: &'static [Feature],
     /// The network.
-    pub network: Autoencoder,
+    pub network: Network,
     /// Usual deviation of each feature from what the network expects.
     pub deviation: Vec<f32>,
     /// Scores while calibrating.
@@ -28,6 +28,8 @@ pub struct Model {
     pub threshold: f64,
     pub(super) set: TrainingSet,
     weights: Vec<f32>,
+    /// The row at hand, or several.
+    scratch: Matrix,
 }
 
 impl Model {
@@ -38,53 +40,63 @@ impl Model {
         random: &mut Random,
         device: &Device,
     ) -> Result<Model, ScoreError> {
-        let network = Autoencoder::new(features.len(), config.layers, random, device)?;
+        let network = Network::new(features.len(), config.layers, random, device)?;
         let deviation: Vec<f32> = features.iter().map(|feature| feature.least).collect();
         // A feature that tells when it moves a little must be learned more exactly. The strongest counts ten times.
         let weights = deviation.iter().map(|least| (0.15 / least).clamp(0.5, 3.0)).collect();
         let set = TrainingSet::new(features.len(), config.training_rows);
-        Ok(Model { features, network, deviation, calibration: Vec::new(), threshold: 0.0, set, weights })
-    }
-
-    /// Scores of all rows: the mean over the features of the squared deviation, in units of what is usual.
-    pub fn score(&self, rows: &Matrix, chunk: usize) -> Result<Vec<f32>, ScoreError> {
-        let width = self.features.len();
-        let mut scores = Vec::with_capacity(rows.rows());
-        for chunk in rows.data.chunks(chunk * width) {
-            let expected = self.network.expect(chunk)?;
-            for (row, expected) in chunk.chunks_exact(width).zip(expected.chunks_exact(width)) {
-                scores.push(self.parts(row, expected).sum::<f32>());
-            }
-        }
-        Ok(scores)
-    }
-
-    /// Each feature's addition to the score.
-    fn parts(&self, row: &[f32], expected: &[f32]) -> impl Iterator<Item = f32> {
-        let width = self.features.len() as f32;
-        let usual = self.deviation.iter().zip(self.features);
-        row.iter().zip(expected).zip(usual).map(move |((seen, expected), (usual, feature))| {
-            // Values lie between 0 and 1; where the network says otherwise, it is the network that is off.
-            let off = (seen - expected.clamp(0.0, 1.0)) / usual;
-            let off = if feature.evidence { off.max(0.0) } else { off.abs() };
-            off.min(feature.most).powi(2) / width
+        Ok(Model {
+            features,
+            network,
+            deviation,
+            calibration: Vec::new(),
+            threshold: 0.0,
+            set,
+            weights,
+            scratch: Matrix::new(features),
         })
     }
 
+    /// Appends the scores of all rows: the mean over the features of the squared deviation, in units of what is usual.
+    pub fn score(&mut self, rows: &Matrix, scores: &mut Vec<f32>) -> Result<(), ScoreError> {
+        let end = scores.len() + rows.rows();
+        let (features, deviation) = (self.features, &self.deviation);
+        self.network.expect(rows, |seen, expected| {
+            let mut sums = [0.0; LANES];
+            for place in 0..features.len() {
+                let parts = parts(&features[place], deviation[place], &seen[place], &expected[place]);
+                sums.iter_mut().zip(parts).for_each(|(sum, part)| *sum += part);
+            }
+            scores.extend(sums.map(|sum| sum / features.len() as f32));
+        })?;
+        scores.truncate(end);
+        Ok(())
+    }
+
     /// What made a row's score, the largest part first; the shares add up to 1 before the list is cut to `most`.
-    pub fn explain(&self, row: &[f32], most: usize) -> Result<Vec<Share>, ScoreError> {
-        let expected = self.network.expect(row)?;
-        let parts: Vec<f32> = self.parts(row, &expected).collect();
-        let total = parts.iter().sum::<f32>().max(f32::MIN_POSITIVE);
-        let mut order: Vec<usize> = (0..parts.len()).collect();
-        order.sort_by(|&one, &other| parts[other].total_cmp(&parts[one]));
+    pub fn explain(&mut self, row: &[f32], most: usize) -> Result<Vec<Share>, ScoreError> {
+        self.scratch.clear();
+        self.scratch.push_encoded(row.iter().copied());
+        let mut found = Vec::new();
+        let (features, deviation) = (self.features, &self.deviation);
+        self.network.expect(&self.scratch, |seen, expected| {
+            found = (0..features.len())
+                .map(|place| {
+                    let parts = parts(&features[place], deviation[place], &seen[place], &expected[place]);
+                    (parts[0], expected[place][0])
+                })
+                .collect();
+        })?;
+        let total = found.iter().map(|(part, _)| part).sum::<f32>().max(f32::MIN_POSITIVE);
+        let mut order: Vec<usize> = (0..found.len()).collect();
+        order.sort_by(|&one, &other| found[other].0.total_cmp(&found[one].0));
         let share = |&place: &usize| {
-            let feature = &self.features[place];
+            let feature = &features[place];
             Share {
                 feature: format!("{} ({})", feature.name, feature.unit),
                 value: feature.decode(row[place]),
-                expected: feature.decode(expected[place]),
-                share: f64::from(parts[place] / total),
+                expected: feature.decode(found[place].1),
+                share: f64::from(found[place].0 / total),
             }
         };
         Ok(order.iter().take(most).map(share).collect())
@@ -103,25 +115,29 @@ impl Model {
             if rows.is_empty() {
                 break;
             }
-            self.network.train(&rows, &self.weights, rate)?;
+            self.network.train(rows, &self.weights, rate)?;
         }
         Ok(())
     }
 
     /// The warm-up is over: how far off is the network usually, feature by feature?
-    pub fn measure_deviation(&mut self, chunk: usize) -> Result<(), ScoreError> {
-        let width = self.features.len();
-        let mut squares = vec![0f64; width];
-        for chunk in self.set.all().chunks(chunk * width) {
-            let expected = self.network.expect(chunk)?;
-            for (place, (seen, expected)) in chunk.iter().zip(&expected).enumerate() {
-                squares[place % width] += f64::from(seen - expected).powi(2);
+    pub fn measure_deviation(&mut self) -> Result<(), ScoreError> {
+        let mut squares = vec![0f64; self.features.len()];
+        self.scratch.clear();
+        self.set.all().for_each(|row| self.scratch.push_encoded(row.iter().copied()));
+        let mut left = self.scratch.rows();
+        self.network.expect(&self.scratch, |seen, expected| {
+            for (sum, (seen, expected)) in squares.iter_mut().zip(seen.iter().zip(expected)) {
+                let off = seen.iter().zip(expected).take(left);
+                *sum += off.map(|(seen, expected)| f64::from(seen - expected).powi(2)).sum::<f64>();
             }
-        }
+            left = left.saturating_sub(LANES);
+        })?;
         let rows = self.set.len().max(1) as f64;
         for ((usual, sum), feature) in self.deviation.iter_mut().zip(squares).zip(self.features) {
             *usual = ((sum / rows).sqrt() as f32).max(feature.least);
         }
+        self.scratch = Matrix::new(self.features);
         Ok(())
     }
 
@@ -139,5 +155,18 @@ impl Model {
             limit: config.threshold_limit,
         };
         self.threshold = tail::threshold(&self.calibration, probability, limits);
+    }
+}
+
+/// A feature's addition to the scores of a block, before the mean.
+#[inline]
+fn parts(feature: &Feature, usual: f32, seen: &Column, expected: &Column) -> Column {
+    let (per_usual, most) = (1.0 / usual, feature.most);
+    // Values lie between 0 and 1; where the network says otherwise, it is the network that is off.
+    let off = |lane: usize| (seen[lane] - expected[lane].clamp(0.0, 1.0)) * per_usual;
+    if feature.evidence {
+        std::array::from_fn(|lane| off(lane).max(0.0).min(most).powi(2))
+    } else {
+        std::array::from_fn(|lane| off(lane).abs().min(most).powi(2))
     }
 }

@@ -1,9 +1,10 @@
 //! The models as plain numbers, and the checks that such numbers must pass.
 
 use super::ScoreError;
-use super::autoencoder::{Autoencoder, Weights};
+use super::autoencoder::Weights;
 use super::device::device;
 use super::model::Model;
+use super::network::Network;
 use super::random::Random;
 use super::scorer::{Phase, Scorer};
 use serde::{Deserialize, Serialize};
@@ -83,7 +84,7 @@ fn save(model: &Model) -> Result<ModelState, ScoreError> {
     })
 }
 
-fn restore(model: &mut Model, network: Autoencoder, state: &ModelState) {
+fn restore(model: &mut Model, network: Network, state: &ModelState) {
     model.network = network;
     model.deviation.clone_from(&state.deviation);
     model.calibration.clone_from(&state.calibration);
@@ -91,13 +92,13 @@ fn restore(model: &mut Model, network: Autoencoder, state: &ModelState) {
 }
 
 /// The network of a state that fits the model, or what is wrong with it.
-fn network(model: &Model, state: &ModelState, name: &str) -> Result<Autoencoder, ScoreError> {
+fn network(model: &Model, state: &ModelState, name: &str) -> Result<Network, ScoreError> {
     let shape = |what: String| Err(ScoreError::Shape { what: format!("{name} model: {what}") });
     let features = model.features.iter().map(|feature| feature.name);
     if !features.clone().eq(state.features.iter().map(String::as_str)) {
         return shape("it has other features".to_owned());
     }
-    let expected = model.network.sizes();
+    let expected = model.network.weights()?.sizes;
     if !expected.iter().eq(&state.weights.sizes) {
         return shape(format!("layers {:?}, expected {expected:?}", state.weights.sizes));
     }
@@ -121,5 +122,5 @@ fn network(model: &Model, state: &ModelState, name: &str) -> Result<Autoencoder,
     {
         return Err(ScoreError::Damaged { what: format!("{name} model: a number in it is impossible") });
     }
-    Autoencoder::from_weights(&state.weights, &device())
+    Network::from_weights(&state.weights, &device())
 }

@@ -7,9 +7,9 @@ use super::model::Model;
 use super::random::Random;
 pub use super::save::ScorerState;
 use crate::alert::Share;
-use crate::features::rows::{Rows, Window};
-use crate::features::sketch::mix_address;
-use crate::features::spec;
+use crate::features::matrix::Matrix;
+use crate::features::rows::Rows;
+use crate::features::spec::{self, Feature};
 use crate::ledger::ScoringBins;
 use serde::{Deserialize, Serialize};
 
@@ -75,13 +75,38 @@ pub enum Phase {
     Active,
 }
 
-/// The scores of a window's rows, in the order of the rows.
-#[derive(Clone, Debug, Default)]
-pub struct Scores {
-    /// Of flows.
-    pub flows: Vec<f32>,
-    /// Of hosts.
-    pub hosts: Vec<f32>,
+/// Rows of a window that may be learned from: as many as are wanted, evenly by chance.
+struct Lessons {
+    rows: Matrix,
+    places: Vec<usize>,
+    wanted: usize,
+    left: usize,
+}
+
+impl Lessons {
+    fn new(features: &'static [Feature]) -> Lessons {
+        Lessons { rows: Matrix::new(features), places: Vec::new(), wanted: 0, left: 0 }
+    }
+
+    fn clear(&mut self) {
+        self.rows.clear();
+        self.places.clear();
+    }
+
+    /// Chooses among the next rows, of which the first has place `first` (selection sampling: Knuth, 3.4.2, S).
+    fn choose(&mut self, rows: &Matrix, first: usize, random: &mut Random) {
+        for row in 0..rows.rows() {
+            if self.wanted == 0 {
+                return;
+            }
+            if self.wanted >= self.left || random.below(self.left) < self.wanted {
+                self.wanted -= 1;
+                self.rows.push_encoded(rows.row(row));
+                self.places.push(first + row);
+            }
+            self.left = self.left.saturating_sub(1);
+        }
+    }
 }
 
 /// See the module.
@@ -104,6 +129,8 @@ pub struct Scorer {
     step_credit: f64,
     budget_per_hour: f64,
     bins: ScoringBins,
+    /// Of flow rows and of host rows.
+    lessons: [Lessons; 2],
 }
 
 impl Scorer {
@@ -125,6 +152,7 @@ impl Scorer {
             generation: 0,
             budget_per_hour,
             bins: ScoringBins::default(),
+            lessons: [Lessons::new(&spec::FLOW), Lessons::new(&spec::HOST)],
         })
     }
 
@@ -138,44 +166,58 @@ impl Scorer {
         format!("autoencoder-{}", self.generation)
     }
 
-    /// Scores the rows of a window with what was learned before it.
-    pub fn score(&mut self, window: Window, rows: &Rows) -> Result<Scores, ScoreError> {
-        self.since.get_or_insert(window.start);
-        self.now = window.end;
-        let chunk = self.config.chunk_rows;
-        let scores = Scores {
-            flows: self.flow.score(&rows.flow_matrix, chunk)?,
-            hosts: self.host.score(&rows.host_matrix, chunk)?,
-        };
-        let scored = (scores.flows.len() + scores.hosts.len()) as u64;
+    /// A window begins to be scored, with what was learned before it. Of its flow rows (by their place among the
+    /// rows) it is decided now which may be learned from, evenly by chance.
+    pub fn begin(&mut self, rows: &Rows) {
+        self.since.get_or_insert(rows.window.start);
+        self.now = rows.window.end;
+        let scored = (rows.flows.len() + rows.hosts.len()) as u64;
         self.rows += scored;
         self.bins.made += rows.made;
         self.bins.scored += scored;
         self.bins.shed_limit += rows.shed;
-        Ok(scores)
+        let counts = [rows.flows.len(), rows.hosts.len()];
+        for (lessons, all) in self.lessons.iter_mut().zip(counts) {
+            lessons.clear();
+            lessons.left = all;
+            let learns = self.phase != Phase::Calibrating;
+            lessons.wanted = if learns { all.min(self.config.window_rows) } else { 0 };
+        }
     }
 
-    /// Learns from a window after it was judged; `suspect` names addresses that take part in an attack. Says so
-    /// when the state changes.
+    /// Appends the scores of flow rows, or of host rows: all rows of the window, in their order, in any portions.
+    pub fn score(&mut self, rows: &Matrix, hosts: bool, scores: &mut Vec<f32>) -> Result<(), ScoreError> {
+        let first = scores.len();
+        if hosts {
+            self.host.score(rows, scores)?
+        } else {
+            self.flow.score(rows, scores)?
+        }
+        self.lessons[usize::from(hosts)].choose(rows, first, &mut self.random);
+        Ok(())
+    }
+
+    /// Learns from a window after it was judged. `who` says for a flow's and for a host's row (by its place) who its
+    /// source is, by hash, and `None` where the row takes part in an attack. Says so when the state changes.
     pub fn learn(
         &mut self,
         rows: &Rows,
-        scores: &Scores,
-        suspect: impl Fn(&[u8; 16]) -> bool,
+        scores: [&[f32]; 2],
+        who: impl Fn(usize, bool) -> Option<u64>,
     ) -> Result<Option<String>, ScoreError> {
         match self.phase {
             Phase::Warming => {
-                self.admit(rows, scores, |_| false);
+                self.admit(scores, who);
                 let steps = self.steps(rows, WARMUP_STEPS_PER_ROW, self.config.warmup_steps);
                 self.train(steps, self.config.learning_rate)?;
             }
             Phase::Calibrating => {
-                self.bins.withheld_calibrating += (scores.flows.len() + scores.hosts.len()) as u64;
-                self.flow.calibrate(&scores.flows);
-                self.host.calibrate(&scores.hosts);
+                self.bins.withheld_calibrating += (scores[0].len() + scores[1].len()) as u64;
+                self.flow.calibrate(scores[0]);
+                self.host.calibrate(scores[1]);
             }
             Phase::Active => {
-                self.admit(rows, scores, suspect);
+                self.admit(scores, who);
                 let steps = self.steps(rows, ACTIVE_STEPS_PER_ROW, self.config.active_steps);
                 self.train(steps, self.config.learning_rate * self.config.active_rate)?;
             }
@@ -183,33 +225,33 @@ impl Scorer {
         self.advance()
     }
 
-    /// Takes rows into the training sets, and counts those that are withheld.
-    fn admit(&mut self, rows: &Rows, scores: &Scores, suspect: impl Fn(&[u8; 16]) -> bool) {
+    /// Takes the chosen rows into the training sets, and counts those that are withheld.
+    fn admit(&mut self, scores: [&[f32]; 2], who: impl Fn(usize, bool) -> Option<u64>) {
         let limit = self.config.source_rows;
         let active = self.phase == Phase::Active;
-        let seed = self.config.seed;
-        self.flow.set.next_window();
-        self.host.set.next_window();
-        let flows = rows.flows.iter().map(|facts| (facts.src, facts.dst));
-        for (row, (src, dst)) in flows.enumerate() {
-            let unusual = active && f64::from(scores.flows[row]) > self.flow.threshold;
-            if unusual || suspect(&src) || suspect(&dst) {
-                self.bins.withheld_anomalous += 1;
-            } else {
-                let row = rows.flow_matrix.row(row);
-                let taken = self.flow.set.offer(row, mix_address(seed, &src), limit, &mut self.random);
-                *(if taken { &mut self.bins.trained } else { &mut self.bins.withheld_budget }) += 1;
+        let models = [&mut self.flow, &mut self.host];
+        for (hosts, ((model, lessons), scores)) in
+            models.into_iter().zip(&self.lessons).zip(scores).enumerate()
+        {
+            model.set.next_window();
+            let unusual = |score: f32| active && f64::from(score) > model.threshold;
+            let (mut trained, mut anomalous) = (0, 0);
+            anomalous += scores.iter().filter(|&&score| unusual(score)).count() as u64;
+            for (lesson, &row) in lessons.places.iter().enumerate() {
+                if unusual(scores[row]) {
+                    continue;
+                }
+                match who(row, hosts == 1) {
+                    Some(source) => {
+                        let row = lessons.rows.row(lesson);
+                        trained += u64::from(model.set.offer(row, source, limit, &mut self.random));
+                    }
+                    None => anomalous += 1,
+                }
             }
-        }
-        for (row, facts) in rows.hosts.iter().enumerate() {
-            let unusual = active && f64::from(scores.hosts[row]) > self.host.threshold;
-            if unusual || suspect(&facts.address) {
-                self.bins.withheld_anomalous += 1;
-            } else {
-                let source = mix_address(seed, &facts.address);
-                let taken = self.host.set.offer(rows.host_matrix.row(row), source, limit, &mut self.random);
-                *(if taken { &mut self.bins.trained } else { &mut self.bins.withheld_budget }) += 1;
-            }
+            self.bins.trained += trained;
+            self.bins.withheld_anomalous += anomalous;
+            self.bins.withheld_budget += scores.len() as u64 - trained - anomalous;
         }
     }
 
@@ -246,8 +288,8 @@ impl Scorer {
             |rows: u64, time: std::time::Duration| self.rows >= rows && seconds >= time.as_secs_f64();
         let text = match self.phase {
             Phase::Warming if reached(self.config.warmup_rows, self.config.warmup_time) => {
-                self.flow.measure_deviation(self.config.chunk_rows)?;
-                self.host.measure_deviation(self.config.chunk_rows)?;
+                self.flow.measure_deviation()?;
+                self.host.measure_deviation()?;
                 self.phase = Phase::Calibrating;
                 format!("warm-up done after {} rows in {seconds:.0} s; calibrating", self.rows)
             }
@@ -296,7 +338,7 @@ impl Scorer {
     }
 
     /// What made the score of a flow's or a host's row.
-    pub fn explain(&self, row: &[f32], is_host: bool, most: usize) -> Result<Vec<Share>, ScoreError> {
+    pub fn explain(&mut self, row: &[f32], is_host: bool, most: usize) -> Result<Vec<Share>, ScoreError> {
         if is_host { self.host.explain(row, most) } else { self.flow.explain(row, most) }
     }
 }

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use flate2::bufread::MultiGzDecoder;
 
 use super::ReplayError;
+use super::ahead::Ahead;
 
 /// Bytes the window can hold: the longest record that is accepted, and room to read ahead.
 const BUFFER: usize = 1 << 20;
@@ -41,27 +42,35 @@ pub(super) struct Input {
 
 impl Input {
     /// Opens a file, or standard input for `-`. `read` counts the bytes that leave the disk.
-    pub(super) fn open(path: &Path, read: &Arc<AtomicU64>) -> Result<Input, ReplayError> {
+    /// `ahead`: on a thread of its own.
+    pub(super) fn open(path: &Path, read: &Arc<AtomicU64>, ahead: bool) -> Result<Input, ReplayError> {
         let failed = |source| ReplayError::Open { file: path.display().to_string(), source };
         if path == Path::new("-") {
-            return Input::new(io::stdin(), read).map_err(failed);
+            return Input::new(io::stdin(), read, ahead).map_err(failed);
         }
         let file = File::open(path).map_err(failed)?;
-        Input::new(file, read).map_err(failed)
+        Input::new(file, read, ahead).map_err(failed)
     }
 
     /// Takes any reader; gzip is known by its first bytes, not by a name.
-    pub(super) fn new(reader: impl Read + Send + 'static, read: &Arc<AtomicU64>) -> io::Result<Input> {
+    pub(super) fn new(
+        reader: impl Read + Send + 'static,
+        read: &Arc<AtomicU64>,
+        ahead: bool,
+    ) -> io::Result<Input> {
         let mut counted = Counted { reader, read: Arc::clone(read) };
         let mut head = [0; 2];
         let got = read_some(&mut counted, &mut head)?;
         let whole = io::Cursor::new(head).take(got as u64).chain(counted);
         let compressed = got == head.len() && head == GZIP_MAGIC;
-        let reader: Box<dyn Read + Send> = if compressed {
+        let mut reader: Box<dyn Read + Send> = if compressed {
             Box::new(MultiGzDecoder::new(BufReader::with_capacity(128 << 10, whole)))
         } else {
             Box::new(whole)
         };
+        if ahead {
+            reader = Box::new(Ahead::new(reader)?);
+        }
         Ok(Input {
             reader,
             compressed,

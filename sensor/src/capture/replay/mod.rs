@@ -4,6 +4,8 @@
 //! capture's own clock. A file of any size is read in constant memory. A broken file gives its good records and a
 //! warning; it never panics, never loops, and never stops the analysis of what came before.
 
+mod ahead;
+
 mod error;
 
 mod format;
@@ -19,6 +21,8 @@ mod pcapng;
 mod plane;
 
 mod record;
+
+mod wheel;
 
 use std::collections::VecDeque;
 use std::io::Read;
@@ -58,6 +62,8 @@ pub struct ReplayConfig {
     pub map_idle_timeout: u64,
     /// In a gap of the capture, ticks go on for so long, that later stages may end what is idle; nanoseconds.
     pub flow_idle_timeout: u64,
+    /// Whether files are read and unpacked on a thread of their own.
+    pub read_ahead: bool,
 }
 
 impl ReplayConfig {
@@ -76,6 +82,7 @@ impl ReplayConfig {
             drain_interval: nanoseconds(capture.drain_interval),
             map_idle_timeout: nanoseconds(capture.map_idle_timeout),
             flow_idle_timeout: nanoseconds(flow_idle_timeout),
+            read_ahead: false,
         }
     }
 }
@@ -110,6 +117,7 @@ pub struct Replay {
     plane: Plane,
     ready: VecDeque<Event>,
     read: Arc<AtomicU64>,
+    read_ahead: bool,
     total: Option<u64>,
     clock: u64,
     summary: Summary,
@@ -147,7 +155,7 @@ impl Replay {
         for file in files {
             match std::fs::metadata(file) {
                 Ok(meta) if meta.is_file() => {
-                    let mut input = Input::open(file, &Arc::default())?;
+                    let mut input = Input::open(file, &Arc::default(), false)?;
                     format(&file.display().to_string(), &mut input)?;
                     total = total.map(|sum: u64| sum + meta.len());
                 }
@@ -170,7 +178,7 @@ impl Replay {
         config: ReplayConfig,
     ) -> Result<Replay, ReplayError> {
         let read = Arc::default();
-        let input = Input::new(reader, &read)
+        let input = Input::new(reader, &read, config.read_ahead)
             .map_err(|source| ReplayError::Open { file: name.to_owned(), source })?;
         let waiting = VecDeque::from([Source::Opened(name.to_owned(), Box::new(input))]);
         let mut replay = Replay::new(waiting, read, None, config)?;
@@ -194,6 +202,7 @@ impl Replay {
         Ok(Replay {
             waiting,
             current: None,
+            read_ahead: config.read_ahead,
             plane: Plane::new(config),
             ready: VecDeque::new(),
             read,
@@ -303,7 +312,7 @@ impl Replay {
         let (name, mut input) = match self.waiting.pop_front() {
             None => return Ok(false),
             Some(Source::Path(path)) => {
-                (path.display().to_string(), Box::new(Input::open(&path, &self.read)?))
+                (path.display().to_string(), Box::new(Input::open(&path, &self.read, self.read_ahead)?))
             }
             Some(Source::Opened(name, input)) => (name, input),
         };

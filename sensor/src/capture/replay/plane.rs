@@ -4,10 +4,8 @@
 //! program's own code; only the map is another. Never reads a clock and never looks at a packet twice.
 
 use std::collections::VecDeque;
-use std::hash::BuildHasher;
 
-use bytes::Bytes;
-use hashbrown::{DefaultHashBuilder, HashTable};
+use bytes::BytesMut;
 use sensor_ebpf::control::mode;
 use sensor_ebpf::counter::Totals;
 use sensor_ebpf::flow::{FlowKey, FlowStats};
@@ -18,37 +16,43 @@ use sensor_ebpf::tunnel::outer_endpoints;
 use super::ReplayConfig;
 use super::link;
 use super::record::Record;
+use super::wheel::Wheel;
 use crate::capture::{Buffers, Event, FLOW_BATCH, FlowDelta, Link, Outer, Sample, Tick};
+use crate::flow::index::{Index, Key, Seed};
 use crate::ledger::SampleBins;
 
 /// Bytes of a frame that a sample keeps.
 const SAMPLE_SNAP: usize = 2048;
 /// Samples handed on together.
 const SAMPLE_BATCH: usize = 256;
+/// Samples share their memory in pieces of so many bytes.
+const SAMPLE_ROOM: usize = 64 << 10;
 /// Where nothing happens, one tick a second is enough to close windows and flows.
 const SECOND: u64 = 1_000_000_000;
 /// Seconds after the flow timeout in which the stages after capture close what is open.
 const SETTLE: u64 = 2 * SECOND;
-/// No slot: the end of the list.
+/// Not grown since the last tick.
 const NONE: u32 = u32::MAX;
 
 /// The flow map, the totals and the clock.
 pub(super) struct Plane {
     config: ReplayConfig,
-    hash: DefaultHashBuilder,
+    seed: Seed,
     /// Slots by key. Never iterated: the order of a hash table is not that of the capture.
-    table: HashTable<u32>,
+    index: Index,
     slots: Vec<Slot>,
     free: Vec<u32>,
-    /// Slots that grew since the last tick, in the order in which they did.
-    grown: Vec<u32>,
-    /// Slots by the tick in which they last grew, oldest first: a list through `Slot::{older, newer}`.
-    oldest: u32,
-    newest: u32,
+    /// What flows grew by since the last tick, in the order in which they did, in batches.
+    grown: Vec<Vec<FlowDelta>>,
+    /// Their slots.
+    grown_slots: Vec<u32>,
+    /// When to look whether a flow is idle.
+    idle: Wheel,
     totals: Totals,
     /// Of a lane, the sampling state only.
     lane: Lane,
     samples: Vec<Sample>,
+    frames: BytesMut,
     buffers: Buffers,
     /// New flows in tunnels since the last tick.
     outer: Vec<Outer>,
@@ -57,31 +61,33 @@ pub(super) struct Plane {
     last_packet: u64,
 }
 
-/// An entry of the flow map, and how much of it was drained.
+/// An entry of the flow map, less what is in `grown`.
 struct Slot {
     key: FlowKey,
-    stats: FlowStats,
-    drained: FlowStats,
-    grown: bool,
-    older: u32,
-    newer: u32,
+    packets: u64,
+    first: u64,
+    last: u64,
+    /// Place in `grown`, over all batches.
+    grown: u32,
+    initiator: u8,
 }
 
 impl Plane {
     pub(super) fn new(mut config: ReplayConfig) -> Plane {
-        config.max_flows = config.max_flows.min(NONE as usize);
+        config.max_flows = config.max_flows.min(NONE as usize - 1);
         Plane {
+            idle: Wheel::new(config.map_idle_timeout),
             config,
-            hash: DefaultHashBuilder::default(),
-            table: HashTable::new(),
+            seed: Seed::default(),
+            index: Index::default(),
             slots: Vec::new(),
             free: Vec::new(),
             grown: Vec::new(),
-            oldest: NONE,
-            newest: NONE,
+            grown_slots: Vec::new(),
             totals: Totals::default(),
             lane: Lane::default(),
             samples: Vec::new(),
+            frames: BytesMut::new(),
             buffers: Buffers::default(),
             outer: Vec::new(),
             next_tick: 0,
@@ -134,51 +140,64 @@ impl Plane {
     #[inline]
     fn count(&mut self, packet: &Packet, bytes: u64, now: u64) -> u64 {
         let direction = usize::from(packet.reverse);
-        let hash = hash_key(&self.hash, &packet.key);
-        let slots = &mut self.slots;
-        let found = self.table.find(hash, |&at| slots[at as usize].key == packet.key).copied();
-        let at = match found {
-            Some(at) => {
-                let slot = &mut slots[at as usize];
-                slot.stats.add_packet(direction, bytes, packet.tcp_flags, now);
-                at
-            }
-            None if self.table.len() >= self.config.max_flows => {
+        let hash = packet.key.hash(&self.seed);
+        let slots = &self.slots;
+        let at = match self.index.find(hash, |at| slots[at as usize].key == packet.key) {
+            Some(at) => at,
+            None if self.index.len() >= self.config.max_flows => {
                 self.totals.overflow_table_full.add(bytes);
                 return u64::MAX;
             }
-            None => {
-                let mut stats = FlowStats::default();
-                stats.set_first_packet(direction, bytes, packet.tcp_flags, now);
-                let slot = Slot {
-                    key: packet.key,
-                    stats,
-                    drained: FlowStats::default(),
-                    grown: false,
-                    older: NONE,
-                    newer: NONE,
-                };
-                let at = match self.free.pop() {
-                    Some(at) => {
-                        slots[at as usize] = slot;
-                        at
-                    }
-                    None => {
-                        slots.push(slot);
-                        slots.len() as u32 - 1
-                    }
-                };
-                let hasher = &self.hash;
-                self.table.insert_unique(hash, at, |&at| hash_key(hasher, &slots[at as usize].key));
-                at
-            }
+            None => self.enter(hash, packet, now),
         };
         let slot = &mut self.slots[at as usize];
-        if !slot.grown {
-            slot.grown = true;
-            self.grown.push(at);
+        slot.packets += 1;
+        slot.last = now;
+        let ordinal = slot.packets;
+        let grown = if slot.grown == NONE { self.grow(at) } else { slot.grown as usize };
+        self.grown[grown / FLOW_BATCH][grown % FLOW_BATCH].grown.add_packet(
+            direction,
+            bytes,
+            packet.tcp_flags,
+            now,
+        );
+        ordinal
+    }
+
+    /// A new flow takes a slot.
+    fn enter(&mut self, hash: u64, packet: &Packet, now: u64) -> u32 {
+        let initiator = u8::from(packet.reverse);
+        let slot = Slot { key: packet.key, packets: 0, first: now, last: now, grown: NONE, initiator };
+        let at = match self.free.pop() {
+            Some(at) => {
+                self.slots[at as usize] = slot;
+                at
+            }
+            None => {
+                self.slots.push(slot);
+                self.slots.len() as u32 - 1
+            }
+        };
+        self.index.insert(hash, at);
+        self.idle.watch(at, now);
+        at
+    }
+
+    /// The first packet of a flow since the last tick: the place where it is added up.
+    fn grow(&mut self, at: u32) -> usize {
+        if self.grown.last().is_none_or(|batch| batch.len() == FLOW_BATCH) {
+            self.grown.push(self.buffers.flows());
         }
-        slot.stats.packets[0] + slot.stats.packets[1]
+        let place = (self.grown.len() - 1) * FLOW_BATCH + self.grown.last().map_or(0, Vec::len);
+        let slot = &mut self.slots[at as usize];
+        slot.grown = place as u32;
+        let grown =
+            FlowStats { first: slot.first, initiator: u64::from(slot.initiator), ..FlowStats::default() };
+        if let Some(batch) = self.grown.last_mut() {
+            batch.push(FlowDelta { key: slot.key, grown });
+            self.grown_slots.push(at);
+        }
+        place
     }
 
     #[cold]
@@ -198,7 +217,11 @@ impl Plane {
     ) {
         self.totals.sampled += 1;
         let kept = record.frame.len().min(SAMPLE_SNAP);
-        let frame = Bytes::copy_from_slice(&record.frame[..kept]);
+        if self.frames.capacity() < kept {
+            self.frames.reserve(SAMPLE_ROOM);
+        }
+        self.frames.extend_from_slice(&record.frame[..kept]);
+        let frame = self.frames.split().freeze();
         self.samples.push(Sample { time: now, wire_len: record.wire_len, weight, link, frame });
         if self.samples.len() >= SAMPLE_BATCH {
             self.hand_over_samples(events);
@@ -238,23 +261,13 @@ impl Plane {
         self.next_tick = latest + interval;
     }
 
-    /// Drains what grew, then removes what is idle.
+    /// Hands on what grew, then removes what is idle.
     fn tick(&mut self, time: u64, events: &mut VecDeque<Event>) {
         self.hand_over_samples(events);
-        let mut grown = std::mem::take(&mut self.grown);
-        for batch in grown.chunks(FLOW_BATCH) {
-            let mut deltas = self.buffers.flows();
-            for &at in batch {
-                self.move_to_newest(at);
-                let slot = &mut self.slots[at as usize];
-                slot.grown = false;
-                deltas.push(FlowDelta { key: slot.key, grown: slot.stats.since(&slot.drained) });
-                slot.drained = slot.stats;
-            }
-            events.push_back(Event::Flows(deltas));
+        events.extend(self.grown.drain(..).map(Event::Flows));
+        for at in self.grown_slots.drain(..) {
+            self.slots[at as usize].grown = NONE;
         }
-        grown.clear();
-        self.grown = grown;
         if !self.outer.is_empty() {
             events.push_back(Event::Tunnels(std::mem::take(&mut self.outer)));
         }
@@ -268,56 +281,18 @@ impl Plane {
         }));
     }
 
-    /// Everything was drained just before, so nothing is lost with an entry.
+    /// Everything was handed on just before, so nothing is lost with an entry.
     fn remove_idle(&mut self, time: u64) {
-        while let Some(slot) = self.slots.get(self.oldest as usize) {
-            if time.saturating_sub(slot.stats.last) <= self.config.map_idle_timeout {
-                break;
+        let (slots, index, free) = (&self.slots, &mut self.index, &mut self.free);
+        let (seed, timeout) = (&self.seed, self.config.map_idle_timeout);
+        self.idle.turn(time, |at| {
+            let slot = &slots[at as usize];
+            if time.saturating_sub(slot.last) <= timeout {
+                return Some(slot.last);
             }
-            let at = self.oldest;
-            let hash = hash_key(&self.hash, &slot.key);
-            if let Ok(entry) = self.table.find_entry(hash, |&other| other == at) {
-                entry.remove();
-            }
-            self.unlink(at);
-            self.free.push(at);
-        }
+            index.remove(slot.key.hash(seed), at);
+            free.push(at);
+            None
+        });
     }
-
-    fn move_to_newest(&mut self, at: u32) {
-        if self.newest == at {
-            return;
-        }
-        self.unlink(at);
-        self.slots[at as usize].older = self.newest;
-        match self.slots.get_mut(self.newest as usize) {
-            Some(newest) => newest.newer = at,
-            None => self.oldest = at,
-        }
-        self.newest = at;
-    }
-
-    /// Takes a slot out of the list; nothing to do for one that is in no list yet.
-    fn unlink(&mut self, at: u32) {
-        let Slot { older, newer, .. } = self.slots[at as usize];
-        match self.slots.get_mut(older as usize) {
-            Some(slot) => slot.newer = newer,
-            None if self.oldest == at => self.oldest = newer,
-            None => {}
-        }
-        match self.slots.get_mut(newer as usize) {
-            Some(slot) => slot.older = older,
-            None if self.newest == at => self.newest = older,
-            None => {}
-        }
-        let slot = &mut self.slots[at as usize];
-        slot.older = NONE;
-        slot.newer = NONE;
-    }
-}
-
-/// Keyed anew in each process, so that nobody can make a capture whose flows collide.
-#[inline]
-fn hash_key(state: &DefaultHashBuilder, key: &FlowKey) -> u64 {
-    state.hash_one(key)
 }
