@@ -119,7 +119,7 @@ fn heavy_tailed(random: &mut Random) -> f64 {
 
 fn endpoints(random: &mut Random, number: u32) -> Endpoints {
     let kind = random.unit();
-    let (six, vlan) = (kind >= 0.85 && kind < 0.95, kind >= 0.95);
+    let (six, vlan) = ((0.85..0.95).contains(&kind), kind >= 0.95);
     let tcp = if kind < 0.85 { kind < 0.60 } else { random.below(2) == 0 };
     let vlan = if vlan { 10 * (1 + random.below(3) as u16) } else { 0 };
     // Few servers; a client for each flow: an odd factor scatters their numbers and keeps them apart.
