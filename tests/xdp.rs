@@ -97,3 +97,67 @@ fn the_control_map_decides_what_becomes_of_a_packet() {
     assert_eq!(record[16..20], 1u32.to_ne_bytes());
     assert_eq!(record[24..], frame[..512]);
 }
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn the_weights_of_samples_add_up_to_the_packets() {
+    const PACKETS: u32 = 100_000;
+    let frame = frames::udp(
+        (Ipv4Addr::new(192, 0, 2, 7).into(), 1),
+        (Ipv4Addr::new(192, 0, 2, 8).into(), 2),
+        &[7; 100],
+    );
+    let mut kernel = Kernel::new(1024);
+    let control = Control { mode: mode::HOST, first_packets: 10, one_in: 50, ..Control::default() };
+    kernel.program.set_control(control).unwrap();
+    let options = TestRunOptions { data_in: Some(&frame), repeat: PACKETS, ..TestRunOptions::new() };
+    kernel.program.xdp().unwrap().test_run(options).unwrap();
+    let mut ring = kernel.program.take_samples().unwrap();
+    let mut weights = Vec::new();
+    while let Some(record) = ring.next() {
+        weights.push(u32::from_ne_bytes(record[16..20].try_into().unwrap()));
+    }
+    assert_eq!(weights.len() as u64, kernel.totals().sampled);
+    assert_eq!(weights[..10], [1; 10]);
+    assert!(weights[10..].iter().all(|&weight| weight == 50));
+    // 2,000 samples are expected; six standard deviations (44.3) either way.
+    let estimate: u32 = weights.iter().sum();
+    assert!(estimate.abs_diff(PACKETS) < 6 * 45 * 50, "{estimate}");
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn outer_addresses_of_tunnelled_flows_are_kept() {
+    let inner = frames::udp(
+        (Ipv4Addr::new(10, 0, 0, 1).into(), 1),
+        (Ipv4Addr::new(10, 0, 0, 2).into(), 2),
+        b"inside",
+    );
+    let outer = (Ipv4Addr::new(192, 0, 2, 7), Ipv4Addr::new(192, 0, 2, 8));
+    let vxlan = [&[8, 0, 0, 0, 0, 0, 99, 0][..], &inner].concat();
+    let mut kernel = Kernel::new(1024);
+    kernel.run(&frames::udp((outer.0.into(), 5555), (outer.1.into(), 4789), &vxlan));
+    let deltas = kernel.drained();
+    let told = std::mem::take(&mut kernel.drain.tunnels);
+    assert_eq!((deltas.len(), told.len()), (1, 1));
+    assert_eq!(told[0].key, deltas[0].key);
+    assert_eq!(told[0].addresses, [outer.0, outer.1].map(|address| address.to_ipv6_mapped().octets()));
+    // Told once.
+    kernel.run(&frames::udp((outer.0.into(), 5555), (outer.1.into(), 4789), &vxlan));
+    assert_eq!((kernel.drained().len(), kernel.drain.tunnels.len()), (1, 0));
+}
+
+/// What the verifier walks decides how long a start takes, and whether an older kernel takes the program at all. The
+/// stack needs no number: the verifier refuses more than 512 bytes over all calls.
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn the_program_stays_within_its_budget() {
+    for frames in [Frames::Single, Frames::Multiple] {
+        let mut program = Program::load(TableSize::new(1024, 1, false), frames).unwrap();
+        let info = program.xdp().unwrap().info().unwrap();
+        let (verified, bytes) = (info.verified_instruction_count().unwrap(), info.size_translated().unwrap());
+        println!("{frames:?}: {verified} instructions verified, {} in the program", bytes / 8);
+        assert!(verified < 400_000, "{verified}: the limit of the kernel is 1,000,000");
+        assert!(bytes / 8 < 5_000, "{}", bytes / 8);
+    }
+}

@@ -9,11 +9,10 @@ mod kernel;
 mod programs {
     #![expect(unsafe_code, reason = "packet memory and map values are raw")]
 
-    use aya_ebpf::bindings::BPF_NOEXIST;
     use aya_ebpf::bindings::xdp_action::{XDP_ABORTED, XDP_DROP};
     use aya_ebpf::helpers::generated::{bpf_ktime_get_coarse_ns, bpf_ktime_get_ns};
     use aya_ebpf::macros::{map, xdp};
-    use aya_ebpf::maps::{Array, LruPerCpuHashMap, PerCpuArray};
+    use aya_ebpf::maps::{Array, HashMap, LruPerCpuHashMap, PerCpuArray, PerCpuHashMap};
     use aya_ebpf::programs::XdpContext;
     use sensor_ebpf::flow::{FlowKey, FlowStats};
     use sensor_ebpf::parse::parse_ethernet;
@@ -27,6 +26,14 @@ mod programs {
     /// The flow map of the twin.
     #[map]
     static TWIN: LruPerCpuHashMap<FlowKey, FlowStats> = LruPerCpuHashMap::with_max_entries(1, 0);
+
+    /// What the flow table was before it was ours, without its atomic additions: a shared hash.
+    #[map]
+    static SHARED_HASH: HashMap<FlowKey, FlowStats> = HashMap::with_max_entries(1, 0);
+
+    /// A hash with a value for each CPU: also what each half of a double buffer would be.
+    #[map]
+    static PERCPU_HASH: PerCpuHashMap<FlowKey, FlowStats> = PerCpuHashMap::with_max_entries(1, 0);
 
     #[map]
     static SCRATCH: PerCpuArray<FlowStats> = PerCpuArray::with_max_entries(1, 0);
@@ -149,25 +156,63 @@ mod programs {
         twin_step(&ctx, unsafe { bpf_ktime_get_ns() })
     }
 
+    /// A shared hash, coarse clock, additions that are not atomic: less than it would cost.
+    #[xdp]
+    pub fn shared_hash(ctx: XdpContext) -> u32 {
+        draw(&ctx, false);
+        // SAFETY: no argument.
+        let now = unsafe { bpf_ktime_get_coarse_ns() };
+        hash_step(
+            &ctx,
+            now,
+            |key| SHARED_HASH.get_ptr_mut(key),
+            |key, value| SHARED_HASH.insert(key, value, 0),
+        )
+    }
+
+    /// A per-CPU hash, coarse clock.
+    #[xdp]
+    pub fn percpu_hash(ctx: XdpContext) -> u32 {
+        draw(&ctx, false);
+        // SAFETY: no argument.
+        let now = unsafe { bpf_ktime_get_coarse_ns() };
+        hash_step(
+            &ctx,
+            now,
+            |key| PERCPU_HASH.get_ptr_mut(key),
+            |key, value| PERCPU_HASH.insert(key, value, 0),
+        )
+    }
+
     #[inline(always)]
-    fn twin_step(ctx: &XdpContext, now: u64) -> u32 {
+    fn hash_step(
+        ctx: &XdpContext,
+        now: u64,
+        find: impl Fn(&FlowKey) -> Option<*mut FlowStats>,
+        insert: impl Fn(&FlowKey, &FlowStats) -> Result<(), i32>,
+    ) -> u32 {
         let bytes = (ctx.data_end() - ctx.data()) as u64;
         let Ok(packet) = parse_ethernet(&frame::Context(ctx)) else {
             return XDP_ABORTED;
         };
         let direction = usize::from(packet.reverse);
-        // SAFETY: values of per-CPU maps belong to this run.
+        // SAFETY: one run at a time in a benchmark.
         unsafe {
-            if let Some(stats) = TWIN.get_ptr_mut(&packet.key) {
+            if let Some(stats) = find(&packet.key) {
                 (*stats).add_packet(direction, bytes, packet.tcp_flags, now);
             } else if let Some(fresh) = SCRATCH.get_ptr_mut(0) {
                 (*fresh).set_first_packet(direction, bytes, packet.tcp_flags, now);
-                if TWIN.insert(&packet.key, &*fresh, u64::from(BPF_NOEXIST)).is_err() {
+                if insert(&packet.key, &*fresh).is_err() {
                     return XDP_ABORTED;
                 }
             }
         }
         XDP_DROP
+    }
+
+    #[inline(always)]
+    fn twin_step(ctx: &XdpContext, now: u64) -> u32 {
+        hash_step(ctx, now, |key| TWIN.get_ptr_mut(key), |key, value| TWIN.insert(key, value, 0))
     }
 }
 

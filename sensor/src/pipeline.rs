@@ -27,7 +27,7 @@ use crate::model_file;
 use crate::score::ScoreError;
 use crate::score::scorer::ScoreState;
 use crate::sinks::Sinks;
-use crate::status::{CaptureStatus, FlowStatus, Latency, ModelState, Rates, ScoreStatus, Shared, Status};
+use crate::status::{CaptureStatus, FlowStatus, Latency, ModelState, Reading, ScoreStatus, Shared, Status};
 
 /// How long sinks may take for what still waits when the sensor stops.
 const SINK_PATIENCE: Duration = Duration::from_secs(5);
@@ -360,26 +360,6 @@ impl Watcher {
             truncated: false,
             warnings,
         });
-    }
-}
-
-/// Counters at one moment, for rates.
-#[derive(Clone, Copy, Debug, Default)]
-struct Reading {
-    time: u64,
-    packets: u64,
-    bytes: u64,
-    flows: u64,
-}
-
-impl Reading {
-    fn since(&self, before: &Reading) -> Rates {
-        let seconds = self.time.saturating_sub(before.time).max(1) as f64 / 1e9;
-        Rates {
-            packets: self.packets.saturating_sub(before.packets) as f64 / seconds,
-            bytes: self.bytes.saturating_sub(before.bytes) as f64 / seconds,
-            flows: self.flows.saturating_sub(before.flows) as f64 / seconds,
-        }
     }
 }
 

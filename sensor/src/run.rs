@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use anyhow::Context;
+use sensor::capture::Steering;
 use sensor::capture::nic;
-use sensor::cli::RunArgs;
+use sensor::cli::{ConfigArgs, RunArgs};
 use sensor::config::{self, Config};
 use sensor::pipeline::Pipeline;
 use sensor::status::{Shared, Status, Summary};
@@ -35,15 +36,26 @@ pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
         .build()
         .context("starting the API's threads")?;
     // Before the interface is touched: from then on a signal must stop in order.
-    let (mut terminate, mut interrupt) = {
+    let (mut terminate, mut interrupt, mut hangup) = {
         let _runtime = runtime.enter();
-        let terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-        (terminate, signal(SignalKind::interrupt()).context("listening for SIGINT")?)
+        let listen = |kind, name| signal(kind).with_context(|| format!("listening for {name}"));
+        (
+            listen(SignalKind::terminate(), "SIGTERM")?,
+            listen(SignalKind::interrupt(), "SIGINT")?,
+            listen(SignalKind::hangup(), "SIGHUP")?,
+        )
     };
     let shared = Arc::new(Shared::default());
     let pipeline = Pipeline::start(&config, &nic, shared.clone())?;
     announce(&config, &pipeline);
 
+    let (steering, again) = (pipeline.live().steering.clone(), arguments.config.clone());
+    let mut running = config.clone();
+    runtime.spawn(async move {
+        while hangup.recv().await.is_some() {
+            reload(&again, &mut running, &steering);
+        }
+    });
     let served = runtime.block_on(async {
         let asked = async move {
             tokio::select! {
@@ -58,6 +70,31 @@ pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
     runtime.shutdown_background();
     served?;
     summarise(&status, arguments.json)
+}
+
+/// Takes up what may change while packets come. What was there stays where the new settings are wrong.
+fn reload(arguments: &ConfigArgs, running: &mut Config, steering: &Steering) {
+    let loaded = match config::load(arguments.config.as_deref(), std::env::vars(), &arguments.overrides()) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            tracing::error!(%error, "SIGHUP: the settings are wrong; going on with those there were");
+            return;
+        }
+    };
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let mut new = loaded.config;
+    if new.capture.sample != running.capture.sample {
+        steering.set(new.capture.sample.clone());
+        tracing::info!(sample = ?new.capture.sample, "SIGHUP: sampling changed");
+    }
+    running.capture.sample = new.capture.sample.clone();
+    if new != *running {
+        tracing::warn!("SIGHUP: settings other than capture.sample changed as well: those need a restart");
+        // Said once, not at every signal.
+        std::mem::swap(running, &mut new);
+    }
 }
 
 fn interface(config: &Config) -> anyhow::Result<&str> {

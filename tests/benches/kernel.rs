@@ -27,7 +27,7 @@ const REPEAT: u32 = 1_000_000;
 const FLOWS: [(u64, u32); 4] = [(1, 65_536), (10_000, 65_536), (100_000, 262_144), (1_000_000, 2_097_152)];
 /// Without a table the number of flows hardly matters.
 const WITHOUT_TABLE: [&str; 5] = ["empty", "noop", "parse", "clock_coarse", "clock_fine"];
-const TWINS: [&str; 2] = ["twin", "twin_coarse"];
+const HASHES: [&str; 4] = ["twin", "twin_coarse", "shared_hash", "percpu_hash"];
 /// New flows of one call, fewer than fit.
 const FRESH: u32 = 500_000;
 
@@ -36,7 +36,7 @@ fn main() {
     for (flows, entries) in FLOWS {
         let mut others: Vec<(&str, Other)> = WITHOUT_TABLE
             .iter()
-            .chain(&TWINS)
+            .chain(&HASHES)
             .map(|&name| (name, Other::new(name, flows, entries)))
             .collect();
         let mut full = Full::new("full", flows, entries);
@@ -53,6 +53,7 @@ fn main() {
             report(name, flows, samples);
         }
         report("full", flows, samples.last().unwrap());
+        report("drain", flows, &full.drains[full.drains.len() - rounds..]);
     }
     let mut twin = Other::new("twin_new", 1, 2_097_152);
     let mut full = Full::new("full_new", 1, 2_097_152);
@@ -96,13 +97,18 @@ struct Other {
 
 impl Other {
     fn new(name: &'static str, flows: u64, entries: u32) -> Other {
-        let twin = if name.starts_with("twin") { entries } else { 1 };
-        let mut ebpf = EbpfLoader::new().map_max_entries("TWIN", twin).load(&object()).unwrap();
+        let of = |prefix| if name.starts_with(prefix) { entries } else { 1 };
+        let mut ebpf = EbpfLoader::new()
+            .map_max_entries("TWIN", of("twin"))
+            .map_max_entries("SHARED_HASH", of("shared_hash"))
+            .map_max_entries("PERCPU_HASH", of("percpu_hash"))
+            .load(&object())
+            .unwrap();
         set_draw(&mut ebpf, flows);
         let program: &mut Xdp = ebpf.program_mut(name).unwrap().try_into().unwrap();
         program.load().unwrap();
         let mut other = Other { ebpf, name };
-        if twin > 1 && !name.ends_with("new") {
+        if HASHES.contains(&name) {
             (0..4).for_each(|_| _ = other.run(REPEAT));
         }
         other
@@ -118,6 +124,8 @@ impl Other {
 struct Full {
     program: Program,
     drain: Drain,
+    /// Nanoseconds for each flow of each drain.
+    drains: Vec<u64>,
 }
 
 impl Full {
@@ -127,7 +135,7 @@ impl Full {
         let sampling = Control { mode: mode::MIRROR, one_in: 1 << 30, ..Control::default() };
         program.set_control(sampling).unwrap();
         let drain = Drain::new(&program.table, std::time::Duration::from_secs(3600));
-        let mut full = Full { program, drain };
+        let mut full = Full { program, drain, drains: Vec::new() };
         if flows > 1 {
             (0..4).for_each(|_| _ = full.run(REPEAT));
             let totals = full.program.totals().unwrap();
@@ -140,10 +148,16 @@ impl Full {
         let before = self.program.totals().unwrap();
         let nanoseconds = test_run(self.program.xdp().unwrap(), repeat);
         let after = self.program.totals().unwrap();
-        let mut drained = 0;
+        let (mut drained, mut flows) = (0, 0);
+        let started = std::time::Instant::now();
+        // No program runs now, so there is nothing to wait for.
         self.drain
-            .drain(&mut self.program, 0, 0, true, |delta| drained += delta.grown.packets.iter().sum::<u64>())
+            .drain(&mut self.program, 0, 0, false, |delta| {
+                drained += delta.grown.packets.iter().sum::<u64>();
+                flows += 1;
+            })
             .unwrap();
+        self.drains.push(started.elapsed().as_nanos() as u64 / flows.max(1));
         let overflow = after.overflow_total().packets - before.overflow_total().packets;
         assert_eq!(after.counted.packets - before.counted.packets, u64::from(repeat));
         assert_eq!(drained + overflow, u64::from(repeat), "every packet is in its flow");

@@ -6,6 +6,7 @@ mod exposition;
 pub mod latency;
 pub mod metrics;
 mod process;
+mod reading;
 mod summary;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use serde::Serialize;
 
 pub use latency::Latency;
+pub use reading::Reading;
 pub use summary::{Summary, rfc3339};
 
 use crate::alert::ThreatType;

@@ -67,7 +67,11 @@ pub fn kernel(options: &Options) -> Result<()> {
         table.ratio(&column, TWIN);
     }
     table.note("empty: nothing at all; noop: makes the packet of a flow; twin: a per-CPU LRU hash map, the fine clock");
-    table.note("full: the sensor's program; it is drained between calls, which is not in these figures");
+    table.note("shared_hash, percpu_hash: a hash map, the coarse clock; without the atomic additions a shared one needs");
+    table.note("full: the sensor's program; it is drained between calls, which is not in its figures");
+    table.note(
+        "drain: reading the sensor's flow table, nanoseconds for each flow that had packets, in user space",
+    );
     table.publish()
 }
 
