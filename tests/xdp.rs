@@ -157,7 +157,7 @@ fn the_program_stays_within_its_budget() {
         let info = program.xdp().unwrap().info().unwrap();
         let (verified, bytes) = (info.verified_instruction_count().unwrap(), info.size_translated().unwrap());
         println!("{frames:?}: {verified} instructions verified, {} in the program", bytes / 8);
-        assert!(verified < 400_000, "{verified}: the limit of the kernel is 1,000,000");
+        assert!(verified < 250_000, "{verified}: the limit of the kernel is 1,000,000");
         assert!(bytes / 8 < 5_000, "{}", bytes / 8);
     }
 }

@@ -9,7 +9,7 @@ use sensor_ebpf::counter::{Count, Totals};
 use sensor_ebpf::flow::FlagWords;
 use sensor_ebpf::parse::Packet;
 use sensor_ebpf::sketch;
-use sensor_ebpf::table::{Entry, FREE, LOG_LINE, Lane, Place, Seed, WAYS, lowest, matching, place};
+use sensor_ebpf::table::{FREE, LOG_LINE, Lane, Place, Seed, WAYS, lowest, matching, place};
 use sensor_ebpf::tunnel::outer_addresses;
 
 use super::maps::{self, Missing};
@@ -36,6 +36,8 @@ pub(super) struct Counted {
     /// Which packet of its flow it is, from 1; `u64::MAX` without an entry, so that a flood does not look like
     /// first packets.
     pub(super) ordinal: u64,
+    /// TCP flags of the packet.
+    pub(super) tcp_flags: u8,
     /// How the flow is sampled; 0 as all are.
     pub(super) one_in: u32,
     /// The lane.
@@ -66,8 +68,10 @@ pub(super) fn count(
     let first = number * (mask + 1);
     let home = (first + (place.bucket & mask)) * WAYS as u32 + place.home;
 
-    let (slot, entry) = match maps::entry(home) {
-        Some(entry) if entry.is(place.mark, &words) => (home, entry),
+    let (slot, entry, tcp_flags, reverse, number) = match maps::entry(home) {
+        Some(entry) if entry.is(place.mark, &words) => {
+            (home, entry, packet.tcp_flags, u16::from(packet.reverse), number)
+        }
         _ => {
             let Some(missing) = maps::missing() else {
                 return None;
@@ -79,20 +83,36 @@ pub(super) fn count(
                 number,
                 outer_at: packet.outer_at,
                 reverse: u16::from(packet.reverse),
+                tcp_flags: packet.tcp_flags,
+                _pad: [0; 7],
             };
             let slot = elsewhere(missing);
-            match maps::entry(slot) {
-                Some(entry) => {
-                    if words[5] != 0 && entry.packets[0].get() | entry.packets[1].get() == 0 {
-                        note_outer(ctx, missing, slot);
-                    }
-                    (slot, entry)
-                }
-                None => return Some(Counted { ordinal: u64::MAX, one_in: 0, lane, now }),
+            // What is needed from here on is read back: with nothing of the packet left in registers, the verifier walks
+            // that function once, and not once for each way through the parser.
+            // SAFETY: a live value that only this run writes.
+            let Missing { words, number, reverse, tcp_flags, .. } = unsafe { read_volatile(missing) };
+            let Some(entry) = maps::entry(slot) else {
+                return Some(Counted { ordinal: u64::MAX, one_in: 0, tcp_flags, lane, now });
+            };
+            if words[5] != 0 && entry.packets[0].get() | entry.packets[1].get() == 0 {
+                note_outer(ctx, missing, slot);
             }
+            (slot, entry, tcp_flags, reverse, number)
         }
     };
-    Some(add(control, lane, number, mask, slot, entry, packet, bytes, now))
+    let side = usize::from(reverse) & 1;
+    let flags = FlagWords::increments(tcp_flags);
+    if flags[1] | flags[2] | flags[3] != 0
+        && let Some(rare) = maps::rare_flags(slot)
+    {
+        rare.add(side, flags);
+    }
+    if entry.epoch.get() != control.epoch {
+        entry.epoch.set(control.epoch);
+        note(control, lane, number, mask, slot);
+    }
+    let ordinal = entry.add(side, bytes, flags[0], now);
+    Some(Counted { ordinal, one_in: entry.one_in.get(), tcp_flags, lane, now })
 }
 
 /// The slot of a flow that is not at home: where it is, or where there is room for it and it is admitted; else
@@ -225,35 +245,6 @@ fn search(first: u32, mask: u32, place: &Place, words: &[u64; 6]) -> (u32, u32) 
         free = home * WAYS as u32 + place.home;
     }
     (NONE, free)
-}
-
-/// Adds the packet to its entry, and notes the entry where it is the first of this epoch.
-#[inline(always)]
-#[allow(clippy::too_many_arguments, reason = "inlined: a structure would only hide them")]
-fn add(
-    control: &Control,
-    lane: &'static Lane,
-    number: u32,
-    mask: u32,
-    slot: u32,
-    entry: &Entry,
-    packet: &Packet,
-    bytes: u64,
-    now: u64,
-) -> Counted {
-    let side = usize::from(packet.reverse);
-    let flags = FlagWords::increments(packet.tcp_flags);
-    if flags[1] | flags[2] | flags[3] != 0
-        && let Some(rare) = maps::rare_flags(slot)
-    {
-        rare.add(side, flags);
-    }
-    if entry.epoch.get() != control.epoch {
-        entry.epoch.set(control.epoch);
-        note(control, lane, number, mask, slot);
-    }
-    let ordinal = entry.add(side, bytes, flags[0], now);
-    Counted { ordinal, one_in: entry.one_in.get(), lane, now }
 }
 
 /// An entry is noted once an epoch at most, so the log, as long as the lane has entries, cannot overflow.

@@ -73,6 +73,8 @@ pub(super) struct Missing {
     pub(super) number: u32,
     pub(super) outer_at: u16,
     pub(super) reverse: u16,
+    pub(super) tcp_flags: u8,
+    pub(super) _pad: [u8; 7],
 }
 
 #[inline(always)]

@@ -34,7 +34,7 @@ pub(crate) fn run<const FRAGS: bool>(ctx: &XdpContext) -> u32 {
         Ok(packet) => {
             totals.counted.add(bytes);
             let counted = account::count(ctx, totals, control, &packet, bytes);
-            steer::weight(control, counted, packet.tcp_flags)
+            steer::weight(control, counted)
         }
         Err(reason) => {
             if let Some(count) = totals.not_counted.get_mut(reason as usize) {

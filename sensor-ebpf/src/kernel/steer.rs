@@ -13,10 +13,10 @@ use super::maps::{SAMPLES, XSKS};
 
 /// How many packets the sample stands for; 0 where the packet is none.
 #[inline(always)]
-pub(super) fn weight(control: &Control, counted: Option<Counted>, flags: u8) -> u32 {
+pub(super) fn weight(control: &Control, counted: Option<Counted>) -> u32 {
     match counted {
-        Some(Counted { ordinal, one_in, lane, now }) if control.mode != mode::PASS => {
-            lane.weight(control, ordinal, flags, now, one_in)
+        Some(Counted { ordinal, one_in, tcp_flags, lane, now }) if control.mode != mode::PASS => {
+            lane.weight(control, ordinal, tcp_flags, now, one_in)
         }
         _ => 0,
     }
