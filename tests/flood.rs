@@ -1,5 +1,6 @@
 //! A spoofed flood between the packets of flows that were there before: those go on being followed, and all the rest
 //! is counted.
+#![allow(clippy::disallowed_methods, reason = "packets are paced and time is measured by the real clock")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::mpsc::sync_channel;

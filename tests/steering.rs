@@ -1,4 +1,5 @@
 //! Sampling steered while packets come, on a veth pair: a host, then everybody, then as it was.
+#![allow(clippy::disallowed_methods, reason = "packets are paced and time is measured by the real clock")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::net::{IpAddr, Ipv4Addr};

@@ -98,7 +98,7 @@ pub struct LogLine {
 /// Slots of a [`LogLine`].
 pub const LOG_LINE: usize = 16;
 
-const _: () = assert!(size_of::<LogLine>() == 64 && WAYS % LOG_LINE == 0);
+const _: () = assert!(size_of::<LogLine>() == 64 && WAYS.is_multiple_of(LOG_LINE));
 
 /// What a lane keeps besides its entries.
 #[repr(C, align(128))]

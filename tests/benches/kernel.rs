@@ -1,6 +1,7 @@
 //! Nanoseconds a packet of the programs in `bench-programs.o`, as BPF_PROG_TEST_RUN tells them (the mean over one
 //! call, without the call itself). Prints a line of JSON for each program and number of flows; `cargo xtask bench kernel`
 //! runs it and makes a table of it.
+#![allow(clippy::disallowed_methods, reason = "packets are paced and time is measured by the real clock")]
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,

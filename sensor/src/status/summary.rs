@@ -99,7 +99,7 @@ impl From<&Status> for Summary {
             state: status.score.state,
             progress: status.score.progress,
             rates: status.rates,
-            residue: status.residues().into_iter().collect(),
+            residue: status.residues().collect(),
             nic: status.capture.as_ref().map(NicSummary::of),
             sinks: status.sinks.clone(),
             truncated: status.truncated,
