@@ -57,7 +57,7 @@ impl Reason {
 pub struct Count {
     /// Packets.
     pub packets: u64,
-    /// Bytes, counted as in the flow map.
+    /// Bytes, counted as in the flow table.
     pub bytes: u64,
 }
 

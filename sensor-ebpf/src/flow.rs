@@ -1,4 +1,4 @@
-//! Key and value of the flow map.
+//! The key of a flow, and what it carried.
 
 use core::hash::{Hash, Hasher};
 
@@ -266,7 +266,7 @@ impl FlagWords {
     }
 }
 
-/// The value of the flow map. Counters only grow while the entry lives; index 0 is `a` to `b`, 1 is `b` to `a`.
+/// What a flow carried. In the kernel counters only grow while the entry lives; index 0 is `a` to `b`, 1 is `b` to `a`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlowStats {

@@ -20,9 +20,9 @@ pub struct Ledger {
     pub sampled_before: u64,
     /// When `sampled_before` was read, and what was read then for the next second.
     sampled_next: (u64, u64),
-    /// Packets drained from the flow map into user space.
+    /// Packets drained from the kernel's flow table into user space.
     pub drained_packets: u64,
-    /// Bytes drained from the flow map into user space.
+    /// Bytes drained from the kernel's flow table into user space.
     pub drained_bytes: u64,
     /// Packets in the sketches of source prefixes, and the least that was in the totals by then; none in a replay.
     sketched: Option<(u64, u64)>,

@@ -267,7 +267,8 @@ impl Watcher {
     fn conditions(&mut self, residue: &Residue) -> Vec<Condition> {
         let interface = || self.capture.interface.clone();
         let mut conditions = Vec::new();
-        if self.flood.packets > 0 {
+        // A hundredth of what is admitted: a bucket that happens to be full is no flood.
+        if self.flood.packets > u64::from(self.admitted / 100) {
             conditions.push(Condition::Flood { flood: self.flood, admitted: self.admitted });
         }
         if !residue.is_zero() {

@@ -1,10 +1,14 @@
 //! What `cargo xtask bench live` runs inside its namespace; a program, not a harness.
 //!
 //! `frames drop IF` attaches an XDP program that only drops, until it is ended; `frames send IF FLOWS WARM-UP PACKETS`
-//! sends live frames and prints the CPU time of those after the warm-up.
+//! sends live frames and prints the CPU time of those after the warm-up; `frames flood IF FLOWS REPEAT RATE SECONDS` mixes
+//! flows that send one packet a second each into a flood of `RATE` packets a second, `REPEAT` of each flood flow.
+#![allow(clippy::disallowed_methods, reason = "packets are paced by the real clock")]
 #![allow(clippy::unwrap_used, reason = "a measuring program ends with the error")]
 
 use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use aya::EbpfLoader;
 use aya::programs::{Xdp, XdpMode};
@@ -21,6 +25,10 @@ fn main() {
         ["send", interface, flows, warm_up, packets] => {
             send(interface, flows.parse().unwrap(), warm_up.parse().unwrap(), packets.parse().unwrap());
         }
+        ["flood", interface, flows, repeat, rate, seconds] => {
+            let number = |word: &str| word.parse::<u64>().unwrap();
+            flood(interface, number(flows), number(repeat), number(rate), number(seconds));
+        }
         // Started by `cargo bench` with all others.
         _ => println!("see `cargo xtask bench live`"),
     }
@@ -34,7 +42,7 @@ fn drop_all(interface: &str) {
     empty.attach_to_if_index(nic::find(interface).unwrap().index, XdpMode::Driver).unwrap();
     loop {
         // The kernel detaches it when this process is ended.
-        std::thread::park();
+        thread::park();
     }
 }
 
@@ -45,6 +53,24 @@ fn send(interface: &str, flows: u64, warm_up: u32, packets: u32) {
     let before = cpu_nanoseconds();
     generator.send(&frame, packets);
     println!("sent: {packets} cpu_ns: {}", cpu_nanoseconds() - before);
+}
+
+fn flood(interface: &str, flows: u64, repeat: u64, rate: u64, seconds: u64) {
+    let mut generator = Generator::new(interface, flows);
+    let frame = udp_frame();
+    // Two packets of each flow, a second apart: they are no spoofed ones.
+    generator.send(&frame, flows as u32);
+    thread::sleep(Duration::from_millis(1_200));
+    generator.send(&frame, flows as u32);
+    generator.flood((rate / flows).max(2), repeat);
+    let before = cpu_nanoseconds();
+    let mut next = Instant::now();
+    for _ in 0..4 * seconds {
+        generator.send(&frame, (rate / 4) as u32);
+        next += Duration::from_millis(250);
+        thread::sleep(next.saturating_duration_since(Instant::now()));
+    }
+    println!("sent: {} cpu_ns: {}", rate / 4 * 4 * seconds, cpu_nanoseconds() - before);
 }
 
 /// CPU time of this thread, to the nanosecond: the first figure of schedstat (proc_pid_schedstat(5)).

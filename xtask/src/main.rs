@@ -27,6 +27,7 @@ usage: cargo xtask COMMAND
   bench offline [OPTIONS]    a capture through the sensor, softflowd, nfpcapd, argus and NFStream
   bench live [OPTIONS]       the same capture sent into a veth pair, one core for the sender, one for each of them;
                              --frames: the packet generator of the kernel, against a program that only drops
+  bench flood [OPTIONS]      a spoofed flood between the packets of established flows
   bench stages [OPTIONS]     time of each stage of the sensor, by Criterion
   bench kernel [OPTIONS]     nanoseconds a packet in the kernel
                              options: --rounds N, --pcap FILE, --only NAME,NAME; results in target/bench

@@ -1,5 +1,5 @@
 //! Imitates the demonstration's lab for tests: ordinary traffic of ten hosts on one LAN and attacks on it, as the
-//! drains of the flow map would show them. Deterministic for a seed.
+//! drains of the kernel's flow table would show them. Deterministic for a seed.
 
 use crate::capture::FlowDelta;
 use crate::flow::SECOND;

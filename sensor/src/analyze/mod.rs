@@ -178,7 +178,7 @@ impl Run {
         let overflow = ledger.totals.overflow_total().packets;
         if overflow > 0 {
             status.warnings.push(format!(
-                "the flow map was full: {overflow} packets are counted, but in no flow; raise \
+                "the kernel's flow table was full: {overflow} packets are counted, but in no flow; raise \
                  capture.flow_map_entries"
             ));
         }

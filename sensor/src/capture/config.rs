@@ -71,7 +71,7 @@ pub struct CaptureConfig {
     /// New flows the kernel's table takes in a second; with more, as in a spoofed flood, the packets of further ones
     /// are counted in total and by source prefix.
     pub new_flows_per_second: u32,
-    /// How long a flow may be silent before its entry leaves the flow map; it ends later, see `flow.idle_timeout`.
+    /// How long a flow may be silent before its entry leaves the kernel's flow table; it ends later, see `flow.idle_timeout`.
     #[serde(with = "crate::config::duration")]
     pub map_idle_timeout: Duration,
     /// Which packets are looked at closely.

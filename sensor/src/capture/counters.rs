@@ -25,7 +25,7 @@ pub struct QueueCounters {
 pub struct CaptureCounters {
     /// One element a receive queue.
     pub queues: Vec<QueueCounters>,
-    /// Entries in the flow map at the latest drain.
+    /// Entries in the kernel's flow table at the latest drain.
     pub flow_map_entries: AtomicU64,
     /// Drains that had to wait because the analysis was behind; nothing is lost.
     pub drains_delayed: AtomicU64,

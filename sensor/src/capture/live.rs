@@ -1,6 +1,6 @@
 //! The live source: an interface, the program on it, and the threads that read what the program leaves.
 //!
-//! Threads: one for each receive queue (`mirror`) or one for the ring buffer (`host`), one that drains the flow map,
+//! Threads: one for each receive queue (`mirror`) or one for the ring buffer (`host`), one that drains the kernel's flow table,
 //! and one that watches the interface. All hand on through one bounded queue. The receive threads never wait for it: samples are shed and
 //! counted. The drain may: the counters in the map are cumulative, so a late drain loses nothing.
 

@@ -124,7 +124,7 @@ pub struct Outer {
     pub addresses: [[u8; 16]; 2],
 }
 
-/// The end of one drain of the flow map. What flows grew by came before it.
+/// The end of one drain of the kernel's flow table. What flows grew by came before it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tick {
     /// When the drain happened, nanoseconds since the Unix epoch. Never goes back.
@@ -148,6 +148,6 @@ pub enum Event {
     Flows(Vec<FlowDelta>),
     /// New flows in tunnels among those of this drain, after their [`Event::Flows`].
     Tunnels(Vec<Outer>),
-    /// A drain of the flow map is complete.
+    /// A drain of the kernel's flow table is complete.
     Tick(Tick),
 }

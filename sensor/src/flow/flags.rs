@@ -1,4 +1,4 @@
-//! TCP flags counted, unpacked from the two-to-a-word form of the flow map.
+//! TCP flags counted, unpacked from the two-to-a-word form of the kernel's flow table.
 
 use sensor_ebpf::flow::FlagWords;
 use serde::Serialize;

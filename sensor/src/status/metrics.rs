@@ -99,7 +99,7 @@ fn capture(families: &mut Families, status: &Status) {
     );
     families.gauge(
         "capture_flow_map_entries",
-        "Flows in the kernel's flow map at the latest drain.",
+        "Flows in the kernel's flow table at the latest drain.",
         live.flow_map_entries as f64,
     );
     families.counter(

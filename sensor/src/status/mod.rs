@@ -101,7 +101,7 @@ pub struct CaptureStatus {
     pub nic: NicCounters,
     /// For each receive queue in order, the kernel's counters of its AF_XDP socket. Empty in `host` mode.
     pub xsk: Vec<XskStatistics>,
-    /// Flows in the kernel's flow map at the latest drain.
+    /// Flows in the kernel's flow table at the latest drain.
     pub flow_map_entries: u64,
     /// Drains that waited because the analysis was behind.
     pub drains_delayed: u64,

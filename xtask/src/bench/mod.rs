@@ -82,6 +82,7 @@ pub fn command(args: &[&str]) -> Result<()> {
             if options.frames { live::frames::run(&options) } else { live::run(&options) }
         }
         ["stages", rest @ ..] => stages::run(&Options::without_frames(rest)?),
+        ["flood", rest @ ..] => live::flood::run(&Options::without_frames(rest)?),
         ["kernel", rest @ ..] => program::kernel(&Options::without_frames(rest)?),
         _ => Err(misused("bench", args)),
     }

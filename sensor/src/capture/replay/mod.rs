@@ -54,11 +54,11 @@ const MAX_LINK_TYPES: usize = 16;
 pub struct ReplayConfig {
     /// Which packets become samples.
     pub control: Control,
-    /// Entries of the flow map.
+    /// Entries of the kernel's flow table.
     pub max_flows: usize,
     /// Time between ticks on the capture's clock, nanoseconds.
     pub drain_interval: u64,
-    /// An entry of the flow map that saw no packet for so long is removed, nanoseconds.
+    /// An entry of the kernel's flow table that saw no packet for so long is removed, nanoseconds.
     pub map_idle_timeout: u64,
     /// In a gap of the capture, ticks go on for so long, that later stages may end what is idle; nanoseconds.
     pub flow_idle_timeout: u64,

@@ -61,7 +61,7 @@ pub(super) struct Plane {
     last_packet: u64,
 }
 
-/// An entry of the flow map, less what is in `grown`.
+/// An entry of the kernel's flow table, less what is in `grown`.
 struct Slot {
     key: FlowKey,
     packets: u64,

@@ -6,6 +6,7 @@
 //! the softirq may run elsewhere: the whole machine's busy time, less what it was busy with before, is shown too, for
 //! rounds in which nobody else kept the machine busy.
 
+pub mod flood;
 pub mod frames;
 mod listeners;
 mod net;
