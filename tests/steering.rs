@@ -28,7 +28,7 @@ fn a_host_is_looked_at_closely_for_a_while() {
         one_in: 0,
         flagged_per_second: 0,
         raised_one_in: 4,
-        raised_for: Duration::from_secs(4),
+        raised_for: Duration::from_secs(10),
     };
     let config = CaptureConfig { mode: Mode::Host, sample: sample.clone(), ..CaptureConfig::default() };
     let (sender, events) = sync_channel(config.queue_batches as usize + TICK_ROOM);
@@ -47,7 +47,7 @@ fn a_host_is_looked_at_closely_for_a_while() {
     // A tenth of 32,000 packets is the host's: 800 samples, six standard deviations (24.5) either way.
     assert!(estimate.abs_diff(3_200) < 6 * 25 * 4, "{estimate}");
 
-    wait(&events, 6);
+    wait(&events, 12);
     assert!(send(&mut generator, &events).is_empty(), "it is over");
 
     live.steering.set(SampleConfig { one_in: 1, ..sample });

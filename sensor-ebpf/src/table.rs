@@ -336,7 +336,14 @@ mod tests {
         let mut filled = [0u32; 1024];
         let mut homes = [0u32; WAYS];
         for flow in 0..flows {
-            let words = [0, 0xffff_0000_0a00_0001 + (flow << 40), 0, 0x0100_000a_ffff_0000, flow << 3, 0];
+            let words = [
+                0,
+                0xffff_0000_0a00_0001u64.wrapping_add(flow << 40),
+                0,
+                0x0100_000a_ffff_0000,
+                flow << 3,
+                0,
+            ];
             let place = place(&words, |at| seed[at]);
             filled[place.bucket as usize & (buckets - 1)] += 1;
             homes[place.home as usize] += 1;

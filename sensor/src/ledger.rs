@@ -28,6 +28,10 @@ pub struct Ledger {
     sketched: Option<(u64, u64)>,
     /// Samples.
     pub samples: SampleBins,
+    /// Samples delivered by the drain before the latest: each is parsed or shed by now.
+    delivered_before: u64,
+    /// Samples delivered by now, where that is more than by the latest drain.
+    pub delivered_latest: u64,
     /// Rows and scores.
     pub scoring: ScoringBins,
     /// Alerts.
@@ -128,6 +132,7 @@ impl Ledger {
             self.sampled_next = (tick.time, tick.totals.sampled);
         }
         let (parsed, not_in_flow) = (self.samples.parsed, self.samples.shed_not_in_flow);
+        self.delivered_before = self.samples.delivered;
         self.samples = SampleBins { parsed, shed_not_in_flow: not_in_flow, ..tick.samples };
         self.totals_before = std::mem::replace(&mut self.totals, tick.totals);
         if let Some(flood) = &tick.flood {
@@ -176,9 +181,10 @@ impl Ledger {
                 outside(sketched, if at_rest { now.sketched_total() } else { low }, now.sketched_total())
             }),
             samples: outside(samples.delivered + lost, sampled_before, now.sampled),
-            parsing: difference(
-                samples.delivered,
+            parsing: outside(
                 samples.parsed + samples.shed_queue_full + samples.shed_not_in_flow,
+                if at_rest { samples.delivered } else { self.delivered_before },
+                if at_rest { samples.delivered } else { samples.delivered.max(self.delivered_latest) },
             ),
             scoring: difference(scoring.made, scoring.scored + scoring.shed_limit),
             training: difference(

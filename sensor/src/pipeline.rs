@@ -292,20 +292,27 @@ impl Watcher {
         conditions
     }
 
+    /// The analysis' part of the ledger.
+    fn fill_bins(&mut self) {
+        let (samples, scoring, alerts) = self.analysis.bins();
+        self.ledger.samples.parsed = samples.parsed;
+        self.ledger.samples.shed_not_in_flow = samples.shed_not_in_flow;
+        self.ledger.delivered_latest = self.counters.sample_bins().delivered;
+        self.ledger.scoring = scoring;
+        self.ledger.alerts = alerts;
+    }
+
     /// Replaces the snapshot that the control plane reads.
     fn publish(&mut self) {
         let now = self.clock.now();
+        self.fill_bins();
         let residue = if self.at_rest { self.ledger.residue_at_rest() } else { self.ledger.residue() };
         for condition in self.conditions(&residue) {
             if let Some(alert) = self.analysis.condition(&condition, now) {
                 self.raise(&alert);
             }
         }
-        let (samples, scoring, alerts) = self.analysis.bins();
-        self.ledger.samples.parsed = samples.parsed;
-        self.ledger.samples.shed_not_in_flow = samples.shed_not_in_flow;
-        self.ledger.scoring = scoring;
-        self.ledger.alerts = alerts;
+        self.fill_bins();
         let tables = self.analysis.tables();
         let reading = Reading {
             time: now,
