@@ -265,8 +265,7 @@ impl Watcher {
 
     /// What the counters say that a person must know of.
     fn conditions(&mut self, residue: &Residue) -> Vec<Condition> {
-        let interface = || self.capture.interface.clone();
-        let mut conditions = Vec::new();
+        let (mut conditions, interface) = (Vec::new(), || self.capture.interface.clone());
         // A hundredth of what is admitted: a bucket that happens to be full is no flood.
         if self.flood.packets > u64::from(self.admitted / 100) {
             conditions.push(Condition::Flood { flood: self.flood, admitted: self.admitted });
@@ -283,8 +282,7 @@ impl Watcher {
         } else if !self.counters.link_up.load(Relaxed) {
             conditions.push(Condition::LinkDown { interface: interface() });
         }
-        let nic = self.counters.nic();
-        let missed = nic.rx_missed.max(nic.unseen);
+        let missed = self.counters.nic().never_reached_xdp();
         if missed > self.missed {
             conditions.push(Condition::Missed { interface: interface(), packets: missed - self.missed });
             self.missed = missed;

@@ -51,6 +51,13 @@ pub struct NicCounters {
     pub last_loss: u64,
 }
 
+impl NicCounters {
+    /// Packets that reached the interface and not XDP, as far as can be told.
+    pub fn never_reached_xdp(&self) -> u64 {
+        self.rx_missed.max(self.unseen)
+    }
+}
+
 /// One look at the interface.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Reading {
