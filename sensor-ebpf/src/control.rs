@@ -20,7 +20,7 @@ pub struct Control {
     pub first_packets: u32,
     /// After those, one packet in so many, at random; 0 is none.
     pub one_in: u32,
-    /// SYN, FIN and RST packets sampled per CPU and second beyond the first packets.
+    /// SYN, FIN and RST packets sampled per lane and second beyond the first packets.
     pub flagged_per_second: u32,
     /// New flows that each lane of the flow table takes in a second; 0 is no limit.
     pub admit_per_second: u32,

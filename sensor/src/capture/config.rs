@@ -128,7 +128,7 @@ pub struct SampleConfig {
     pub first_packets: u32,
     /// After those, one packet in so many, at random; 0 is none.
     pub one_in: u32,
-    /// Packets with SYN, FIN or RST that are samples beyond that, per CPU and second.
+    /// Packets with SYN, FIN or RST that are samples beyond that, per receive queue and second.
     pub flagged_per_second: u32,
     /// The same for the flows of hosts that an alert or a high score points at.
     pub raised_one_in: u32,
