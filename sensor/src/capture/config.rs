@@ -61,8 +61,7 @@ pub struct CaptureConfig {
     pub interface: Option<String>,
     /// What the interface is.
     pub mode: Mode,
-    /// How often the flow table is drained into user space, 10ms to 10s. With more than 16,384 flows a drain it is done
-    /// less often, once a second at least.
+    /// How often the flow table is drained into user space, 10ms to 10s.
     #[serde(with = "crate::config::duration")]
     pub drain_interval: Duration,
     /// Flows the kernel's table holds, in buckets of 32: from about two thirds on some are full. Packets of further flows

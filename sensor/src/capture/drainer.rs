@@ -28,8 +28,6 @@ pub(super) struct Drainer {
     pub(super) buffers: Buffers,
     pub(super) governor: Governor,
     pub(super) flood: FloodWatch,
-    /// Flows read from the table so far, each once a drain.
-    pub(super) read: u64,
     /// The second of the latest look at what changes slowly.
     pub(super) second: u64,
 }
@@ -44,11 +42,9 @@ impl Drainer {
         interface: &str,
     ) -> Drainer {
         let interval = interval.as_nanos() as u64;
-        let mut stretched = interval;
         while !stop.load(Relaxed) {
             let now = self.clock.now();
-            thread::sleep(Duration::from_nanos(stretched - now % stretched));
-            let read = self.read;
+            thread::sleep(Duration::from_nanos(interval - now % interval));
             match self.drain(events) {
                 Ok(true) => {}
                 Ok(false) => break,
@@ -58,7 +54,6 @@ impl Drainer {
                     }
                 }
             }
-            stretched = stretch(interval, stretched, self.read - read);
             if !self.program.attached() {
                 self.counters.detached(interface);
             }
@@ -73,11 +68,7 @@ impl Drainer {
         let buffers = self.buffers.clone();
         let mut outlet =
             FlowOutlet { batch: buffers.flows(), buffers: &buffers, events, state: Sent::AtOnce };
-        let read = &mut self.read;
-        self.drain.drain(&mut self.program, now, self.clock.offset, true, |delta| {
-            *read += 1;
-            outlet.push(delta);
-        })?;
+        self.drain.drain(&mut self.program, now, self.clock.offset, true, |delta| outlet.push(delta))?;
         outlet.send();
         if !self.drain.tunnels.is_empty() {
             outlet.hand_on(Event::Tunnels(std::mem::take(&mut self.drain.tunnels)));
@@ -111,27 +102,6 @@ impl Drainer {
         self.governor.turn(&mut self.program, shed, now)?;
         self.counters.sampling_halved.store(u64::from(self.governor.steps), Relaxed);
         Ok(Some(self.flood.read(&self.program.table)))
-    }
-}
-
-/// Flows of one drain from which on fewer drains are worth more than early news, and below which not.
-const MANY: u64 = 16_384;
-const FEW: u64 = 4_096;
-const SECOND: u64 = 1_000_000_000;
-
-/// The time from drain to drain, after one of `read` flows: with many flows up to a second, the length of a window, for
-/// what is read once instead of ten times costs a tenth. Always a part of a second, so that each window ends with a drain.
-fn stretch(interval: u64, now: u64, read: u64) -> u64 {
-    let longer = [2, 5, 10, 20, 50, 100].into_iter().map(|times| interval * times);
-    let mut steps: Vec<u64> = longer.filter(|&step| step <= SECOND && SECOND.is_multiple_of(step)).collect();
-    steps.insert(0, interval);
-    let at = steps.iter().position(|&step| step == now).unwrap_or(0);
-    if read > MANY {
-        steps[(at + 1).min(steps.len() - 1)]
-    } else if read < FEW {
-        steps[at.saturating_sub(1)]
-    } else {
-        now
     }
 }
 
@@ -180,24 +150,5 @@ impl FlowOutlet<'_> {
             }
             Err(TrySendError::Disconnected(_)) => self.state = Sent::Gone,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn many_flows_are_read_less_often() {
-        const TENTH: u64 = SECOND / 10;
-        assert_eq!(stretch(TENTH, TENTH, 1_000), TENTH);
-        assert_eq!(stretch(TENTH, TENTH, 10_000), TENTH);
-        assert_eq!(stretch(TENTH, TENTH, 50_000), 2 * TENTH);
-        assert_eq!(stretch(TENTH, 2 * TENTH, 50_000), 5 * TENTH);
-        assert_eq!(stretch(TENTH, SECOND, 90_000), SECOND);
-        assert_eq!(stretch(TENTH, SECOND, 1_000), 5 * TENTH);
-        // Intervals that are no part of a second stay as they are.
-        assert_eq!(stretch(3 * TENTH, 3 * TENTH, 90_000), 3 * TENTH);
-        assert_eq!(stretch(2 * SECOND, 2 * SECOND, 90_000), 2 * SECOND);
     }
 }

@@ -141,7 +141,6 @@ impl Live {
             buffers: buffers.clone(),
             governor,
             flood: FloodWatch::new(),
-            read: 0,
             second: 0,
         };
         let drain = {
