@@ -85,13 +85,7 @@ mod programs {
     /// Parses, too.
     #[xdp]
     pub fn parse(ctx: XdpContext) -> u32 {
-        draw(&ctx, false);
-        match parse_ethernet(&frame::Context(&ctx)) {
-            // Something must come of each field, or the compiler leaves it out.
-            Ok(packet) if packet.key.words().iter().fold(0, |sum, word| sum ^ word) == 1 => XDP_ABORTED,
-            Ok(_) => XDP_DROP,
-            Err(_) => XDP_ABORTED,
-        }
+        parse_step(&ctx)
     }
 
     /// Parses and reads the coarse clock.
@@ -112,6 +106,7 @@ mod programs {
     fn parse_step(ctx: &XdpContext) -> u32 {
         draw(ctx, false);
         match parse_ethernet(&frame::Context(ctx)) {
+            // Something must come of each field, or the compiler leaves it out.
             Ok(packet) if packet.key.words().iter().fold(0, |sum, word| sum ^ word) == 1 => XDP_ABORTED,
             Ok(_) => XDP_DROP,
             Err(_) => XDP_ABORTED,

@@ -4,7 +4,7 @@
 //! does as asked at its next turn. Every sample carries its weight, so what is estimated from samples stays unbiased
 //! whatever the rates are.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -54,7 +54,7 @@ pub struct Steering(Arc<Mutex<Wishes>>);
 #[derive(Debug, Default)]
 struct Wishes {
     sample: Option<SampleConfig>,
-    raise: Vec<Target>,
+    raise: HashSet<Target>,
 }
 
 impl Steering {
@@ -66,8 +66,8 @@ impl Steering {
     /// Looks closely at these packets for a while; see `capture.sample.raised_for`.
     pub fn raise(&self, target: Target) {
         self.wishes(|wishes| {
-            if wishes.raise.len() < MOST && !wishes.raise.contains(&target) {
-                wishes.raise.push(target);
+            if wishes.raise.len() < MOST {
+                wishes.raise.insert(target);
             }
         });
     }
