@@ -8,7 +8,7 @@ use std::time::Duration;
 #[serde(deny_unknown_fields, default)]
 pub struct FeaturesConfig {
     /// Rows per window, flows and hosts together; what is beyond is shed and counted: hosts have a row first, then
-    /// flows that were answered, then others, chosen by chance. 100,000 rows take about 50 ms. 16 to 1,000,000.
+    /// flows that were answered, then others, chosen by chance. 16 to 1,000,000.
     pub max_rows: usize,
     /// Hosts remembered at once; 250 bytes each. 1 or more.
     pub max_hosts: usize,

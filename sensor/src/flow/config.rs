@@ -7,7 +7,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FlowConfig {
-    /// Flows remembered at once; each costs about 400 bytes. Flows beyond are counted as overflow and still
+    /// Flows remembered at once. Flows beyond are counted as overflow and still
     /// show in the windows of their hosts. 1 to 16,000,000.
     pub max_flows: usize,
     /// A flow that was silent for so long has ended.

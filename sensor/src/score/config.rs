@@ -32,7 +32,7 @@ pub struct ScoreConfig {
     pub batch_rows: usize,
     /// Training steps per window while warming, at most; fewer where there are few rows.
     pub warmup_steps: usize,
-    /// Training steps per window once active, at most: each costs about 0.05 ms on a CPU. 0 freezes the model.
+    /// Training steps per window once active, at most. 0 freezes the model.
     pub active_steps: usize,
     /// Learning rate while warming. Above 0, at most 0.1.
     pub learning_rate: f64,
