@@ -70,12 +70,30 @@ pub struct ScoringBins {
     pub shed_limit: u64,
     /// Scored rows the model was trained on.
     pub trained: u64,
-    /// Scored rows withheld from training: they looked like an attack.
+    /// Scored rows withheld from training: they were unusual.
     pub withheld_anomalous: u64,
+    /// Scored rows withheld: they take part in an attack, or one goes on.
+    pub withheld_attack: u64,
+    /// Scored rows withheld: ordinary to the model, but not to its reference.
+    pub withheld_reference: u64,
+    /// Scored rows withheld: the ledger did not add up.
+    pub withheld_ledger: u64,
     /// Scored rows withheld: the training budget was spent.
     pub withheld_budget: u64,
     /// Scored rows withheld: calibrating, the model stands still.
     pub withheld_calibrating: u64,
+}
+
+impl ScoringBins {
+    /// Scored rows the model was not trained on.
+    pub fn withheld(&self) -> u64 {
+        self.withheld_anomalous
+            + self.withheld_attack
+            + self.withheld_reference
+            + self.withheld_ledger
+            + self.withheld_budget
+            + self.withheld_calibrating
+    }
 }
 
 /// Alerts.
@@ -189,10 +207,7 @@ impl Ledger {
             scoring: difference(scoring.made, scoring.scored + scoring.shed_limit),
             training: difference(
                 scoring.scored,
-                scoring.trained
-                    + scoring.withheld_anomalous
-                    + scoring.withheld_budget
-                    + scoring.withheld_calibrating,
+                scoring.trained + scoring.withheld(),
             ),
             alerts: difference(
                 alerts.raised,

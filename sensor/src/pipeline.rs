@@ -305,6 +305,7 @@ impl Watcher {
         let now = self.clock.now();
         self.fill_bins();
         let residue = if self.at_rest { self.ledger.residue_at_rest() } else { self.ledger.residue() };
+        self.analysis.set_ledger_off(!residue.is_zero());
         for condition in self.conditions(&residue) {
             if let Some(alert) = self.analysis.condition(&condition, now) {
                 self.raise(&alert);
@@ -389,11 +390,10 @@ pub fn score_status(state: ScoreState) -> ScoreStatus {
             progress: 0.5 + slower(rows, needed_rows, seconds, needed_seconds) / 2.0,
             ..ScoreStatus::default()
         },
-        ScoreState::Active { threshold, host_threshold } => ScoreStatus {
+        ScoreState::Active { threshold } => ScoreStatus {
             state: ModelState::Active,
             progress: 1.0,
-            threshold_flow: threshold,
-            threshold_host: host_threshold,
+            threshold,
         },
     }
 }

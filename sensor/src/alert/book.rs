@@ -144,6 +144,13 @@ impl Book {
             .collect()
     }
 
+    /// Whether an attack that has a name goes on: nothing is learned from anybody meanwhile.
+    pub fn attack_goes_on(&self, now: u64) -> bool {
+        self.standing.iter().any(|((kind, ..), standing)| {
+            *kind != ThreatType::Anomaly && now.saturating_sub(standing.last) <= 2 * GOES_ON
+        })
+    }
+
     /// Whether something odd without a type was odd enough, for long enough.
     fn persists(&mut self, candidate: &Candidate, now: u64) -> bool {
         if candidate.margin() < self.config.anomaly_margin {
@@ -171,11 +178,13 @@ impl Book {
         let anomaly = candidate.verdict.kind == ThreatType::Anomaly;
         let (source, destination) = (candidate.verdict.source, candidate.verdict.destination);
         self.standing.iter().any(|((kind, attacker, victim), standing)| {
-            if *kind == ThreatType::Anomaly {
-                return false;
-            }
             let age = now.saturating_sub(standing.last);
             let is = |one: Option<[u8; 16]>, other: Option<[u8; 16]>| one.is_some() && one == other;
+            if *kind == ThreatType::Anomaly {
+                // What a host does to many at once is one oddity; so are the two sides of a conversation.
+                let same = is(source, *attacker) || (is(source, *victim) && is(destination, *attacker));
+                return anomaly && age <= GOES_ON && same;
+            }
             if anomaly {
                 let involved =
                     [source, destination].iter().any(|&host| is(host, *attacker) || is(host, *victim));

@@ -44,18 +44,18 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// See [`FoldKey`]. A scan is one attack however many hosts it tries; so is what is unusual about a host.
+    /// See [`FoldKey`]. A scan is one attack however many hosts it tries.
     pub fn fold_key(&self) -> FoldKey {
         let Verdict { kind, source, destination, .. } = self.verdict;
         match kind {
-            ThreatType::PortScan | ThreatType::Anomaly => (kind, source, None),
+            ThreatType::PortScan => (kind, source, None),
             _ => (kind, source, destination),
         }
     }
 
-    /// Score over threshold.
+    /// How far the score is above the threshold, decades.
     pub fn margin(&self) -> f64 {
-        self.score / self.threshold.max(f64::MIN_POSITIVE)
+        self.score - self.threshold
     }
 }
 
@@ -82,7 +82,7 @@ pub type UnusualHost = Unusual<HostFacts, { spec::HOST.len() }>;
 pub fn candidates(
     flows: &[UnusualFlow],
     hosts: &[UnusualHost],
-    thresholds: [f64; 2],
+    threshold: f64,
     config: &AlertConfig,
 ) -> Vec<Candidate> {
     let mut found: BTreeMap<FoldKey, Candidate> = BTreeMap::new();
@@ -93,10 +93,10 @@ pub fn candidates(
         std::collections::btree_map::Entry::Occupied(mut entry) => merge(entry.get_mut(), candidate),
     };
     for (row, host) in hosts.iter().enumerate() {
-        note(of_host(&host.facts, row, f64::from(host.score), thresholds[1], config));
+        note(of_host(&host.facts, row, f64::from(host.score), threshold, config));
     }
     for (row, flow) in flows.iter().enumerate() {
-        note(of_flow(&flow.facts, row, f64::from(flow.score), thresholds[0], config));
+        note(of_flow(&flow.facts, row, f64::from(flow.score), threshold, config));
     }
     let mut all: Vec<Candidate> = found.into_values().collect();
     // The map's order decides among equals.
@@ -140,6 +140,20 @@ fn merge(held: &mut Candidate, other: Candidate) {
     (held.seen, held.packets, held.bytes, held.flags) = (seen, packets, bytes, flags);
 }
 
+/// How often ordinary traffic would look like this.
+fn how_rare(margin: f64, config: &AlertConfig) -> String {
+    let hours = 10f64.powf(margin) / config.budget_per_hour;
+    let (number, unit) = match hours {
+        hours if hours < 48.0 => (hours, "hours"),
+        hours if hours < 24.0 * 365.0 => (hours / 24.0, "days"),
+        hours => (hours / (24.0 * 365.0), "years"),
+    };
+    if number > 1000.0 {
+        return "ordinary traffic here practically never does this".to_owned();
+    }
+    format!("ordinary traffic here does this about once in {number:.0} {unit}")
+}
+
 fn of_flow(facts: &FlowFacts, row: usize, score: f64, threshold: f64, config: &AlertConfig) -> Candidate {
     let verdict = judge_flow(facts, config).unwrap_or_else(|| rules::Verdict {
         kind: ThreatType::Anomaly,
@@ -149,11 +163,11 @@ fn of_flow(facts: &FlowFacts, row: usize, score: f64, threshold: f64, config: &A
         proto: facts.key.proto,
         strength: 1.0,
         narrative: format!(
-            "Traffic of {} to port {} of {} is unlike what was learned: its score is {:.1} times the threshold.",
+            "Traffic of {} to port {} of {} is unlike what was learned: {}.",
             ip(&facts.src),
             facts.dst_port,
             ip(&facts.dst),
-            score / threshold,
+            how_rare(score - threshold, config),
         ),
     });
     let mut flags = facts.window.flags[0];
@@ -183,9 +197,9 @@ fn of_host(facts: &HostFacts, row: usize, score: f64, threshold: f64, config: &A
         proto: 0,
         strength: 1.0,
         narrative: format!(
-            "{} behaves unlike what was learned: its score is {:.1} times the threshold.",
+            "{} behaves unlike what was learned: {}.",
             ip(&facts.address),
-            score / threshold,
+            how_rare(score - threshold, config),
         ),
     });
     let syn = facts.failed().max(facts.incomplete_in).min(u64::from(u32::MAX)) as u32;

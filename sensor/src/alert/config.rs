@@ -19,7 +19,7 @@ pub struct AlertConfig {
     pub max_per_minute: u64,
     /// Alerts that can stand at once; the quietest makes room. 1 to 100,000.
     pub max_standing: usize,
-    /// An alert without a type needs a score so many times the threshold. 1 or more.
+    /// An alert without a type needs a score so far above the threshold, decades. 0 or more.
     pub anomaly_margin: f64,
     /// And in so many of the last ten windows of the same host. 1 to 10.
     pub anomaly_windows: u32,
@@ -54,8 +54,8 @@ impl Default for AlertConfig {
             update_every: Duration::from_secs(5),
             max_per_minute: 60,
             max_standing: 1000,
-            anomaly_margin: 3.0,
-            anomaly_windows: 5,
+            anomaly_margin: 0.0,
+            anomaly_windows: 1,
             scan_targets: 20,
             scan_targets_minute: 60,
             flood_connections: 200,
@@ -81,7 +81,7 @@ impl AlertConfig {
         };
         least("budget_per_hour", self.budget_per_hour, 1e-6);
         least("max_per_minute", self.max_per_minute as f64, 1.0);
-        least("anomaly_margin", self.anomaly_margin, 1.0);
+        least("anomaly_margin", self.anomaly_margin, 0.0);
         least("scan_targets", self.scan_targets as f64, 2.0);
         least("scan_targets_minute", self.scan_targets_minute as f64, 2.0);
         least("flood_connections", self.flood_connections as f64, 1.0);

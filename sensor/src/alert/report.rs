@@ -69,10 +69,10 @@ pub fn alert(candidate: &Candidate, id: String, model: String, explanation: Vec<
     }
 }
 
-/// How sure: half from how far the score is above the threshold, half from how far the facts are above what the
+/// How sure: half from how far the score is above the threshold (two decades are 0.95), half from how far the facts are above what the
 /// rule asks for. Without a type never above 0.7.
 pub fn confidence(candidate: &Candidate) -> f64 {
-    let score = 1.0 - 0.5 / candidate.margin().max(1.0);
+    let score = 1.0 - 0.5 * 10f64.powf(-candidate.margin().max(0.0) / 2.0);
     let value = if candidate.verdict.kind == ThreatType::Anomaly {
         score.min(0.7)
     } else {

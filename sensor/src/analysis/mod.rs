@@ -119,6 +119,8 @@ pub struct Analysis {
     portion: usize,
     /// Hashes sources, for learning.
     seed: u64,
+    /// Packets, samples or rows do not add up: nothing is learned meanwhile.
+    ledger_off: bool,
 }
 
 impl Analysis {
@@ -144,6 +146,7 @@ impl Analysis {
             work: Workshop::new(),
             portion: config.score.chunk_rows,
             seed: config.score.seed,
+            ledger_off: false,
         })
     }
 
@@ -251,6 +254,11 @@ impl Analysis {
     /// Takes what the counters say: the alert of a condition that is new.
     pub fn condition(&mut self, condition: &Condition, now: u64) -> Option<Alert> {
         self.book.condition(condition, now)
+    }
+
+    /// Says whether the ledger is off by something: what is seen then may not be what there is, and teaches nothing.
+    pub fn set_ledger_off(&mut self, off: bool) {
+        self.ledger_off = off;
     }
 
     /// Where the model stands.

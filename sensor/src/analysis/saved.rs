@@ -4,7 +4,9 @@
 //! with a reason, before any of it is used.
 
 use super::Analysis;
+use crate::features::host::SavedHost;
 use crate::features::memory::{Pair, PairKey, Service, ServiceKey};
+use crate::features::rarity::Habits;
 use crate::score::ScoreError;
 use crate::score::scorer::{Phase, ScorerState};
 use serde::{Deserialize, Serialize};
@@ -12,7 +14,7 @@ use sha1::{Digest, Sha1};
 
 const MAGIC: &[u8; 8] = b"vesper-m";
 /// Changes whenever the meaning of a field changes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const HEAD: usize = 8 + 4 + 20;
 
 #[derive(Serialize, Deserialize)]
@@ -22,7 +24,8 @@ struct Saved {
     now: u64,
     pairs: Vec<(PairKey, Pair)>,
     services: Vec<(ServiceKey, Service)>,
-    hosts: Vec<([u8; 16], u64)>,
+    hosts: Vec<SavedHost>,
+    habits: Habits,
     sequence: (String, u64),
 }
 
@@ -36,7 +39,8 @@ impl Analysis {
             now: self.now,
             pairs,
             services,
-            hosts: self.features.hosts.first_seen(),
+            hosts: self.features.hosts.saved(),
+            habits: self.features.habits.clone(),
             sequence: self.book.sequence.clone(),
         };
         let body = postcard::to_stdvec(&saved).map_err(|error| damaged(&error.to_string()))?;
@@ -73,9 +77,10 @@ impl Analysis {
         self.scorer.restore(&saved.scorer)?;
         let warming = self.scorer.phase == Phase::Warming;
         self.features.memory.restore(saved.pairs, saved.services, saved.learned_until, warming);
-        for (address, first_seen) in saved.hosts {
-            self.features.hosts.remember(address, first_seen, saved.now);
+        for host in saved.hosts {
+            self.features.hosts.remember(host, saved.now);
         }
+        self.features.habits = saved.habits;
         self.book.sequence = saved.sequence;
         Ok(())
     }

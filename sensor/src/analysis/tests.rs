@@ -48,7 +48,7 @@ fn bins_add_up(analysis: &Analysis) {
     assert_eq!(scoring.made, scoring.scored + scoring.shed_limit);
     assert_eq!(
         scoring.scored,
-        scoring.trained + scoring.withheld_anomalous + scoring.withheld_budget + scoring.withheld_calibrating
+        scoring.trained + scoring.withheld()
     );
     assert_eq!(alerts.raised, alerts.stored + alerts.suppressed_duplicate + alerts.suppressed_limit);
 }

@@ -5,13 +5,16 @@
 
 use super::{Analysis, Output, scored};
 use crate::alert::candidate::{Candidate, Unusual, UnusualFlow, UnusualHost, candidates};
+use crate::alert::rules::{Verdict, judge_flow, judge_host};
+use crate::features::facts::FlowFacts;
 use crate::features::matrix::Matrix;
 use crate::features::rows::{Active, Rows, Window, pair_key};
 use crate::features::sketch::mix_address;
 use crate::features::spec;
 use crate::flow::table::{Flow, Grown};
 use crate::score::ScoreError;
-use crate::score::scorer::Phase;
+use crate::score::lessons::Hold;
+use crate::score::scorer::{Kind, Phase};
 
 /// Features named in an alert.
 const EXPLAINED: usize = 5;
@@ -25,6 +28,8 @@ pub(super) struct Workshop {
     portions: [Matrix; 2],
     /// Of flows and of hosts, in the order of the rows.
     scores: [Vec<f32>; 2],
+    /// Of the portion at hand.
+    facts: Vec<FlowFacts>,
     flows: Vec<UnusualFlow>,
     hosts: Vec<UnusualHost>,
     /// Flows the table had no room for.
@@ -37,6 +42,7 @@ impl Workshop {
             rows: Rows::new(),
             portions: [Matrix::new(&spec::FLOW), Matrix::new(&spec::HOST)],
             scores: [Vec::new(), Vec::new()],
+            facts: Vec::new(),
             flows: Vec::new(),
             hosts: Vec::new(),
             beyond: Vec::new(),
@@ -59,10 +65,10 @@ impl Analysis {
         let active = Active { table: &mut self.flows, beyond: &mut work.beyond };
         let (rows, scores) = (&work.rows, &work.scores);
         let judging = self.scorer.phase == Phase::Active;
-        let thresholds = [self.scorer.flow.threshold, self.scorer.host.threshold];
+        let threshold = self.scorer.threshold();
         let mut found: Vec<Candidate> = Vec::new();
         if judging {
-            found = candidates(&work.flows, &work.hosts, thresholds, &self.alert);
+            found = candidates(&work.flows, &work.hosts, threshold, &self.alert);
             output.suspects.extend(found.iter().filter_map(|candidate| candidate.verdict.source));
             for candidate in &mut found {
                 candidate.tunnel = candidate.key.as_ref().and_then(|key| active.table.tunnel(key));
@@ -71,9 +77,12 @@ impl Analysis {
             for candidate in &found {
                 let (scorer, row) = (&mut self.scorer, candidate.row);
                 let explain = |candidate: &Candidate| {
-                    let features: &[f32] =
-                        if candidate.is_host { &work.hosts[row].features } else { &work.flows[row].features };
-                    scorer.explain(features, candidate.is_host, EXPLAINED)
+                    let shares = if candidate.is_host {
+                        scorer.explain(&work.hosts[row].features, Kind::Host, EXPLAINED)
+                    } else {
+                        scorer.explain(&work.flows[row].features, Kind::Flow, EXPLAINED)
+                    };
+                    Ok::<_, ScoreError>(shares.1)
                 };
                 let alert = self.book.consider(candidate, window.end, &model, explain)?;
                 if alert.is_some() && !candidate.is_host {
@@ -93,20 +102,24 @@ impl Analysis {
         let suspects = |flow: &Flow| suspect(&flow.src().0) || suspect(&flow.dst().0);
         for (&place, &score) in rows.flows.iter().zip(&scores[0]) {
             let (flow, _) = active.get(place);
-            if (!judging || f64::from(score) <= thresholds[0]) && !suspects(flow) {
+            if (!judging || f64::from(score) <= threshold) && !suspects(flow) {
                 self.features.absorb(flow);
             }
         }
         let seed = self.seed;
-        let who = |row: usize, is_host: bool| {
-            if is_host {
+        let who = |row: usize, kind: Kind| {
+            if kind == Kind::Host {
                 let address = &rows.hosts[row].address;
                 return (!suspect(address)).then(|| mix_address(seed, address));
             }
             let (flow, _) = active.get(rows.flows[row]);
             (!suspects(flow)).then(|| mix_address(seed, &flow.src().0))
         };
-        if let Some(notice) = self.scorer.learn(rows, [&scores[0], &scores[1]], who)? {
+        let hold = match self.ledger_off {
+            true => Some(Hold::Ledger),
+            false => self.book.attack_goes_on(window.end).then_some(Hold::Attack),
+        };
+        if let Some(notice) = self.scorer.learn(rows, [&scores[0], &scores[1]], hold, who)? {
             self.features.memory.warming = false;
             if self.scorer.phase == Phase::Active {
                 // Whatever was seen up to here is familiar.
@@ -134,19 +147,25 @@ impl Analysis {
         work.hosts.clear();
         let [portion, host_portion] = &mut work.portions;
 
+        let threshold = self.scorer.threshold();
         for places in rows.flows.chunks(self.portion) {
             portion.clear();
+            work.facts.clear();
             for &place in places {
-                portion.push(&self.features.flow_facts(rows, active.get(place)).values());
+                let facts = self.features.flow_facts(rows, active.get(place));
+                portion.push(&facts.values());
+                work.facts.push(facts);
             }
             portion.encode();
             let first = flow_scores.len();
-            self.scorer.score(portion, false, flow_scores)?;
-            let threshold = self.scorer.flow.threshold;
-            for (row, &score) in flow_scores[first..].iter().enumerate() {
-                if judging && f64::from(score) > threshold {
-                    let facts = self.features.flow_facts(rows, active.get(places[row]));
-                    work.flows.push(unusual(facts, portion, row, score));
+            self.scorer.score(portion, Kind::Flow, flow_scores);
+            if !judging {
+                continue;
+            }
+            for (row, (facts, score)) in work.facts.drain(..).zip(&mut flow_scores[first..]).enumerate() {
+                let verdict = judge_flow(&facts, &self.alert);
+                if lift(score, verdict.as_ref(), threshold) {
+                    work.flows.push(unusual(facts, portion, row, *score));
                 }
             }
         }
@@ -155,16 +174,28 @@ impl Analysis {
             facts.iter().for_each(|facts| host_portion.push(&facts.values()));
             host_portion.encode();
             let first = host_scores.len();
-            self.scorer.score(host_portion, true, host_scores)?;
-            let threshold = self.scorer.host.threshold;
-            for (row, &score) in host_scores[first..].iter().enumerate() {
-                if judging && f64::from(score) > threshold {
-                    work.hosts.push(unusual(facts[row].clone(), host_portion, row, score));
+            self.scorer.score(host_portion, Kind::Host, host_scores);
+            if !judging {
+                continue;
+            }
+            for (row, (facts, score)) in facts.iter().zip(&mut host_scores[first..]).enumerate() {
+                let verdict = judge_host(facts, &self.alert);
+                if lift(score, verdict.as_ref(), threshold) {
+                    work.hosts.push(unusual(facts.clone(), host_portion, row, *score));
                 }
             }
         }
         Ok(())
     }
+}
+
+/// Whether a row is unusual. What is an attack by definition is one, however ordinary it was while the model learned:
+/// its score is above the threshold by what was seen over what the definition asks for.
+fn lift(score: &mut f32, verdict: Option<&Verdict>, threshold: f64) -> bool {
+    if let Some(verdict) = verdict {
+        *score = score.max((threshold + verdict.strength.max(1.0).log10()) as f32 + f32::EPSILON * 16.0);
+    }
+    f64::from(*score) > threshold
 }
 
 fn unusual<F, const N: usize>(facts: F, portion: &Matrix, row: usize, score: f32) -> Unusual<F, N> {

@@ -217,12 +217,11 @@ fn model(state: &ScoreState) -> (ScoreStatus, Option<String>) {
             },
             unready("calibrating", rows, needed_rows, seconds, needed_seconds),
         ),
-        ScoreState::Active { threshold, host_threshold } => (
+        ScoreState::Active { threshold } => (
             ScoreStatus {
                 state: ModelState::Active,
                 progress: 1.0,
-                threshold_flow: threshold,
-                threshold_host: host_threshold,
+                threshold,
             },
             None,
         ),

@@ -1,5 +1,6 @@
 //! The plain facts of a row, in their units: what the rules read, and what the features are made of.
 
+use super::rarity::Rarity;
 use super::spec;
 use crate::flow::table::Carried;
 use sensor_ebpf::flow::{FlowKey, proto};
@@ -55,6 +56,8 @@ pub struct PairFacts {
     pub connections_surge: f64,
     /// Recent bytes out over the most that any source usually sends to this service.
     pub bytes_surge: f64,
+    /// How surprising it is that these two talk; see [`super::rarity`].
+    pub rarity: Rarity,
 }
 
 impl PairFacts {
@@ -131,6 +134,7 @@ impl FlowFacts {
             bytes_out / out.max(1.0),
             bytes_in / back.max(1.0),
             bytes_out / (bytes_out + bytes_in).max(1.0),
+            f64::from(self.entropy.unwrap_or(4.0)),
             self.last.saturating_sub(self.start) as f64 / 1e9,
             yes(self.outcome == Outcome::Unanswered),
             yes(self.outcome == Outcome::Refused),
@@ -143,9 +147,11 @@ impl FlowFacts {
             (pair.connections_surge - 1.0).max(0.0),
             (pair.bytes_surge - 1.0).max(0.0),
             self.beacon(),
-            yes(pair.new_pair),
             pair.bytes_out * pair.newness(),
-            f64::from(self.entropy.unwrap_or(4.0)),
+            pair.rarity.source,
+            pair.rarity.destination,
+            pair.rarity.service,
+            pair.rarity.port,
         ]
     }
 }

@@ -2,13 +2,15 @@
 
 use super::config::FeaturesConfig;
 use super::facts::{FlowFacts, HostFacts, Outcome};
-use super::memory::{Memory, NOWHERE};
+use super::memory::{Memory, NOWHERE, patience};
+use super::rarity::Habit;
 use super::sketch::{Distinct, Spread, mix, mix_address};
 use crate::flow::slab::Slab;
 use crate::flow::{SECOND, is_group};
 use sensor_ebpf::flow::proto;
 
-/// A host that never had an answer is forgotten after this silence, or spoofed addresses would fill the table.
+/// A host that never had an answer is forgotten after this silence once half of the table is taken, or spoofed
+/// addresses would fill it.
 const UNANSWERED_KEPT: u64 = 15 * SECOND;
 /// Failed targets are counted over half a minute to a whole one.
 const HALF_MINUTE: u64 = 30 * SECOND;
@@ -41,11 +43,26 @@ struct Host {
     first_seen: u64,
     last_seen: u64,
     answered: bool,
+    known: Known,
     failed_targets: [Distinct; 2],
     half_minute: u64,
     recent_failed: f64,
     window: u32,
 }
+
+/// What ordinary rows showed of a host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Known {
+    /// It began flows.
+    pub begins: bool,
+    /// It was there: began or answered.
+    pub there: bool,
+    /// How often it meets something new.
+    pub habit: Habit,
+}
+
+/// What is saved of a host: when it was first seen, and what is known of it.
+pub type SavedHost = ([u8; 16], u64, Known);
 
 /// A host's part of the open window.
 #[derive(Clone, Default)]
@@ -73,6 +90,7 @@ pub struct Hosts {
     seed: u64,
     fading: f64,
     forget_after: u64,
+    room: usize,
     /// Times a host was not accounted for because the table was full.
     pub overflow: u64,
 }
@@ -86,6 +104,7 @@ impl Hosts {
             seed: config.seed,
             fading: config.memory.as_nanos() as f64,
             forget_after: config.forget_after.as_nanos().min(u128::from(u64::MAX)) as u64,
+            room: config.max_hosts,
             overflow: 0,
         }
     }
@@ -100,29 +119,40 @@ impl Hosts {
         self.hosts.is_empty()
     }
 
-    /// When each host was first seen, in order of address.
-    pub fn first_seen(&self) -> Vec<([u8; 16], u64)> {
+    /// Hosts that were answered, or are known, in order of address.
+    pub fn saved(&self) -> Vec<SavedHost> {
         let mut all: Vec<_> = self
             .hosts
             .iter()
-            .filter(|(_, host)| host.answered)
-            .map(|(address, host)| (*address, host.first_seen))
+            .filter(|(_, host)| host.answered || host.known.there)
+            .map(|(address, host)| (*address, host.first_seen, host.known))
             .collect();
-        all.sort_unstable();
+        all.sort_unstable_by_key(|(address, ..)| *address);
         all
     }
 
     /// Remembers a host from a saved state.
-    pub fn remember(&mut self, address: [u8; 16], first_seen: u64, now: u64) {
+    pub fn remember(&mut self, (address, first_seen, known): SavedHost, now: u64) {
         self.hosts.find_or_insert(address, NOWHERE, || Host {
             first_seen,
             last_seen: now,
             answered: true,
+            known,
             failed_targets: Default::default(),
             half_minute: 0,
             recent_failed: 0.0,
             window: NO_WINDOW,
         });
+    }
+
+    /// What ordinary rows showed of the host of a slot.
+    pub fn known(&self, slot: u32) -> Option<&Known> {
+        self.hosts.get(slot).map(|host| &host.known)
+    }
+
+    /// The same, to be added to.
+    pub fn known_mut(&mut self, slot: u32) -> Option<&mut Known> {
+        self.hosts.get_mut(slot).map(|host| &mut host.known)
     }
 
     /// Whether the host of a slot was first seen after what was learned.
@@ -136,6 +166,7 @@ impl Hosts {
             first_seen: now,
             last_seen: now,
             answered: false,
+            known: Known::default(),
             failed_targets: Default::default(),
             half_minute: now / HALF_MINUTE,
             recent_failed: 0.0,
@@ -262,8 +293,9 @@ impl Hosts {
             rows.push(facts);
         }
         let forget = self.forget_after;
+        let unanswered = patience(self.hosts.len(), self.room, UNANSWERED_KEPT);
         self.hosts.sweep(SWEEP, |_, host| {
-            now.saturating_sub(host.last_seen) > if host.answered { forget } else { UNANSWERED_KEPT }
+            now.saturating_sub(host.last_seen) > if host.answered { forget } else { unanswered }
         });
     }
 }

@@ -121,6 +121,12 @@ impl Encoder {
     }
 }
 
+/// `ln(1 + value)` of a value that is not negative, without a branch.
+#[inline]
+pub fn ln_1p(value: f32) -> f32 {
+    ln(1.0 + value)
+}
+
 /// Natural logarithm of a positive normal number within 2 units in the last place; `logf` of the Cephes library
 /// (Moshier 1992). No branch, so that a column is done at once, and the same on every machine.
 #[inline]

@@ -2,6 +2,7 @@
 
 use super::config::FeaturesConfig;
 use super::facts::PairFacts;
+use super::rarity::Rarity;
 use crate::flow::index::{Key, Seed};
 use crate::flow::slab::Slab;
 use serde::{Deserialize, Serialize};
@@ -97,6 +98,8 @@ pub struct Pair {
     pub suspect: bool,
     /// The destination answered at least once.
     pub answered: bool,
+    /// It was in an ordinary row: it is no surprise any more.
+    pub learned: bool,
     connections: f64,
     failed: f64,
     short: f64,
@@ -183,6 +186,8 @@ pub struct Service {
     pub suspect: bool,
     /// It answered at least once.
     pub answered: bool,
+    /// It answered in an ordinary row: it is no surprise any more.
+    pub learned: bool,
     peaks: Peaks,
 }
 
@@ -204,10 +209,23 @@ pub struct Slots {
 /// Below these recent counts nothing is a surge: connections, and bytes out.
 const USUAL_CONNECTIONS: f64 = 5.0;
 const USUAL_BYTES: f64 = 1e6;
-/// A pair that was never answered is forgotten after this silence, or a scan would fill the table.
+/// What was never answered is forgotten after this silence once half of the table is taken, or a scan would fill it.
 const UNANSWERED_KEPT: u64 = 60 * crate::flow::SECOND;
+/// What took part in an alert stays new for so many times as long as what did not.
+const SUSPECT: u64 = 24;
 /// Entries looked at per window for what can be forgotten.
 const SWEEP: usize = 16_384;
+
+/// How long something that was never answered is kept in silence: a day while there is room (a name that is called
+/// out once in an hour is an old acquaintance), `least` when half of the table is taken.
+pub(super) fn patience(taken: usize, room: usize, least: u64) -> u64 {
+    let hour = 3600 * crate::flow::SECOND;
+    match (taken.saturating_mul(4) < room, taken.saturating_mul(2) < room) {
+        (true, _) => 24 * hour,
+        (false, true) => hour,
+        (false, false) => least,
+    }
+}
 
 /// All pairs and services.
 pub struct Memory {
@@ -216,6 +234,7 @@ pub struct Memory {
     fading: Fading,
     familiar_after: u64,
     forget_after: u64,
+    room: [usize; 2],
     /// What was first seen before this time is familiar; the end of time until the model is active.
     pub learned_until: u64,
     /// Whatever happens is usual.
@@ -234,6 +253,7 @@ impl Memory {
             fading: Fading { memory: nanos(config.memory) as f64, latest: (0, 1.0) },
             familiar_after: nanos(config.familiar_after),
             forget_after: nanos(config.forget_after),
+            room: [config.max_pairs, config.max_services],
             learned_until: u64::MAX,
             warming: true,
             overflow: 0,
@@ -287,6 +307,20 @@ impl Memory {
         }
     }
 
+    /// Whether a pair, and its service, were never in an ordinary row.
+    pub fn unlearned(&self, slots: Slots) -> (bool, bool) {
+        let pair = self.pairs.get(slots.pair).is_some_and(|pair| !pair.learned);
+        (pair, self.services.get(slots.service).is_some_and(|service| !service.learned))
+    }
+
+    /// A pair was in an ordinary row; its service too, if it answered. Returns what was new about them.
+    pub fn learn(&mut self, slots: Slots, answered: bool) -> (bool, bool) {
+        let new = |learned: &mut bool, now: bool| now && !std::mem::replace(learned, true);
+        let pair = self.pairs.get_mut(slots.pair).is_some_and(|pair| new(&mut pair.learned, true));
+        let service = self.services.get_mut(slots.service);
+        (pair, service.is_some_and(|service| new(&mut service.learned, answered)))
+    }
+
     /// An alert was raised: time alone no longer makes these familiar.
     pub fn suspect(&mut self, key: &PairKey) {
         if let Some(pair) = self.pairs.find(key).and_then(|slot| self.pairs.get_mut(slot)) {
@@ -299,7 +333,8 @@ impl Memory {
 
     /// Whether something first seen then is new now.
     pub fn is_new(&self, first_seen: u64, now: u64, suspect: bool) -> bool {
-        first_seen >= self.learned_until && (suspect || now.saturating_sub(first_seen) < self.familiar_after)
+        let familiar = self.familiar_after.saturating_mul(if suspect { SUSPECT } else { 1 });
+        first_seen >= self.learned_until && now.saturating_sub(first_seen) < familiar
     }
 
     /// What is known of a pair now.
@@ -328,15 +363,16 @@ impl Memory {
             new_host: false,
             connections_surge: pair.connections / usual_connections,
             bytes_surge: pair.bytes_out / usual_bytes,
+            rarity: Rarity::default(),
         }
     }
 
-    /// Pairs and services that were answered, in order of key.
+    /// Pairs and services that were answered or learned, in order of key.
     pub fn saved(&self) -> (Entries<PairKey, Pair>, Entries<ServiceKey, Service>) {
         let mut pairs: Vec<_> =
-            self.pairs.iter().filter(|(_, p)| p.answered).map(|(k, p)| (*k, *p)).collect();
+            self.pairs.iter().filter(|(_, p)| p.answered || p.learned).map(|(k, p)| (*k, *p)).collect();
         let mut services: Vec<_> =
-            self.services.iter().filter(|(_, s)| s.answered).map(|(k, s)| (*k, *s)).collect();
+            self.services.iter().filter(|(_, s)| s.answered || s.learned).map(|(k, s)| (*k, *s)).collect();
         pairs.sort_unstable_by_key(|(key, _)| *key);
         services.sort_unstable_by_key(|(key, _)| *key);
         (pairs, services)
@@ -368,13 +404,17 @@ impl Memory {
     /// Forgets a bounded number of what was silent for too long.
     pub fn forget(&mut self, now: u64) {
         let (forget, familiar, learned) = (self.forget_after, self.familiar_after, self.learned_until);
+        let unanswered = [
+            patience(self.pairs.len(), self.room[0], UNANSWERED_KEPT),
+            patience(self.services.len(), self.room[1], UNANSWERED_KEPT),
+        ];
         let keep = |first_seen: u64| if first_seen < learned { forget } else { familiar };
         self.pairs.sweep(SWEEP, |_, pair| {
-            let kept = if pair.answered { keep(pair.first_seen) } else { UNANSWERED_KEPT };
+            let kept = if pair.answered { keep(pair.first_seen) } else { unanswered[0] };
             now.saturating_sub(pair.last_seen) > kept
         });
         self.services.sweep(SWEEP, |_, service| {
-            let kept = if service.answered { keep(service.first_seen) } else { UNANSWERED_KEPT };
+            let kept = if service.answered { keep(service.first_seen) } else { unanswered[1] };
             now.saturating_sub(service.last_seen) > kept
         });
     }

@@ -9,6 +9,7 @@ pub mod facts;
 pub mod host;
 pub mod matrix;
 pub mod memory;
+pub mod rarity;
 pub mod rows;
 pub mod sketch;
 pub mod spec;

@@ -4,11 +4,15 @@ use super::config::FeaturesConfig;
 use super::facts::{FlowFacts, HostFacts, Outcome, PairFacts};
 use super::host::Hosts;
 use super::memory::{Addition, Memory, PairKey, ServiceKey, Slots};
+use super::rarity::{Habits, New, Rarity};
 use crate::flow::table::{Flow, FlowTable, Grown};
-use crate::flow::{SECOND, is_group};
+use crate::flow::{SECOND, ip, is_group};
 use crate::score::random::Random;
 use sensor_ebpf::flow::proto;
+use std::net::IpAddr;
 
+/// Internet Group Management Protocol (RFC 3376).
+const IGMP: u8 = 2;
 /// A SYN this close to the end of the window may still be answered.
 const TOO_EARLY: u64 = SECOND / 20;
 /// A probe is at most so many packets.
@@ -49,6 +53,8 @@ pub struct Features {
     pub memory: Memory,
     /// Hosts.
     pub hosts: Hosts,
+    /// How often something new turns up.
+    pub habits: Habits,
     random: Random,
 }
 
@@ -107,6 +113,7 @@ impl Features {
         Features {
             memory: Memory::new(config),
             hosts: Hosts::new(config),
+            habits: Habits::default(),
             random: Random::new(config.seed),
             config: config.clone(),
         }
@@ -165,13 +172,69 @@ impl Features {
         let [pair, service, _, dst] = flow.known;
         facts.pair = self.memory.facts(Slots { pair, service }, now);
         facts.pair.new_host = facts.pair.new_pair && self.hosts.is_new(dst, now, &self.memory);
+        facts.pair.rarity = self.rarity(&facts, flow.known);
         facts
     }
 
-    /// A flow was ordinary: it raises what is usual for its pair and service.
+    /// How surprising it is that a flow's hosts talk.
+    fn rarity(&self, facts: &FlowFacts, [pair, service, src, dst]: [u32; 4]) -> Rarity {
+        let (new_pair, new_service) = self.memory.unlearned(Slots { pair, service });
+        if !new_pair || is_housekeeping(facts) {
+            return Rarity::default();
+        }
+        let begins = self.hosts.known(src).is_none_or(|host| host.begins);
+        let there = self.hosts.known(dst).is_none_or(|host| host.there);
+        let new = New {
+            source: !begins && !is_self_assigned(&facts.src),
+            destination: !there && !is_group(&facts.dst),
+            service: new_service,
+            port: self.habits.is_new_port(facts.key.proto, facts.dst_port),
+        };
+        let habit = self.hosts.known(src).map(|host| host.habit).unwrap_or_default();
+        self.habits.rarity(new, &habit)
+    }
+
+    /// A flow was ordinary: it raises what is usual for its pair and service, and nothing about it is new any more.
     pub fn absorb(&mut self, flow: &Flow) {
-        let [pair, service, ..] = flow.known;
-        self.memory.absorb(Slots { pair, service });
+        let [pair, service, src, dst] = flow.known;
+        let slots = Slots { pair, service };
+        self.memory.absorb(slots);
+        let ((_, _), (address, port)) = (flow.src(), flow.dst());
+        let group = is_group(&address);
+        // A scan must not make known what it tried.
+        let answered = flow.total.packets[1] > 0 || group;
+        let (new_pair, new_service) = self.memory.learn(slots, answered);
+        let there = self.hosts.known_mut(dst).is_none_or(|host| {
+            let there = host.there;
+            host.there |= answered;
+            there
+        });
+        let source = self.hosts.known_mut(src);
+        let begins = source.as_ref().is_none_or(|host| host.begins);
+        let new = New {
+            source: !begins,
+            destination: !there && !group,
+            service: new_service,
+            port: self.habits.is_new_port(flow.key.proto, port),
+        };
+        let habit = source.map(|host| {
+            (host.begins, host.there) = (true, true);
+            &mut host.habit
+        });
+        self.habits.learn(new_pair.then_some(new), habit, flow.key.proto, port);
+    }
+}
+
+/// Housekeeping of a host that comes up: neighbour discovery (RFC 4861), IGMP and MLD reports to groups.
+fn is_housekeeping(facts: &FlowFacts) -> bool {
+    is_group(&facts.dst) && matches!(facts.key.proto, proto::ICMPV6 | IGMP)
+}
+
+/// An address that a host gave itself, or has none yet: says nothing about who it is (RFC 3927, RFC 4862).
+fn is_self_assigned(address: &[u8; 16]) -> bool {
+    match ip(address) {
+        IpAddr::V4(v4) => v4.is_unspecified() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unspecified() || v6.is_unicast_link_local(),
     }
 }
 

@@ -3,6 +3,34 @@
 //! Ranges are physics and protocol, never learned from traffic: a learned minimum or maximum is what an attacker
 //! who is there from the start would set.
 
+/// Features that are judged together: by one member of the ensemble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Group {
+    /// How much, how large: an autoencoder learns which belong together.
+    Volume,
+    /// How a connection goes: an autoencoder.
+    Connection,
+    /// What ordinary traffic has none of, whatever was learned: the distance from zero.
+    Evidence,
+    /// Surprise of who talks to whom, nats: added up.
+    Rarity,
+}
+
+/// All groups.
+pub const GROUPS: [Group; 4] = [Group::Volume, Group::Connection, Group::Evidence, Group::Rarity];
+
+impl Group {
+    /// As it stands in configuration, metrics and documents.
+    pub fn name(self) -> &'static str {
+        match self {
+            Group::Volume => "volume",
+            Group::Connection => "connection",
+            Group::Evidence => "evidence",
+            Group::Rarity => "rarity",
+        }
+    }
+}
+
 /// How a value becomes a number between 0 and 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scale {
@@ -30,8 +58,8 @@ pub struct Feature {
     pub least: f32,
     /// A deviation counts at most this many times what is usual: however far off a volume is, alone it is no attack.
     pub most: f32,
-    /// Made so that ordinary traffic has none of it: less than expected is not unusual.
-    pub evidence: bool,
+    /// The member that judges it.
+    pub group: Group,
 }
 
 impl Feature {
@@ -42,6 +70,11 @@ impl Feature {
             Scale::Linear => (value / self.high) as f32,
             Scale::Log { knee } => ((value / knee).ln_1p() / (self.high / knee).ln_1p()) as f32,
         }
+    }
+
+    /// The same in another group.
+    const fn of(self, group: Group) -> Feature {
+        Feature { group, ..self }
     }
 
     /// Back from the scale into the unit.
@@ -62,14 +95,20 @@ const fn log(name: &'static str, unit: &'static str, knee: f64, high: f64, least
         scale: Scale::Log { knee },
         least,
         most: most(least),
-        evidence: least <= TIGHT,
+        group: Group::Volume,
     }
 }
 
 const fn linear(name: &'static str, unit: &'static str, high: f64, least: f32) -> Feature {
-    Feature { name, unit, high, scale: Scale::Linear, least, most: most(least), evidence: least <= TIGHT }
+    Feature { name, unit, high, scale: Scale::Linear, least, most: most(least), group: Group::Volume }
 }
 
+/// Nats: all that is told apart is 20 of them, e to the -20th.
+const fn nats(name: &'static str) -> Feature {
+    linear(name, "nats", 20.0, 0.05).of(Group::Rarity)
+}
+
+/// Alone, nothing that ordinary traffic shows counts for more than three times what is usual.
 const fn most(least: f32) -> f32 {
     if least <= TIGHT { 40.0 } else { 3.0 }
 }
@@ -82,7 +121,7 @@ const TIGHT: f32 = 0.04;
 const EVIDENCE: f32 = 0.02;
 
 /// Features of a flow in a window, in the order of [`super::facts::FlowFacts::values`].
-pub const FLOW: [Feature; 22] = [
+pub const FLOW: [Feature; 25] = [
     log("packets_out", "packets/s", 1.0, 1e6, LOOSE),
     log("packets_in", "packets/s", 1.0, 1e6, LOOSE),
     log("bytes_out", "bytes/s", 1e3, 1e9, LOOSE),
@@ -90,21 +129,24 @@ pub const FLOW: [Feature; 22] = [
     log("size_out", "bytes/packet", 64.0, 65_536.0, LOOSE),
     log("size_in", "bytes/packet", 64.0, 65_536.0, LOOSE),
     linear("share_out", "of bytes", 1.0, 0.3),
-    log("age", "s", 0.1, 86_400.0, 0.2),
-    linear("unanswered", "yes/no", 1.0, 0.2),
-    linear("refused", "yes/no", 1.0, 0.2),
-    linear("half_open", "yes/no", 1.0, 0.2),
-    linear("is_tcp", "yes/no", 1.0, 0.3),
-    linear("is_udp", "yes/no", 1.0, 0.3),
-    log("recent_connections", "connections", 2.0, 1e4, LOOSE),
-    log("recent_failed", "connections", 1.0, 1e4, 0.08),
-    log("recent_short", "connections", 2.0, 1e4, LOOSE),
-    log("connections_above_usual", "times", 1.0, 32.0, EVIDENCE),
-    log("bytes_out_above_usual", "times", 4.0, 256.0, 0.1),
-    log("beacon_to_new_service", "nats", 4.0, 40.0, EVIDENCE),
-    linear("new_service", "yes/no", 1.0, 0.3),
-    log("bytes_to_new_destination", "bytes", 1e6, 1e9, EVIDENCE),
     linear("payload_entropy", "bits/byte", 8.0, 0.3),
+    log("age", "s", 0.1, 86_400.0, 0.2).of(Group::Connection),
+    linear("unanswered", "yes/no", 1.0, 0.2).of(Group::Connection),
+    linear("refused", "yes/no", 1.0, 0.2).of(Group::Connection),
+    linear("half_open", "yes/no", 1.0, 0.2).of(Group::Connection),
+    linear("is_tcp", "yes/no", 1.0, 0.3).of(Group::Connection),
+    linear("is_udp", "yes/no", 1.0, 0.3).of(Group::Connection),
+    log("recent_connections", "connections", 2.0, 1e4, LOOSE).of(Group::Connection),
+    log("recent_failed", "connections", 1.0, 1e4, 0.08).of(Group::Connection),
+    log("recent_short", "connections", 2.0, 1e4, LOOSE).of(Group::Connection),
+    log("connections_above_usual", "times", 1.0, 32.0, EVIDENCE).of(Group::Evidence),
+    log("bytes_out_above_usual", "times", 4.0, 256.0, 0.1).of(Group::Evidence),
+    log("beacon_to_new_service", "nats", 4.0, 40.0, 0.3).of(Group::Evidence),
+    log("bytes_to_new_destination", "bytes", 1e6, 1e9, EVIDENCE).of(Group::Evidence),
+    nats("new_source"),
+    nats("new_destination"),
+    nats("new_service"),
+    nats("new_port"),
 ];
 
 /// Features of a host in a window, in the order of [`super::facts::HostFacts::values`].
@@ -113,24 +155,24 @@ pub const HOST: [Feature; 22] = [
     log("peers", "hosts/s", 2.0, 4e3, 0.08),
     log("ports", "ports/s", 2.0, 4e3, 0.08),
     linear("port_entropy", "bits", 5.0, 0.15),
-    log("unanswered", "connections/s", 2.0, 1e5, TIGHT),
-    log("refused", "connections/s", 2.0, 1e5, TIGHT),
-    log("half_open", "connections/s", 2.0, 1e5, TIGHT),
-    log("unreachable", "messages/s", 2.0, 1e4, 0.08),
-    log("failed_targets_last_minute", "targets", 4.0, 4e3, TIGHT),
+    log("unanswered", "connections/s", 2.0, 1e5, TIGHT).of(Group::Evidence),
+    log("refused", "connections/s", 2.0, 1e5, TIGHT).of(Group::Evidence),
+    log("half_open", "connections/s", 2.0, 1e5, TIGHT).of(Group::Evidence),
+    log("unreachable", "messages/s", 2.0, 1e4, 0.08).of(Group::Evidence),
+    log("failed_targets_last_minute", "targets", 4.0, 4e3, TIGHT).of(Group::Evidence),
     log("new_services", "services/s", 2.0, 1e4, 0.08),
     log("packets_out", "packets/s", 1.0, 1e7, LOOSE),
     log("packets_in", "packets/s", 1.0, 1e7, LOOSE),
     log("bytes_out", "bytes/s", 1e3, 1e10, LOOSE),
     log("bytes_in", "bytes/s", 1e3, 1e10, LOOSE),
     linear("share_out", "of bytes", 1.0, 0.3),
-    log("one_sided_out", "packets/s", 10.0, 1e7, TIGHT),
+    log("one_sided_out", "packets/s", 10.0, 1e7, TIGHT).of(Group::Evidence),
     log("connections_in", "connections/s", 2.0, 1e5, 0.12),
     log("sources", "hosts/s", 2.0, 4e3, 0.08),
-    log("incomplete_in", "connections/s", 4.0, 1e5, TIGHT),
-    log("refused_in", "connections/s", 4.0, 1e5, TIGHT),
-    log("one_sided_in", "packets/s", 10.0, 1e7, TIGHT),
-    log("recent_failed_out", "connections", 4.0, 1e5, 0.06),
+    log("incomplete_in", "connections/s", 4.0, 1e5, TIGHT).of(Group::Evidence),
+    log("refused_in", "connections/s", 4.0, 1e5, TIGHT).of(Group::Evidence),
+    log("one_sided_in", "packets/s", 10.0, 1e7, TIGHT).of(Group::Evidence),
+    log("recent_failed_out", "connections", 4.0, 1e5, 0.06).of(Group::Evidence),
 ];
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Section `score`.
 
 use serde::{Deserialize, Serialize};
+use crate::features::spec::{GROUPS, Group};
 use std::time::Duration;
 
 /// How long the model warms up, and how it learns.
@@ -18,14 +19,17 @@ pub struct ScoreConfig {
     /// Calibrating lasts so long at least. The default is for a demonstration; an hour is better.
     #[serde(with = "crate::config::duration")]
     pub calibration_time: Duration,
-    /// No threshold is below this score, however calm the calibration was. A row whose every feature is as far off
-    /// as the model usually is scores 1. Above 0.
-    pub threshold_floor: f64,
-    /// The threshold is at least so many times the highest score of the calibration. 1 or more.
-    pub threshold_margin: f64,
-    /// The threshold is at most so many times the highest score of the calibration, or the floor: a short
-    /// calibration says little about what is rarer than what it saw. At least `threshold_margin`.
-    pub threshold_limit: f64,
+    /// Members of the ensemble that are left out, by name: `volume`, `connection`, `evidence`, `rarity`.
+    pub without: Vec<String>,
+    /// Part of a training batch that teaches nothing: the rows that fit worst, among which attacks are that were there
+    /// from the start. 0 to 0.5.
+    pub trim: f64,
+    /// The tails that alerts follow from are fitted anew this often. 1s to 1h.
+    #[serde(with = "crate::config::duration")]
+    pub refit_every: Duration,
+    /// What is learned must agree with a reference, a copy of the model, which is renewed this often. 1h or more.
+    #[serde(with = "crate::config::duration")]
+    pub reference_every: Duration,
     /// Rows scored in one step. 16 to 65536; 128 to 1024 is fastest on a CPU, whose cache holds them.
     pub chunk_rows: usize,
     /// Rows of a training batch. 8 to 4096.
@@ -58,9 +62,10 @@ impl Default for ScoreConfig {
             warmup_time: Duration::from_secs(20),
             calibration_rows: 250,
             calibration_time: Duration::from_secs(10),
-            threshold_floor: 4.0,
-            threshold_margin: 1.5,
-            threshold_limit: 3.0,
+            without: Vec::new(),
+            trim: 0.1,
+            refit_every: Duration::from_secs(60),
+            reference_every: Duration::from_secs(24 * 3600),
             chunk_rows: 512,
             batch_rows: 128,
             warmup_steps: 40,
@@ -92,25 +97,16 @@ impl ScoreConfig {
             self.calibration_rows.to_string(),
             "at least 20",
         );
-        let above = |value: f64, least: f64| value.is_finite() && value >= least;
-        check(
-            above(self.threshold_floor, 1e-3),
-            "threshold_floor",
-            self.threshold_floor.to_string(),
-            "above 0",
-        );
-        check(
-            above(self.threshold_margin, 1.0),
-            "threshold_margin",
-            self.threshold_margin.to_string(),
-            "at least 1",
-        );
-        check(
-            above(self.threshold_limit, self.threshold_margin),
-            "threshold_limit",
-            self.threshold_limit.to_string(),
-            "at least score.threshold_margin",
-        );
+        check((0.0..=0.5).contains(&self.trim), "trim", self.trim.to_string(), "0 to 0.5");
+        let refit = (1.0..=3600.0).contains(&self.refit_every.as_secs_f64());
+        check(refit, "refit_every", format!("{:?}", self.refit_every), "1s to 1h");
+        let renewed = self.reference_every.as_secs_f64() >= 3600.0;
+        check(renewed, "reference_every", format!("{:?}", self.reference_every), "at least 1h");
+        for name in &self.without {
+            let known = GROUPS.iter().any(|group| group.name() == name);
+            let names = GROUPS.map(Group::name).join(", ");
+            check(known, "without", format!("{name:?}"), &format!("some of {names}"));
+        }
         let within = |value: usize, low: usize, high: usize| (low..=high).contains(&value);
         check(within(self.chunk_rows, 16, 65_536), "chunk_rows", self.chunk_rows.to_string(), "16 to 65536");
         check(within(self.batch_rows, 8, 4096), "batch_rows", self.batch_rows.to_string(), "8 to 4096");

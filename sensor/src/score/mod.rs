@@ -1,4 +1,4 @@
-//! Rows to scores: an autoencoder that learns online what rows usually look like.
+//! Rows to scores: an ensemble that learns online what rows usually look like, and how rarely they look otherwise.
 //!
 //! In: the rows of a window. Out: a score for each, the threshold, and the features that made the score. Never
 //! here: what kind of threat it is, or a device other than the one `device.rs` gives.
@@ -7,7 +7,10 @@ pub mod autoencoder;
 pub mod config;
 pub mod dense;
 pub mod device;
+pub mod drift;
 pub mod error;
+pub mod lessons;
+pub mod member;
 pub mod model;
 pub mod network;
 pub mod random;

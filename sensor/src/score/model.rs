@@ -1,33 +1,32 @@
-//! A model of one kind of row: network, what it learns from, what deviation is usual, and its threshold.
+//! A model of one kind of row: the members that judge it, what they learn from, and what deviation is usual.
 
 use super::ScoreError;
 use super::config::ScoreConfig;
-use super::network::Network;
+use super::member::{Member, Method};
 use super::random::Random;
-use super::tail;
 use super::training_set::TrainingSet;
 use crate::alert::Share;
 use crate::features::matrix::{Column, LANES, Matrix};
-use crate::features::spec::Feature;
+use crate::features::spec::{Feature, GROUPS};
 use candle_core::Device;
 
-/// Calibration scores kept; beyond, every kept score stands for its like.
-const CALIBRATION_KEPT: usize = 200_000;
+/// An ordinary deviation of a normal distribution is exceeded by a tenth of its values at so many of itself: outliers
+/// beyond that tenth, and attacks among them, do not make more usual.
+const NINE_TENTHS: f64 = 1.645;
 
 /// See the module.
 pub struct Model {
     /// The features of a row.
     pub features: &'static [Feature],
-    /// The network.
-    pub network: Network,
-    /// Usual deviation of each feature from what the network expects.
+    /// The members.
+    pub members: Vec<Member>,
+    /// Usual deviation of each feature from what is expected.
     pub deviation: Vec<f32>,
-    /// Scores while calibrating.
-    pub calibration: Vec<f32>,
-    /// Rows above it are unusual; 0 before the model is active.
-    pub threshold: f64,
+    /// Rows above it are unusual, decades of seconds; infinite before the model is active.
+    pub threshold: f32,
     pub(super) set: TrainingSet,
-    weights: Vec<f32>,
+    /// The members' values for the block at hand.
+    values: Vec<Column>,
     /// The row at hand, or several.
     scratch: Matrix,
 }
@@ -40,133 +39,162 @@ impl Model {
         random: &mut Random,
         device: &Device,
     ) -> Result<Model, ScoreError> {
-        let network = Network::new(features.len(), config.layers, random, device)?;
-        let deviation: Vec<f32> = features.iter().map(|feature| feature.least).collect();
-        // A feature that tells when it moves a little must be learned more exactly. The strongest counts ten times.
-        let weights = deviation.iter().map(|least| (0.15 / least).clamp(0.5, 3.0)).collect();
-        let set = TrainingSet::new(features.len(), config.training_rows);
+        let mut members = Vec::new();
+        for group in GROUPS {
+            if !config.without.iter().any(|name| name == group.name()) {
+                members.extend(Member::new(group, features, config, random, device)?);
+            }
+        }
         Ok(Model {
             features,
-            network,
-            deviation,
-            calibration: Vec::new(),
-            threshold: 0.0,
-            set,
-            weights,
+            values: vec![[0.0; LANES]; members.len()],
+            members,
+            deviation: features.iter().map(|feature| feature.least).collect(),
+            threshold: f32::INFINITY,
+            set: TrainingSet::new(features.len(), config.training_rows),
             scratch: Matrix::new(features),
         })
     }
 
-    /// Appends the scores of all rows: the mean over the features of the squared deviation, in units of what is usual.
-    pub fn score(&mut self, rows: &Matrix, scores: &mut Vec<f32>) -> Result<(), ScoreError> {
-        let end = scores.len() + rows.rows();
-        let (features, deviation) = (self.features, &self.deviation);
-        self.network.expect(rows, |seen, expected| {
-            let mut sums = [0.0; LANES];
-            for place in 0..features.len() {
-                let parts = parts(&features[place], deviation[place], &seen[place], &expected[place]);
-                sums.iter_mut().zip(parts).for_each(|(sum, part)| *sum += part);
+    /// Appends the scores of all rows: of each row the most surprising member's decades of seconds.
+    pub fn score(&mut self, rows: &Matrix, scores: &mut Vec<f32>) {
+        let mut left = rows.rows();
+        for block in rows.blocks() {
+            let mut best = [f32::MIN; LANES];
+            for (member, values) in self.members.iter_mut().zip(&mut self.values) {
+                *values = member.values(block, &self.deviation);
+                let decades = member.decades(values);
+                best = std::array::from_fn(|lane| best[lane].max(decades[lane]));
             }
-            scores.extend(sums.map(|sum| sum / features.len() as f32));
-        })?;
-        scores.truncate(end);
-        Ok(())
+            let lanes = left.min(LANES);
+            for (member, values) in self.members.iter_mut().zip(&self.values) {
+                for lane in 0..lanes {
+                    if best[lane] <= self.threshold {
+                        member.highest = member.highest.max(values[lane]);
+                    }
+                }
+            }
+            scores.extend_from_slice(&best[..lanes]);
+            left -= lanes;
+        }
     }
 
-    /// What made a row's score, the largest part first; the shares add up to 1 before the list is cut to `most`.
-    pub fn explain(&mut self, row: &[f32], most: usize) -> Result<Vec<Share>, ScoreError> {
+    /// The same for one row, changing nothing.
+    pub fn score_row(&mut self, row: impl Iterator<Item = f32>) -> f32 {
+        self.scratch.clear();
+        self.scratch.push_encoded(row);
+        let mut best = f32::MIN;
+        for block in self.scratch.blocks() {
+            for member in &mut self.members {
+                let values = member.values(block, &self.deviation);
+                best = best.max(member.decades(&values)[0]);
+            }
+        }
+        best
+    }
+
+    /// What made a row's score: the member that speaks, and its features, the largest part first; the shares add up to
+    /// 1 before the list is cut to `most`.
+    pub fn explain(&mut self, row: &[f32], most: usize) -> (&'static str, Vec<Share>) {
         self.scratch.clear();
         self.scratch.push_encoded(row.iter().copied());
-        let mut found = Vec::new();
-        let (features, deviation) = (self.features, &self.deviation);
-        self.network.expect(&self.scratch, |seen, expected| {
-            found = (0..features.len())
-                .map(|place| {
-                    let parts = parts(&features[place], deviation[place], &seen[place], &expected[place]);
-                    (parts[0], expected[place][0])
-                })
-                .collect();
-        })?;
-        let total = found.iter().map(|(part, _)| part).sum::<f32>().max(f32::MIN_POSITIVE);
-        let mut order: Vec<usize> = (0..found.len()).collect();
-        order.sort_by(|&one, &other| found[other].0.total_cmp(&found[one].0));
-        let share = |&place: &usize| {
-            let feature = &features[place];
+        let Some(block) = self.scratch.blocks().next() else {
+            return ("", Vec::new());
+        };
+        let mut best: Option<(f32, usize)> = None;
+        for (place, member) in self.members.iter_mut().enumerate() {
+            let values = member.values(block, &self.deviation);
+            let decades = member.decades(&values)[0];
+            if best.is_none_or(|(most, _)| decades > most) {
+                best = Some((decades, place));
+            }
+        }
+        let Some((_, place)) = best else {
+            return ("", Vec::new());
+        };
+        let member = &mut self.members[place];
+        let mut found = member.explain(block, &self.deviation);
+        let total = found.iter().map(|(_, part, _)| part).sum::<f32>().max(f32::MIN_POSITIVE);
+        found.sort_by(|one, other| other.1.total_cmp(&one.1));
+        let share = |&(place, part, expected): &(usize, f32, f32)| {
+            let feature = &self.features[place];
             Share {
                 feature: format!("{} ({})", feature.name, feature.unit),
                 value: feature.decode(row[place]),
-                expected: feature.decode(found[place].1),
-                share: f64::from(found[place].0 / total),
+                expected: feature.decode(expected),
+                share: f64::from(part / total),
             }
         };
-        Ok(order.iter().take(most).map(share).collect())
+        (member.group.name(), found.iter().take(most).map(share).collect())
     }
 
     /// Learns from the training set.
     pub fn train(
         &mut self,
         steps: usize,
-        batch: usize,
+        config: &ScoreConfig,
         rate: f64,
         random: &mut Random,
     ) -> Result<(), ScoreError> {
+        let width = self.features.len();
         for _ in 0..steps {
-            let rows = self.set.batch(batch, random);
+            let rows = self.set.batch(config.batch_rows, random);
             if rows.is_empty() {
                 break;
             }
-            self.network.train(rows, &self.weights, rate)?;
+            for member in &mut self.members {
+                member.train(rows, width, config.trim, rate)?;
+            }
         }
         Ok(())
     }
 
-    /// The warm-up is over: how far off is the network usually, feature by feature?
-    pub fn measure_deviation(&mut self) -> Result<(), ScoreError> {
-        let mut squares = vec![0f64; self.features.len()];
+    /// The warm-up is over: how far off are the networks usually, feature by feature? Nine tenths of the rows decide.
+    pub fn measure_deviation(&mut self) {
+        let rows = self.set.len();
+        if rows == 0 {
+            return;
+        }
         self.scratch.clear();
         self.set.all().for_each(|row| self.scratch.push_encoded(row.iter().copied()));
-        let mut left = self.scratch.rows();
-        self.network.expect(&self.scratch, |seen, expected| {
-            for (sum, (seen, expected)) in squares.iter_mut().zip(seen.iter().zip(expected)) {
-                let off = seen.iter().zip(expected).take(left);
-                *sum += off.map(|(seen, expected)| f64::from(seen - expected).powi(2)).sum::<f64>();
+        for member in &mut self.members {
+            let Method::Learned(network) = &mut member.method else {
+                continue;
+            };
+            let mut off: Vec<Vec<f32>> = vec![Vec::with_capacity(rows); member.columns.len()];
+            let mut input: Vec<Column> = vec![[0.0; LANES]; member.columns.len()];
+            for (number, block) in self.scratch.blocks().enumerate() {
+                for (input, &place) in input.iter_mut().zip(&member.columns) {
+                    *input = block[place];
+                }
+                let lanes = (rows - number * LANES).min(LANES);
+                let expected = network.expect_block(&input);
+                for (off, (seen, expected)) in off.iter_mut().zip(input.iter().zip(expected)) {
+                    off.extend((0..lanes).map(|lane| (seen[lane] - expected[lane].clamp(0.0, 1.0)).abs()));
+                }
             }
-            left = left.saturating_sub(LANES);
-        })?;
-        let rows = self.set.len().max(1) as f64;
-        for ((usual, sum), feature) in self.deviation.iter_mut().zip(squares).zip(self.features) {
-            *usual = ((sum / rows).sqrt() as f32).max(feature.least);
+            for (mut off, &place) in off.into_iter().zip(&member.columns) {
+                let at = (off.len() * 9 / 10).min(off.len() - 1);
+                let (_, nine_tenths, _) = off.select_nth_unstable_by(at, f32::total_cmp);
+                self.deviation[place] =
+                    ((f64::from(*nine_tenths) / NINE_TENTHS) as f32).max(self.features[place].least);
+            }
         }
         self.scratch = Matrix::new(self.features);
-        Ok(())
     }
 
-    /// Notes the scores of a window while calibrating.
-    pub fn calibrate(&mut self, scores: &[f32]) {
-        let room = CALIBRATION_KEPT.saturating_sub(self.calibration.len());
-        self.calibration.extend(scores.iter().take(room));
+    /// A window of so many seconds is over: the members note what was the most that was ordinary in it.
+    pub fn end_window(&mut self, seconds: f64) {
+        self.members.iter_mut().for_each(|member| member.end_window(seconds));
     }
 
-    /// Calibration is over: sets the threshold so that a part `probability` of ordinary rows exceeds it.
-    pub fn set_threshold(&mut self, probability: f64, config: &ScoreConfig) {
-        let limits = tail::Limits {
-            floor: config.threshold_floor,
-            margin: config.threshold_margin,
-            limit: config.threshold_limit,
-        };
-        self.threshold = tail::threshold(&self.calibration, probability, limits);
+    /// What was noted does not count: the members were still learning.
+    pub fn forget_window(&mut self) {
+        self.members.iter_mut().for_each(|member| member.highest = 0.0);
     }
-}
 
-/// A feature's addition to the scores of a block, before the mean.
-#[inline]
-fn parts(feature: &Feature, usual: f32, seen: &Column, expected: &Column) -> Column {
-    let (per_usual, most) = (1.0 / usual, feature.most);
-    // Values lie between 0 and 1; where the network says otherwise, it is the network that is off.
-    let off = |lane: usize| (seen[lane] - expected[lane].clamp(0.0, 1.0)) * per_usual;
-    if feature.evidence {
-        std::array::from_fn(|lane| off(lane).max(0.0).min(most).powi(2))
-    } else {
-        std::array::from_fn(|lane| off(lane).abs().min(most).powi(2))
+    /// Fits all tails anew.
+    pub fn refit(&mut self, confirmed: bool) {
+        self.members.iter_mut().for_each(|member| member.refit(confirmed));
     }
 }

@@ -4,7 +4,7 @@ use super::ScoreError;
 use super::autoencoder::{Autoencoder, Weights};
 use super::dense::Dense;
 use super::random::Random;
-use crate::features::matrix::{Column, LANES, Matrix};
+use crate::features::matrix::{Column, LANES};
 use candle_core::Device;
 
 /// See the module.
@@ -12,7 +12,7 @@ pub enum Network {
     /// On the CPU.
     Dense(Dense),
     /// On another device.
-    Tensors(Autoencoder),
+    Tensors(Autoencoder, Vec<Column>),
 }
 
 impl Network {
@@ -31,7 +31,7 @@ impl Network {
         Ok(if device.is_cpu() {
             Network::Dense(Dense::new(weights))
         } else {
-            Network::Tensors(Autoencoder::from_weights(weights, device)?)
+            Network::Tensors(Autoencoder::from_weights(weights, device)?, Vec::new())
         })
     }
 
@@ -39,44 +39,66 @@ impl Network {
     pub fn weights(&self) -> Result<Weights, ScoreError> {
         match self {
             Network::Dense(dense) => Ok(dense.weights()),
-            Network::Tensors(tensors) => tensors.weights(),
+            Network::Tensors(tensors, _) => tensors.weights(),
         }
     }
 
-    /// Gives every block of a matrix with what the network expects instead.
-    pub fn expect(
-        &mut self,
-        rows: &Matrix,
-        mut take: impl FnMut(&[Column], &[Column]),
-    ) -> Result<(), ScoreError> {
+    /// What the network expects instead of the rows of a block.
+    pub fn expect_block(&mut self, block: &[Column]) -> &[Column] {
         match self {
-            Network::Dense(dense) => {
-                for block in rows.blocks() {
-                    take(block, dense.expect(block));
-                }
+            Network::Dense(dense) => dense.expect(block),
+            Network::Tensors(tensors, expected) => {
+                let width = block.len();
+                let plain: Vec<f32> =
+                    (0..LANES).flat_map(|lane| block.iter().map(move |column| column[lane])).collect();
+                // A device that fails says nothing: what it would have expected is what was seen.
+                let values = tensors.expect(&plain).unwrap_or(plain);
+                expected.clear();
+                expected.extend((0..width).map(|feature| -> Column {
+                    std::array::from_fn(|lane| values.get(lane * width + feature).copied().unwrap_or_default())
+                }));
+                expected
             }
-            Network::Tensors(tensors) => {
-                let width = rows.width();
-                let plain: Vec<f32> = (0..rows.rows()).flat_map(|row| rows.row(row)).collect();
-                let expected = tensors.expect(&plain)?;
-                for (block, expected) in rows.blocks().zip(expected.chunks(width * LANES)) {
-                    let at = |lane: usize, feature| expected.get(lane * width + feature).copied();
-                    let columns: Vec<Column> = (0..width)
-                        .map(|feature| std::array::from_fn(|lane| at(lane, feature).unwrap_or_default()))
-                        .collect();
-                    take(block, &columns);
-                }
-            }
+        }
+    }
+
+    /// One step of AdamW on a batch of rows, features weighted by `weights` (one per feature); the part `trim` of the
+    /// rows that fit worst teaches nothing.
+    pub fn train(&mut self, rows: &[f32], weights: &[f32], trim: f64, rate: f64) -> Result<(), ScoreError> {
+        let kept = self.trimmed(rows, weights, trim);
+        match self {
+            Network::Dense(dense) => dense.train(&kept, weights, rate as f32),
+            Network::Tensors(tensors, _) => tensors.train(&kept, weights, rate)?,
         }
         Ok(())
     }
 
-    /// One step of AdamW on a batch of rows, features weighted by `weights` (one per feature).
-    pub fn train(&mut self, rows: &[f32], weights: &[f32], rate: f64) -> Result<(), ScoreError> {
-        match self {
-            Network::Dense(dense) => dense.train(rows, weights, rate as f32),
-            Network::Tensors(tensors) => tensors.train(rows, weights, rate)?,
+    fn trimmed(&mut self, rows: &[f32], weights: &[f32], trim: f64) -> Vec<f32> {
+        let width = weights.len();
+        let count = rows.len() / width;
+        let leave = (count as f64 * trim) as usize;
+        if leave == 0 {
+            return rows.to_vec();
         }
-        Ok(())
+        let mut block = vec![[0.0; LANES]; width];
+        let mut losses = Vec::with_capacity(count);
+        for chunk in rows.chunks(LANES * width) {
+            for (feature, column) in block.iter_mut().enumerate() {
+                for (lane, row) in chunk.chunks_exact(width).enumerate() {
+                    column[lane] = row[feature];
+                }
+            }
+            let mut loss = [0.0f32; LANES];
+            for ((seen, expected), weight) in block.iter().zip(self.expect_block(&block)).zip(weights) {
+                for lane in 0..LANES {
+                    loss[lane] += ((seen[lane] - expected[lane]) * weight).powi(2);
+                }
+            }
+            losses.extend_from_slice(&loss[..chunk.len() / width]);
+        }
+        let mut sorted = losses.clone();
+        let (_, &mut worst, _) = sorted.select_nth_unstable_by(count - leave - 1, f32::total_cmp);
+        let kept = rows.chunks_exact(width).zip(&losses).filter(|(_, loss)| **loss <= worst);
+        kept.flat_map(|(row, _)| row.iter().copied()).collect()
     }
 }

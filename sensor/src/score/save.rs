@@ -3,40 +3,54 @@
 use super::ScoreError;
 use super::autoencoder::Weights;
 use super::device::device;
+use super::drift::Drift;
+use super::member::{Member, Method};
 use super::model::Model;
 use super::network::Network;
 use super::random::Random;
-use super::scorer::{Phase, Scorer};
+use super::scorer::{KINDS, Phase, Scorer};
+use super::tail::Tail;
 use serde::{Deserialize, Serialize};
+
+/// What a member of the ensemble learned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MemberState {
+    /// Its group.
+    pub name: String,
+    /// The network and its optimiser, if it has one.
+    pub weights: Option<Weights>,
+    /// How its values are spread.
+    pub tail: Tail,
+}
 
 /// A model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelState {
     /// Names of its features, in order.
     pub features: Vec<String>,
-    /// The network and its optimiser.
-    pub weights: Weights,
-    /// The normaliser: usual deviation of each feature.
+    /// Its members.
+    pub members: Vec<MemberState>,
+    /// Usual deviation of each feature.
     pub deviation: Vec<f32>,
-    /// Scores so far while calibrating.
-    pub calibration: Vec<f32>,
-    /// The threshold.
-    pub threshold: f64,
 }
 
-/// Both models, and where they stand.
+/// All models, and where they stand.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ScorerState {
-    /// Flow rows.
-    pub flow: ModelState,
-    /// Host rows.
-    pub host: ModelState,
+    /// In the order of the kinds.
+    pub models: Vec<ModelState>,
+    /// What learning must agree with; empty before the model is active.
+    pub reference: Vec<ModelState>,
+    /// How far the traffic moved since.
+    pub drift: Vec<Drift>,
     /// State.
     pub phase: Phase,
     /// Rows in this state.
     pub rows: u64,
     /// Nanoseconds in this state.
     pub passed: u64,
+    /// When the reference was taken.
+    pub confirmed: u64,
     /// Training steps.
     pub generation: u64,
     /// Where the random numbers stand.
@@ -47,14 +61,16 @@ impl Scorer {
     /// Everything that was learned. Rows kept for training are not: after a restart they are collected anew.
     pub fn save(&self) -> Result<ScorerState, ScoreError> {
         Ok(ScorerState {
-            flow: save(&self.flow)?,
-            host: save(&self.host)?,
+            models: self.models.iter().map(Model::save).collect::<Result<_, _>>()?,
+            reference: self.reference.iter().flatten().map(Model::save).collect::<Result<_, _>>()?,
+            drift: self.drift.to_vec(),
             phase: self.phase,
             rows: self.rows,
             passed: self
                 .now
                 .saturating_sub(self.since.unwrap_or(self.now))
                 .saturating_add(self.passed_before),
+            confirmed: self.confirmed,
             generation: self.generation,
             random: self.random.state(),
         })
@@ -62,65 +78,123 @@ impl Scorer {
 
     /// Takes up a saved state; on an error nothing has changed.
     pub fn restore(&mut self, state: &ScorerState) -> Result<(), ScoreError> {
-        let flow = network(&self.flow, &state.flow, "flow")?;
-        let host = network(&self.host, &state.host, "host")?;
-        restore(&mut self.flow, flow, &state.flow);
-        restore(&mut self.host, host, &state.host);
+        let mut models = self.fresh(&state.models)?;
+        let reference = if state.reference.is_empty() { None } else { Some(self.fresh(&state.reference)?) };
+        if state.phase == Phase::Active {
+            if reference.is_none() {
+                return Err(ScoreError::Damaged { what: "active without a reference".to_owned() });
+            }
+            let threshold = self.threshold() as f32;
+            models.iter_mut().for_each(|model| model.threshold = threshold);
+        }
+        let drift = state.drift.clone().try_into();
+        let drift = drift.map_err(|_| ScoreError::Damaged { what: "drift of other kinds".to_owned() })?;
+        (self.models, self.reference, self.drift) = (models, reference, drift);
         (self.phase, self.rows, self.generation) = (state.phase, state.rows, state.generation);
         self.random = Random::new(state.random);
-        self.passed_before = state.passed;
+        (self.passed_before, self.confirmed) = (state.passed, state.confirmed);
         self.since = None;
+        Ok(())
+    }
+
+    fn fresh(&self, states: &[ModelState]) -> Result<[Model; KINDS.len()], ScoreError> {
+        if states.len() != KINDS.len() {
+            return Err(ScoreError::Shape { what: format!("{} models, expected {}", states.len(), KINDS.len()) });
+        }
+        let mut models = super::scorer::models(&self.config, &mut Random::new(0))?;
+        for ((model, state), kind) in models.iter_mut().zip(states).zip(KINDS) {
+            model.restore(state, kind.name())?;
+        }
+        Ok(models)
+    }
+}
+
+impl Model {
+    /// Everything that was learned.
+    pub fn save(&self) -> Result<ModelState, ScoreError> {
+        let member = |member: &Member| {
+            Ok(MemberState {
+                name: member.group.name().to_owned(),
+                weights: member.weights()?,
+                tail: member.tail.clone(),
+            })
+        };
+        Ok(ModelState {
+            features: self.features.iter().map(|feature| feature.name.to_owned()).collect(),
+            members: self.members.iter().map(member).collect::<Result<_, ScoreError>>()?,
+            deviation: self.deviation.clone(),
+        })
+    }
+
+    /// Takes up what another one learned, which has the same members.
+    pub fn copy(&mut self, other: &Model) -> Result<(), ScoreError> {
+        self.restore(&other.save()?, "reference")
+    }
+
+    /// Takes up a saved state, if it fits.
+    pub fn restore(&mut self, state: &ModelState, name: &str) -> Result<(), ScoreError> {
+        let shape = |what: String| Err(ScoreError::Shape { what: format!("{name} model: {what}") });
+        let features = self.features.iter().map(|feature| feature.name);
+        if !features.eq(state.features.iter().map(String::as_str)) {
+            return shape("it has other features".to_owned());
+        }
+        let members = self.members.iter().map(|member| member.group.name());
+        if !members.eq(state.members.iter().map(|member| member.name.as_str())) {
+            return shape("it has other members".to_owned());
+        }
+        if state.deviation.len() != self.features.len() {
+            return shape("a tensor has another size".to_owned());
+        }
+        if !state.deviation.iter().all(|value| value.is_finite() && *value > 0.0) {
+            return Err(impossible(name));
+        }
+        for (member, state) in self.members.iter_mut().zip(&state.members) {
+            member.take_up(state, name)?;
+        }
+        self.deviation.clone_from(&state.deviation);
         Ok(())
     }
 }
 
-fn save(model: &Model) -> Result<ModelState, ScoreError> {
-    Ok(ModelState {
-        features: model.features.iter().map(|feature| feature.name.to_owned()).collect(),
-        weights: model.network.weights()?,
-        deviation: model.deviation.clone(),
-        calibration: model.calibration.clone(),
-        threshold: model.threshold,
-    })
+fn impossible(name: &str) -> ScoreError {
+    ScoreError::Damaged { what: format!("{name} model: a number in it is impossible") }
 }
 
-fn restore(model: &mut Model, network: Network, state: &ModelState) {
-    model.network = network;
-    model.deviation.clone_from(&state.deviation);
-    model.calibration.clone_from(&state.calibration);
-    model.threshold = state.threshold;
-}
-
-/// The network of a state that fits the model, or what is wrong with it.
-fn network(model: &Model, state: &ModelState, name: &str) -> Result<Network, ScoreError> {
-    let shape = |what: String| Err(ScoreError::Shape { what: format!("{name} model: {what}") });
-    let features = model.features.iter().map(|feature| feature.name);
-    if !features.clone().eq(state.features.iter().map(String::as_str)) {
-        return shape("it has other features".to_owned());
+impl Member {
+    fn take_up(&mut self, state: &MemberState, name: &str) -> Result<(), ScoreError> {
+        if !state.tail.is_sound() {
+            return Err(impossible(name));
+        }
+        match (&mut self.method, &state.weights) {
+            (Method::Learned(network), Some(weights)) => *network = fitting(network, weights, name)?,
+            (Method::FromZero | Method::Nats, None) => {}
+            _ => return Err(ScoreError::Shape { what: format!("{name} model: a network too many or too few") }),
+        }
+        self.restore(state.tail.clone());
+        Ok(())
     }
-    let expected = model.network.weights()?.sizes;
-    if !expected.iter().eq(&state.weights.sizes) {
-        return shape(format!("layers {:?}, expected {expected:?}", state.weights.sizes));
+}
+
+/// A network with the saved weights, if they fit in place of the present ones.
+fn fitting(network: &Network, weights: &Weights, name: &str) -> Result<Network, ScoreError> {
+    let shape = |what: String| Err(ScoreError::Shape { what: format!("{name} model: {what}") });
+    let expected = network.weights()?.sizes;
+    if expected != weights.sizes {
+        return shape(format!("layers {:?}, expected {expected:?}", weights.sizes));
     }
     let lengths: Vec<usize> = expected
         .windows(2)
         .flat_map(|pair| [pair[0] as usize * pair[1] as usize, pair[1] as usize])
         .collect();
-    let fits = state.weights.tensors.len() == lengths.len()
-        && state.weights.tensors.iter().zip(&lengths).all(|(all, len)| all.iter().all(|v| v.len() == *len));
-    if !fits || state.deviation.len() != model.features.len() {
+    let fits = weights.tensors.len() == lengths.len()
+        && weights.tensors.iter().zip(&lengths).all(|(all, len)| all.iter().all(|v| v.len() == *len));
+    if !fits {
         return shape("a tensor has another size".to_owned());
     }
-    let numbers =
-        state.weights.tensors.iter().flatten().flatten().chain(&state.deviation).chain(&state.calibration);
-    let positive = state.deviation.iter().all(|d| *d > 0.0)
-        && state.weights.tensors.iter().all(|[_, _, second]| second.iter().all(|v| *v >= 0.0));
-    if !numbers.copied().all(f32::is_finite)
-        || !positive
-        || !state.threshold.is_finite()
-        || state.threshold < 0.0
-    {
-        return Err(ScoreError::Damaged { what: format!("{name} model: a number in it is impossible") });
+    let finite = weights.tensors.iter().flatten().flatten().all(|value| value.is_finite());
+    let positive = weights.tensors.iter().all(|[_, _, second]| second.iter().all(|v| *v >= 0.0));
+    if !finite || !positive {
+        return Err(impossible(name));
     }
-    Network::from_weights(&state.weights, &device())
+    Network::from_weights(weights, &device())
 }

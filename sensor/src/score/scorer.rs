@@ -1,8 +1,10 @@
-//! Both models through their states: warming, calibrating, active.
+//! The models of all kinds of rows through their states: warming, calibrating, active.
 
 use super::ScoreError;
 use super::config::ScoreConfig;
 use super::device::device;
+use super::drift::Drift;
+use super::lessons::{Hold, Lessons};
 use super::model::Model;
 use super::random::Random;
 pub use super::save::ScorerState;
@@ -46,10 +48,8 @@ pub enum ScoreState {
     },
     /// Scores above the threshold may alert.
     Active {
-        /// Of flow rows.
+        /// Decades of seconds.
         threshold: f64,
-        /// Of host rows.
-        host_threshold: f64,
     },
 }
 
@@ -75,36 +75,33 @@ pub enum Phase {
     Active,
 }
 
-/// Rows of a window that may be learned from: as many as are wanted, evenly by chance.
-struct Lessons {
-    rows: Matrix,
-    places: Vec<usize>,
-    wanted: usize,
-    left: usize,
+/// Kinds of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A flow in a window.
+    Flow,
+    /// A host in a window.
+    Host,
 }
 
-impl Lessons {
-    fn new(features: &'static [Feature]) -> Lessons {
-        Lessons { rows: Matrix::new(features), places: Vec::new(), wanted: 0, left: 0 }
+/// All kinds.
+pub const KINDS: [Kind; 2] = [Kind::Flow, Kind::Host];
+
+impl Kind {
+    /// Its features.
+    pub fn features(self) -> &'static [Feature] {
+        match self {
+            Kind::Flow => &spec::FLOW,
+            Kind::Host => &spec::HOST,
+        }
     }
 
-    fn clear(&mut self) {
-        self.rows.clear();
-        self.places.clear();
-    }
-
-    /// Chooses among the next rows, of which the first has place `first` (selection sampling: Knuth, 3.4.2, S).
-    fn choose(&mut self, rows: &Matrix, first: usize, random: &mut Random) {
-        for row in 0..rows.rows() {
-            if self.wanted == 0 {
-                return;
-            }
-            if self.wanted >= self.left || random.below(self.left) < self.wanted {
-                self.wanted -= 1;
-                self.rows.push_encoded(rows.row(row));
-                self.places.push(first + row);
-            }
-            self.left = self.left.saturating_sub(1);
+    /// As it stands in metrics and files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Flow => "flow",
+            Kind::Host => "host",
         }
     }
 }
@@ -113,11 +110,11 @@ impl Lessons {
 pub struct Scorer {
     pub(super) config: ScoreConfig,
     pub(super) random: Random,
-    /// Flow rows.
-    pub flow: Model,
-    /// Host rows.
-    pub host: Model,
-    /// Where both stand.
+    /// One for each kind of rows, in the order of [`KINDS`].
+    pub models: [Model; KINDS.len()],
+    /// The models as they were, which must agree with what is learned; none before the model is active.
+    pub(super) reference: Option<[Model; KINDS.len()]>,
+    /// Where all stand.
     pub phase: Phase,
     pub(super) since: Option<u64>,
     pub(super) now: u64,
@@ -125,22 +122,38 @@ pub struct Scorer {
     pub(super) passed_before: u64,
     pub(super) rows: u64,
     pub(super) generation: u64,
+    pub(super) drift: [Drift; KINDS.len()],
+    /// Rows above it are unusual once active.
+    threshold: f64,
+    /// When the tails were fitted, and the reference was taken.
+    refitted: u64,
+    pub(super) confirmed: u64,
+    /// End of the window before.
+    window_end: u64,
     /// Training steps earned by rows and not taken yet.
     step_credit: f64,
-    budget_per_hour: f64,
     bins: ScoringBins,
-    /// Of flow rows and of host rows.
-    lessons: [Lessons; 2],
+    lessons: [Lessons; KINDS.len()],
+    reference_scores: Vec<f32>,
+}
+
+pub(super) fn models(config: &ScoreConfig, random: &mut Random) -> Result<[Model; KINDS.len()], ScoreError> {
+    let device = device();
+    let mut model = |kind: Kind| Model::new(kind.features(), config, random, &device);
+    Ok([model(Kind::Flow)?, model(Kind::Host)?])
 }
 
 impl Scorer {
     /// Knows nothing; `budget_per_hour` false alarms are allowed once active.
     pub fn new(config: &ScoreConfig, budget_per_hour: f64) -> Result<Scorer, ScoreError> {
-        let device = device();
         let mut random = Random::new(config.seed);
+        let models = models(config, &mut random)?;
+        // Each member has an equal part of the budget (Bonferroni).
+        let members: usize = models.iter().map(|model| model.members.len()).sum();
+        let threshold = (3600.0 / budget_per_hour).log10() + (members.max(1) as f64).log10();
         Ok(Scorer {
-            flow: Model::new(&spec::FLOW, config, &mut random, &device)?,
-            host: Model::new(&spec::HOST, config, &mut random, &device)?,
+            models,
+            reference: None,
             config: config.clone(),
             random,
             phase: Phase::Warming,
@@ -150,9 +163,14 @@ impl Scorer {
             passed_before: 0,
             rows: 0,
             generation: 0,
-            budget_per_hour,
+            drift: Default::default(),
+            threshold,
+            refitted: 0,
+            confirmed: 0,
+            window_end: 0,
             bins: ScoringBins::default(),
-            lessons: [Lessons::new(&spec::FLOW), Lessons::new(&spec::HOST)],
+            lessons: KINDS.map(|kind| Lessons::new(kind.features())),
+            reference_scores: Vec::new(),
         })
     }
 
@@ -161,98 +179,166 @@ impl Scorer {
         self.bins
     }
 
-    /// Name and generation: training steps of both networks so far.
-    pub fn name(&self) -> String {
-        format!("autoencoder-{}", self.generation)
+    /// The score above which a row is unusual once the model is active: decades of seconds.
+    pub fn threshold(&self) -> f64 {
+        self.threshold
     }
 
-    /// A window begins to be scored, with what was learned before it. Of its flow rows (by their place among the
-    /// rows) it is decided now which may be learned from, evenly by chance.
+    /// The model of a kind.
+    pub fn model(&mut self, kind: Kind) -> &mut Model {
+        &mut self.models[kind as usize]
+    }
+
+    /// How far the means of the features of a kind moved since the reference was taken, in usual deviations.
+    pub fn drift(&self, kind: Kind) -> Vec<f32> {
+        self.drift[kind as usize].by_feature(&self.models[kind as usize].deviation)
+    }
+
+    /// Name and generation: training steps so far.
+    pub fn name(&self) -> String {
+        format!("ensemble-{}", self.generation)
+    }
+
+    /// A window begins to be scored, with what was learned before it. Of its rows (by their place among the rows of
+    /// their kind) it is decided now which may be learned from, evenly by chance.
     pub fn begin(&mut self, rows: &Rows) {
         self.since.get_or_insert(rows.window.start);
         self.now = rows.window.end;
-        let scored = (rows.flows.len() + rows.hosts.len()) as u64;
+        let counts = [rows.flows.len(), rows.hosts.len()];
+        let scored = counts.iter().sum::<usize>() as u64;
         self.rows += scored;
         self.bins.made += rows.made;
         self.bins.scored += scored;
         self.bins.shed_limit += rows.shed;
-        let counts = [rows.flows.len(), rows.hosts.len()];
+        let wanted = if self.phase == Phase::Calibrating { 0 } else { self.config.window_rows };
         for (lessons, all) in self.lessons.iter_mut().zip(counts) {
-            lessons.clear();
-            lessons.left = all;
-            let learns = self.phase != Phase::Calibrating;
-            lessons.wanted = if learns { all.min(self.config.window_rows) } else { 0 };
+            lessons.begin(all, wanted);
         }
     }
 
-    /// Appends the scores of flow rows, or of host rows: all rows of the window, in their order, in any portions.
-    pub fn score(&mut self, rows: &Matrix, hosts: bool, scores: &mut Vec<f32>) -> Result<(), ScoreError> {
+    /// Appends the scores of rows of a kind: all rows of the window, in their order, in any portions.
+    pub fn score(&mut self, rows: &Matrix, kind: Kind, scores: &mut Vec<f32>) {
         let first = scores.len();
-        if hosts {
-            self.host.score(rows, scores)?
-        } else {
-            self.flow.score(rows, scores)?
-        }
-        self.lessons[usize::from(hosts)].choose(rows, first, &mut self.random);
-        Ok(())
+        self.models[kind as usize].score(rows, scores);
+        self.lessons[kind as usize].choose(rows, first, &mut self.random);
     }
 
-    /// Learns from a window after it was judged. `who` says for a flow's and for a host's row (by its place) who its
-    /// source is, by hash, and `None` where the row takes part in an attack. Says so when the state changes.
+    /// Learns from a window after it was judged. `who` says for a row (by its place) who its source is, by hash, and
+    /// `None` where the row takes part in an attack. Says so when the state changes.
     pub fn learn(
         &mut self,
         rows: &Rows,
-        scores: [&[f32]; 2],
-        who: impl Fn(usize, bool) -> Option<u64>,
+        scores: [&[f32]; KINDS.len()],
+        hold: Option<Hold>,
+        who: impl Fn(usize, Kind) -> Option<u64>,
     ) -> Result<Option<String>, ScoreError> {
+        let seconds = rows.window.end.saturating_sub(self.window_end.max(rows.window.start)) as f64 / 1e9;
+        let silence = rows.window.start.saturating_sub(self.window_end) as f64 / 1e9;
+        let silence = if self.window_end == 0 { 0.0 } else { silence };
+        self.window_end = rows.window.end;
+        let all = scores.iter().map(|scores| scores.len()).sum::<usize>() as u64;
         match self.phase {
             Phase::Warming => {
-                self.admit(scores, who);
+                self.models.iter_mut().for_each(Model::forget_window);
+                self.admit(scores, who)?;
                 let steps = self.steps(rows, WARMUP_STEPS_PER_ROW, self.config.warmup_steps);
                 self.train(steps, self.config.learning_rate)?;
             }
             Phase::Calibrating => {
-                self.bins.withheld_calibrating += (scores[0].len() + scores[1].len()) as u64;
-                self.flow.calibrate(scores[0]);
-                self.host.calibrate(scores[1]);
+                self.bins.withheld_calibrating += all;
+                self.models.iter_mut().for_each(|model| model.end_window(seconds + silence));
             }
             Phase::Active => {
-                self.admit(scores, who);
-                let steps = self.steps(rows, ACTIVE_STEPS_PER_ROW, self.config.active_steps);
-                self.train(steps, self.config.learning_rate * self.config.active_rate)?;
+                self.models.iter_mut().for_each(|model| model.end_window(seconds + silence));
+                match hold {
+                    Some(Hold::Ledger) => self.bins.withheld_ledger += all,
+                    Some(Hold::Attack) => self.bins.withheld_attack += all,
+                    None => {
+                        self.admit(scores, who)?;
+                        let steps = self.steps(rows, ACTIVE_STEPS_PER_ROW, self.config.active_steps);
+                        self.train(steps, self.config.learning_rate * self.config.active_rate)?;
+                    }
+                }
+                self.renew(hold)?;
             }
         }
         self.advance()
     }
 
     /// Takes the chosen rows into the training sets, and counts those that are withheld.
-    fn admit(&mut self, scores: [&[f32]; 2], who: impl Fn(usize, bool) -> Option<u64>) {
-        let limit = self.config.source_rows;
+    fn admit(
+        &mut self,
+        scores: [&[f32]; KINDS.len()],
+        who: impl Fn(usize, Kind) -> Option<u64>,
+    ) -> Result<(), ScoreError> {
+        let (limit, threshold) = (self.config.source_rows, self.threshold as f32);
         let active = self.phase == Phase::Active;
-        let models = [&mut self.flow, &mut self.host];
-        for (hosts, ((model, lessons), scores)) in
-            models.into_iter().zip(&self.lessons).zip(scores).enumerate()
-        {
+        for (kind, scores) in KINDS.into_iter().zip(scores) {
+            let (model, lessons) = (&mut self.models[kind as usize], &self.lessons[kind as usize]);
             model.set.next_window();
-            let unusual = |score: f32| active && f64::from(score) > model.threshold;
-            let (mut trained, mut anomalous) = (0, 0);
-            anomalous += scores.iter().filter(|&&score| unusual(score)).count() as u64;
+            let agreed = &mut self.reference_scores;
+            agreed.clear();
+            if let Some(reference) = &mut self.reference {
+                reference[kind as usize].score(&lessons.rows, agreed);
+            }
+            let unusual = |score: f32| active && score > threshold;
+            let (mut taken, mut attack, mut disputed) = (Vec::new(), 0, 0);
             for (lesson, &row) in lessons.places.iter().enumerate() {
                 if unusual(scores[row]) {
                     continue;
                 }
-                match who(row, hosts == 1) {
+                if agreed.get(lesson).is_some_and(|&score| unusual(score)) {
+                    disputed += 1;
+                    continue;
+                }
+                match who(row, kind) {
                     Some(source) => {
-                        let row = lessons.rows.row(lesson);
-                        trained += u64::from(model.set.offer(row, source, limit, &mut self.random));
+                        let values = lessons.rows.row(lesson);
+                        if model.set.offer(values, source, limit, &mut self.random) {
+                            taken.push(lesson);
+                        }
                     }
-                    None => anomalous += 1,
+                    None => attack += 1,
                 }
             }
+            let anomalous = scores.iter().filter(|&&score| unusual(score)).count() as u64;
+            let trained = taken.len() as u64;
             self.bins.trained += trained;
             self.bins.withheld_anomalous += anomalous;
-            self.bins.withheld_budget += scores.len() as u64 - trained - anomalous;
+            self.bins.withheld_attack += attack;
+            self.bins.withheld_reference += disputed;
+            self.bins.withheld_budget += scores.len() as u64 - trained - anomalous - attack - disputed;
+            self.drift[kind as usize].add(&lessons.rows, taken.into_iter());
         }
+        Ok(())
+    }
+
+    /// Fits the tails anew from time to time, and, less often, takes a new reference: never while an attack goes on.
+    fn renew(&mut self, hold: Option<Hold>) -> Result<(), ScoreError> {
+        let over = |since: u64, every: std::time::Duration| {
+            u128::from(self.now.saturating_sub(since)) >= every.as_nanos()
+        };
+        if hold.is_none() && over(self.confirmed, self.config.reference_every) {
+            return self.confirm();
+        }
+        if over(self.refitted, self.config.refit_every) {
+            self.refitted = self.now;
+            self.models.iter_mut().for_each(|model| model.refit(false));
+        }
+        Ok(())
+    }
+
+    /// The model as it is now is what learning must agree with from here on.
+    pub fn confirm(&mut self) -> Result<(), ScoreError> {
+        (self.refitted, self.confirmed) = (self.now, self.now);
+        self.models.iter_mut().for_each(|model| model.refit(true));
+        self.drift.iter_mut().for_each(Drift::confirm);
+        let mut reference = models(&self.config, &mut Random::new(0))?;
+        for (copy, model) in reference.iter_mut().zip(&self.models) {
+            copy.copy(model)?;
+        }
+        self.reference = Some(reference);
+        Ok(())
     }
 
     /// Training steps that a window's rows are worth: a quiet network has little to teach, and a quiet day in a
@@ -267,13 +353,15 @@ impl Scorer {
 
     fn train(&mut self, steps: usize, rate: f64) -> Result<(), ScoreError> {
         // After a restart the sets fill anew; a handful of rows would be learned by heart.
-        let few = self.flow.set.len().min(self.host.set.len()) < self.config.batch_rows;
+        let few = self.models.iter().map(|model| model.set.len()).min().unwrap_or(0) < self.config.batch_rows;
         if few && self.phase == Phase::Active {
             return Ok(());
         }
         self.generation += steps as u64;
-        self.flow.train(steps, self.config.batch_rows, rate, &mut self.random)?;
-        self.host.train(steps, self.config.batch_rows, rate, &mut self.random)
+        for model in &mut self.models {
+            model.train(steps, &self.config, rate, &mut self.random)?;
+        }
+        Ok(())
     }
 
     fn seconds(&self) -> f64 {
@@ -288,23 +376,20 @@ impl Scorer {
             |rows: u64, time: std::time::Duration| self.rows >= rows && seconds >= time.as_secs_f64();
         let text = match self.phase {
             Phase::Warming if reached(self.config.warmup_rows, self.config.warmup_time) => {
-                self.flow.measure_deviation()?;
-                self.host.measure_deviation()?;
+                self.models.iter_mut().for_each(Model::measure_deviation);
                 self.phase = Phase::Calibrating;
                 format!("warm-up done after {} rows in {seconds:.0} s; calibrating", self.rows)
             }
             Phase::Calibrating if reached(self.config.calibration_rows, self.config.calibration_time) => {
-                let hours = seconds / 3600.0;
-                for model in [&mut self.flow, &mut self.host] {
-                    let per_hour = model.calibration.len() as f64 / hours;
-                    // Half the budget for each kind of row.
-                    model.set_threshold(self.budget_per_hour / 2.0 / per_hour.max(1.0), &self.config);
-                    model.calibration = Vec::new();
-                }
                 self.phase = Phase::Active;
+                self.confirm()?;
+                for model in &mut self.models {
+                    model.threshold = self.threshold as f32;
+                }
                 format!(
-                    "calibrated on {} rows in {seconds:.0} s; active, thresholds {:.2} (flows) and {:.2} (hosts)",
-                    self.rows, self.flow.threshold, self.host.threshold
+                    "calibrated on {} rows in {seconds:.0} s; active, threshold {:.2}: ordinary traffic exceeds it {} \
+                     times an hour",
+                    self.rows, self.threshold, self.budget()
                 )
             }
             _ => return Ok(None),
@@ -331,14 +416,19 @@ impl Scorer {
                 seconds,
                 needed_seconds: self.config.calibration_time.as_secs_f64(),
             },
-            Phase::Active => {
-                ScoreState::Active { threshold: self.flow.threshold, host_threshold: self.host.threshold }
-            }
+            Phase::Active => ScoreState::Active { threshold: self.threshold },
         }
     }
 
-    /// What made the score of a flow's or a host's row.
-    pub fn explain(&mut self, row: &[f32], is_host: bool, most: usize) -> Result<Vec<Share>, ScoreError> {
-        if is_host { self.host.explain(row, most) } else { self.flow.explain(row, most) }
+    /// The alarm budget that the threshold stands for, an hour.
+    fn budget(&self) -> f64 {
+        let members: usize = self.models.iter().map(|model| model.members.len()).sum();
+        let budget = 3600.0 * members.max(1) as f64 / 10f64.powf(self.threshold);
+        (budget * 1e4).round() / 1e4
+    }
+
+    /// What made the score of a row: the member that speaks, and its features.
+    pub fn explain(&mut self, row: &[f32], kind: Kind, most: usize) -> (&'static str, Vec<Share>) {
+        self.model(kind).explain(row, most)
     }
 }

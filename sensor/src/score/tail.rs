@@ -1,64 +1,159 @@
-//! The threshold: the score that ordinary traffic exceeds no more often than the alarm budget allows.
+//! From a member's value to time: how long ordinary traffic takes to show such a value again.
 //!
-//! Peaks over threshold, as in SPOT (Siffer et al., KDD 2017, after McNeil and Frey 2000): the excesses over the
-//! 90 % quantile follow a generalised Pareto distribution, fitted by probability-weighted moments (Hosking and Wallis
-//! 1987), which need no iteration and behave with few points. On log scores, whose tail is lighter.
+//! Peaks over threshold (Pickands 1975; streaming use as in SPOT, Siffer et al., KDD 2017) on the maxima of blocks of
+//! time: rows of a window go together, windows of one cause too, and an alarm budget is a number an hour, not a part
+//! of rows. The shape is fitted by probability-weighted moments (Hosking and Wallis 1987), which need no iteration.
+//! What was not seen yet is allowed for: with `k` exceedances an exponential tail is predicted as a Pareto tail of
+//! shape `1/k` (its predictive distribution when the scale is known from `k` values only), so that a short calibration
+//! makes a careful sensor, and a long one a sharp one.
 
-/// Part of the scores that counts as the tail.
+use serde::{Deserialize, Serialize};
+
+/// Part of the blocks that counts as the tail.
 const TAIL: f64 = 0.1;
-/// Fewer excesses than this are not fitted.
-const LEAST: usize = 10;
+/// At least so many blocks count as the tail, while that is at most half of them.
+const LEAST: usize = 20;
+/// Blocks kept. When there are more, two become one of twice the length.
+const BLOCKS: usize = 4096;
+/// Blocks are at most so long, seconds; from then on the oldest is forgotten.
+const LONGEST: f64 = 64.0;
+/// Heavier tails than this are noise of few points; lighter ones than exponential are not believed.
+const HEAVIEST: f64 = 0.25;
+/// The live fit may differ from the reference by so much: cut by so many reference scales, scale by such a factor.
+const CREEP: f64 = 1.0;
+const STRETCH: f64 = 1.5;
+/// Told apart, decades of seconds: beyond 30,000 years every value is the same.
+const MOST: f64 = 12.0;
 
-/// The limits a threshold stays within, whatever the fit says.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Never below.
-    pub floor: f64,
-    /// At least so many times the highest score seen.
-    pub margin: f64,
-    /// At most so many times the highest score seen, or the floor.
-    pub limit: f64,
+/// The fitted tail.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fit {
+    /// Where the tail begins.
+    pub cut: f64,
+    /// Its scale.
+    pub scale: f64,
+    /// Its shape: 0 is exponential.
+    pub shape: f64,
+    /// Blocks a second that exceed the cut.
+    pub rate: f64,
 }
 
-/// The score that a part `probability` of the rows exceeds. Scores that are not finite are left out.
-pub fn threshold(scores: &[f32], probability: f64, limits: Limits) -> f64 {
-    let mut logs: Vec<f64> =
-        scores.iter().filter(|s| s.is_finite()).map(|s| f64::from(s.max(0.0)).ln_1p()).collect();
-    logs.sort_unstable_by(f64::total_cmp);
-    let Some(&highest) = logs.last() else {
-        return limits.floor;
-    };
-    let highest = highest.exp_m1();
-    let wanted = quantile(&logs, probability).unwrap_or(highest);
-    let least = (highest * limits.margin).max(limits.floor);
-    let most = (highest * limits.limit).max(least);
-    wanted.clamp(least, most)
+/// Maxima of blocks of time, and the tail fitted to them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tail {
+    blocks: Vec<f32>,
+    /// Length of a block, seconds.
+    length: f64,
+    /// The open block: its maximum and length so far.
+    open: (f32, f64),
+    /// No scale is below this, however calm it was.
+    least: f64,
+    /// The tail.
+    pub fit: Fit,
+    /// The tail when it was first fitted, or since confirmed: what the live one must stay near.
+    pub reference: Option<Fit>,
 }
 
-fn quantile(logs: &[f64], probability: f64) -> Option<f64> {
-    let count = ((logs.len() as f64 * TAIL) as usize).min(logs.len().saturating_sub(1));
-    if count < LEAST {
-        return None;
+impl Tail {
+    /// Knows nothing; no scale will be below `least`.
+    pub fn new(least: f64) -> Tail {
+        let fit = Fit { cut: 0.0, scale: least, shape: 0.0, rate: 1.0 };
+        Tail { blocks: Vec::new(), length: 1.0, open: (0.0, 0.0), least, fit, reference: None }
     }
-    let cut = logs[logs.len() - count - 1];
-    let excesses = logs[logs.len() - count..].iter().map(|log| log - cut);
-    let n = count as f64;
-    let (mut a0, mut a1) = (0.0, 0.0);
-    for (rank, excess) in excesses.enumerate() {
-        a0 += excess / n;
-        a1 += excess * (1.0 - (rank as f64 + 0.65) / n) / n;
+
+    /// Blocks kept.
+    pub fn blocks(&self) -> usize {
+        self.blocks.len()
     }
-    let spread = a0 - 2.0 * a1;
-    if spread <= 0.0 || a0 <= 0.0 {
-        return None;
+
+    /// Adds the highest ordinary value of a window of so many seconds; what is not finite counts as 0.
+    pub fn add(&mut self, highest: f32, seconds: f64) {
+        let highest = if highest.is_finite() { highest.max(0.0) } else { 0.0 };
+        self.open.0 = self.open.0.max(highest);
+        self.open.1 += seconds.clamp(0.0, LONGEST * BLOCKS as f64);
+        while self.open.1 >= self.length * 0.999 {
+            self.push(self.open.0);
+            // What is left of a long window is silence.
+            self.open = (0.0, (self.open.1 - self.length).max(0.0));
+        }
     }
-    // Few points give wild shapes; outside these bounds they are noise.
-    let shape = (2.0 - a0 / spread).clamp(-0.5, 0.25);
-    let scale = a0 * (1.0 - shape);
-    let ratio = (probability * logs.len() as f64 / n).max(1e-12);
-    let beyond =
-        if shape.abs() < 1e-6 { -scale * ratio.ln() } else { scale / shape * (ratio.powf(-shape) - 1.0) };
-    Some((cut + beyond.max(0.0)).exp_m1())
+
+    fn push(&mut self, highest: f32) {
+        if self.blocks.len() >= BLOCKS {
+            if self.length < LONGEST {
+                self.blocks = self.blocks.chunks(2).map(|pair| pair.iter().copied().fold(0.0, f32::max)).collect();
+                self.length *= 2.0;
+            } else {
+                self.blocks.remove(0);
+            }
+        }
+        self.blocks.push(highest);
+    }
+
+    /// Fits the tail to the blocks so far, near the reference if there is one.
+    pub fn refit(&mut self) {
+        let Some(mut fit) = self.fitted() else {
+            return;
+        };
+        if let Some(reference) = self.reference {
+            fit.scale = fit.scale.min(reference.scale * STRETCH);
+            fit.cut = fit.cut.min(reference.cut + reference.scale * CREEP);
+        }
+        self.fit = fit;
+    }
+
+    /// The tail as it is now is what later ones must stay near.
+    pub fn confirm(&mut self) {
+        self.reference = self.fitted().or(Some(self.fit));
+        self.refit();
+    }
+
+    /// Whether the numbers are possible.
+    pub fn is_sound(&self) -> bool {
+        let fits = [Some(self.fit), self.reference].into_iter().flatten().all(|fit| fit.is_sound());
+        let lengths = [self.length, self.open.1, self.least].iter().all(|value| value.is_finite() && *value >= 0.0);
+        let values = self.blocks.iter().chain([&self.open.0]).all(|value| value.is_finite());
+        fits && lengths && values && self.length >= 1.0 && self.least > 0.0 && self.blocks.len() <= BLOCKS
+    }
+
+    fn fitted(&self) -> Option<Fit> {
+        let mut sorted: Vec<f64> = self.blocks.iter().map(|&block| f64::from(block)).collect();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let n = sorted.len();
+        let count = ((n as f64 * TAIL) as usize).max(LEAST.min(n / 2));
+        if count == 0 {
+            return None;
+        }
+        let cut = sorted[n - count - 1];
+        let k = count as f64;
+        let (mut a0, mut a1) = (0.0, 0.0);
+        for (rank, value) in sorted[n - count..].iter().enumerate() {
+            a0 += (value - cut) / k;
+            a1 += (value - cut) * (1.0 - (rank as f64 + 0.65) / k) / k;
+        }
+        let spread = a0 - 2.0 * a1;
+        let shape = if spread > 0.0 && a0 > 0.0 { (2.0 - a0 / spread).clamp(0.0, HEAVIEST) } else { 0.0 };
+        // A few points give wild shapes.
+        let trust = k / (k + 2.0 * LEAST as f64);
+        let scale = (a0 * (1.0 - shape * trust)).max(self.least);
+        Some(Fit { cut, scale, shape: shape * trust + 1.0 / k, rate: k / (n as f64 * self.length) })
+    }
+}
+
+impl Fit {
+    /// Decades of seconds that ordinary traffic takes to show such a value, or a higher one, again. Below the cut the
+    /// tail goes on as an exponential one, so that common values keep their order.
+    pub fn decades(&self, value: f64) -> f64 {
+        let over = (value - self.cut) / self.scale;
+        let nats = if over <= 0.0 || self.shape < 1e-6 { over } else { (over * self.shape).ln_1p() / self.shape };
+        ((nats - self.rate.ln()) * std::f64::consts::LOG10_E).clamp(-MOST, MOST)
+    }
+
+    /// Whether the numbers are possible.
+    pub fn is_sound(&self) -> bool {
+        let numbers = [self.cut, self.scale, self.shape, self.rate];
+        numbers.iter().all(|number| number.is_finite()) && self.scale > 0.0 && self.rate > 0.0 && self.shape >= 0.0
+    }
 }
 
 #[cfg(test)]
@@ -66,30 +161,74 @@ mod tests {
     use super::*;
     use crate::score::random::Random;
 
-    const FREE: Limits = Limits { floor: 0.0, margin: 1.0, limit: 1e9 };
+    fn uniform(random: &mut Random) -> f64 {
+        (f64::from(random.symmetric()) + 1.0) / 2.0
+    }
 
-    #[test]
-    fn finds_a_far_quantile_of_a_known_tail() {
-        // Scores whose logs are exponential: the quantile of p is exp(-ln p / 2) - 1.
-        let mut random = Random::new(11);
-        let scores: Vec<f32> = (0..20_000)
-            .map(|_| {
-                let uniform = (f64::from(random.symmetric()) + 1.0) / 2.0;
-                ((-(uniform.max(1e-9)).ln() / 2.0).exp_m1()) as f32
-            })
-            .collect();
-        let found = threshold(&scores, 1e-6, FREE).ln_1p();
-        let expected = -(1e-6f64.ln()) / 2.0;
-        assert!((found / expected - 1.0).abs() < 0.25, "{found} {expected}");
+    /// Highest of a window whose values are exponential: the return period of a value is known.
+    fn calm(seconds: usize, seed: u64) -> Tail {
+        let mut random = Random::new(seed);
+        let mut tail = Tail::new(0.01);
+        for _ in 0..seconds {
+            tail.add(-(uniform(&mut random).max(1e-9)).ln() as f32, 1.0);
+        }
+        tail.refit();
+        tail
     }
 
     #[test]
-    fn stays_within_its_limits() {
-        let limits = Limits { floor: 4.0, margin: 1.5, limit: 3.0 };
-        assert_eq!(threshold(&[], 1e-6, limits), 4.0);
-        assert_eq!(threshold(&[f32::NAN, 0.1], 1e-6, limits), 4.0);
-        let scores: Vec<f32> = (1..=1000).map(|n| n as f32 / 100.0).collect();
-        let found = threshold(&scores, 1e-9, limits);
-        assert!((15.0..=30.0).contains(&found), "{found}");
+    fn a_known_tail_is_seen_as_often_as_it_says() {
+        for seconds in [1000, 4000, 20_000] {
+            let tail = calm(seconds, 7);
+            for value in [4.0, 8.0, 12.0] {
+                let expected = value * std::f64::consts::LOG10_E;
+                let found = tail.fit.decades(value);
+                assert!((found - expected).abs() < 0.35 + expected * 0.12, "{seconds} {value}: {found} {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn few_points_make_careful() {
+        let (short, long) = (calm(10, 3).fit.decades(15.0), calm(4000, 3).fit.decades(15.0));
+        assert!(short < long - 1.0, "{short} {long}");
+    }
+
+    #[test]
+    fn a_month_takes_no_more_room_than_an_hour() {
+        let mut tail = Tail::new(0.1);
+        for n in 0..3_000_000u64 {
+            tail.add((n % 7) as f32, 1.0);
+        }
+        assert!(tail.blocks() <= BLOCKS);
+        tail.add(1.0, 1e12);
+        assert!(tail.blocks() <= BLOCKS);
+        tail.refit();
+        assert!(tail.fit.is_sound(), "{:?}", tail.fit);
+    }
+
+    #[test]
+    fn it_creeps_no_further_than_the_reference_allows() {
+        let mut tail = calm(1000, 5);
+        tail.confirm();
+        let before = tail.fit.decades(18.0);
+        for _ in 0..100_000 {
+            tail.add(18.0, 1.0);
+        }
+        tail.refit();
+        assert!(tail.fit.decades(18.0) > before / 2.0, "{} {before}", tail.fit.decades(18.0));
+        tail.confirm();
+        assert!(tail.fit.decades(18.0) < before / 2.0, "confirmed, it is ordinary");
+    }
+
+    #[test]
+    fn common_values_keep_their_order_and_nonsense_is_nothing() {
+        let mut tail = calm(100, 2);
+        tail.add(f32::NAN, 1.0);
+        tail.add(f32::INFINITY, f64::MAX);
+        tail.refit();
+        let all: Vec<f64> = (0..400).map(|n| tail.fit.decades(f64::from(n) / 20.0)).collect();
+        assert!(all.windows(2).all(|pair| pair[0] <= pair[1]));
+        assert!(all.iter().all(|value| value.is_finite()));
     }
 }

@@ -224,6 +224,9 @@ fn scoring(families: &mut Families, status: &Status) {
         "reason",
         [
             ("anomalous", bins.withheld_anomalous),
+            ("attack", bins.withheld_attack),
+            ("reference", bins.withheld_reference),
+            ("ledger", bins.withheld_ledger),
             ("budget", bins.withheld_budget),
             ("calibrating", bins.withheld_calibrating),
         ],
@@ -239,7 +242,7 @@ fn scoring(families: &mut Families, status: &Status) {
     families.gauges(
         "score_threshold",
         "Score above which a window is unusual; 0 before calibration.",
-        [(vec![("model", "flow")], score.threshold_flow), (vec![("model", "host")], score.threshold_host)],
+        [(vec![], score.threshold)],
     );
     families.histogram(
         "score_latency_seconds",

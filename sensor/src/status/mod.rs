@@ -161,10 +161,8 @@ pub struct ScoreStatus {
     pub state: ModelState,
     /// How far it is on the way to `active`, 0 to 1.
     pub progress: f64,
-    /// Score above which a flow's window is unusual; 0 before calibration.
-    pub threshold_flow: f64,
-    /// Score above which a host's window is unusual; 0 before calibration.
-    pub threshold_host: f64,
+    /// Score above which a window is unusual, decades of seconds; 0 before the model is active.
+    pub threshold: f64,
 }
 
 /// How fast, per second.
