@@ -7,6 +7,7 @@ pub mod book;
 pub mod candidate;
 pub mod condition;
 pub mod config;
+pub mod link_rules;
 pub mod report;
 pub mod rules;
 

@@ -3,6 +3,7 @@
 use super::config::FeaturesConfig;
 use super::facts::{FlowFacts, HostFacts, Outcome, PairFacts};
 use super::host::Hosts;
+use super::link::{LinkFacts, Links};
 use super::memory::{Addition, Memory, PairKey, ServiceKey, Slots};
 use crate::flow::table::{Flow, FlowTable, Grown};
 use crate::flow::{SECOND, is_group};
@@ -36,6 +37,8 @@ pub struct Rows {
     pub flows: Vec<u32>,
     /// Facts of the hosts that have a row, in the order in which they took part.
     pub hosts: Vec<HostFacts>,
+    /// Facts of the MAC addresses that sent something other than IP, in the order in which they did.
+    pub links: Vec<LinkFacts>,
     /// Rows that there would have been without a limit.
     pub made: u64,
     /// Rows beyond the limit.
@@ -49,6 +52,8 @@ pub struct Features {
     pub memory: Memory,
     /// Hosts.
     pub hosts: Hosts,
+    /// MAC addresses.
+    pub links: Links,
     random: Random,
 }
 
@@ -91,7 +96,15 @@ impl Rows {
     /// Without rows.
     pub fn new() -> Rows {
         let window = Window { start: 0, end: 0 };
-        Rows { window, seconds: 1.0, flows: Vec::new(), hosts: Vec::new(), made: 0, shed: 0 }
+        Rows {
+            window,
+            seconds: 1.0,
+            flows: Vec::new(),
+            hosts: Vec::new(),
+            links: Vec::new(),
+            made: 0,
+            shed: 0,
+        }
     }
 }
 
@@ -107,6 +120,7 @@ impl Features {
         Features {
             memory: Memory::new(config),
             hosts: Hosts::new(config),
+            links: Links::new(config),
             random: Random::new(config.seed),
             config: config.clone(),
         }
@@ -130,6 +144,7 @@ impl Features {
             self.hosts.add(&facts, [src, dst], grown.began, new_pair, now);
         }
         self.hosts.close(seconds, now, &mut rows.hosts);
+        self.links.close(window, &mut rows.links);
         rows.made = (active.len() + rows.hosts.len()) as u64;
         keep_busiest(&mut rows.hosts, self.config.max_rows);
         self.choose(active, answered, self.config.max_rows - rows.hosts.len(), &mut rows.flows);
