@@ -161,3 +161,48 @@ fn the_program_stays_within_its_budget() {
         assert!(bytes / 8 < 5_000, "{}", bytes / 8);
     }
 }
+
+/// Frames that are not IP are in no flow, and are samples all the same: ARP and the others each with a budget, beyond
+/// which they thin out. The weights still add up to the frames.
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn frames_that_are_not_ip_are_sampled_with_their_weight() {
+    const FRAMES: u32 = 100_000;
+    let arp = frames::ethernet(0x0806, &[0; 46]);
+    let goose = frames::ethernet(0x88b8, &[0; 46]);
+    let cut_off = frames::ethernet(0x0800, &[0x45; 8]);
+    let mut kernel = Kernel::new(1024);
+    let control = Control { mode: mode::HOST, other_per_second: 100, ..Control::default() };
+    kernel.program.set_control(control).unwrap();
+    let mut ring = kernel.program.take_samples().unwrap();
+    let mut send = |frame: &[u8], repeat: u32| {
+        let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::new() };
+        kernel.program.xdp().unwrap().test_run(options).unwrap();
+        let mut weights = Vec::new();
+        while let Some(record) = ring.next() {
+            assert_eq!(record[24..24 + frame.len()], *frame);
+            weights.push(u32::from_ne_bytes(record[16..20].try_into().unwrap()));
+        }
+        weights
+    };
+    let weights = send(&goose, FRAMES);
+    // A flood of others does not keep ARP out.
+    assert_eq!(send(&arp, 50), [1; 50]);
+    assert!(send(&cut_off, 50).is_empty(), "IP that cannot be read is counted, not sampled");
+
+    assert_eq!(weights[..100], [1; 100]);
+    // 100 samples at each of 1, 1/2, 1/4 .. 1/512, or a step less where a new second begins meanwhile.
+    let rarest = weights.iter().max().unwrap();
+    assert!((256..=1024).contains(rarest), "{rarest} in {} samples", weights.len());
+    // The deviation is a tenth of the frames of each step: 6,000 in all.
+    let estimate: u32 = weights.iter().sum();
+    assert!(estimate.abs_diff(FRAMES) < FRAMES / 3, "{estimate}");
+    let totals = kernel.totals();
+    assert_eq!(totals.not_counted_total().packets, u64::from(FRAMES) + 100);
+    assert_eq!(totals.sampled, weights.len() as u64 + 50);
+    assert_eq!(totals.lost_ringbuf_full, 0);
+
+    kernel.set(mode::HOST, 10);
+    kernel.run(&arp);
+    assert_eq!(kernel.totals().sampled, totals.sampled, "a budget of 0 is none");
+}

@@ -28,8 +28,8 @@ pub struct Control {
     pub epoch: u32,
     /// Prefixes in the map of steered sampling; 0 saves looking there.
     pub steered: u32,
-    /// Spelled-out padding.
-    pub _pad: u32,
+    /// Frames that are not IP sampled per lane and second before sampling thins out; 0 is none at all.
+    pub other_per_second: u32,
 }
 
 const _: () = assert!(size_of::<Control>() == 32);

@@ -34,6 +34,16 @@ pub enum Reason {
 pub const REASONS: usize = 12;
 
 impl Reason {
+    /// Whether frames like this are sampled although they are in no flow, those that are not IP: 0 is ARP, 1 the rest.
+    #[inline(always)]
+    pub fn link_class(self) -> Option<u32> {
+        match self {
+            Reason::Arp => Some(0),
+            Reason::Llc | Reason::OtherEtherType | Reason::VlanDepth => Some(1),
+            _ => None,
+        }
+    }
+
     /// Every reason with its metric label.
     pub const ALL: [(Reason, &'static str); REASONS] = [
         (Reason::ShortEthernet, "short_ethernet"),

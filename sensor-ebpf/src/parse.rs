@@ -55,12 +55,13 @@ pub struct Packet {
 
 /// What precedes the network layer.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Network {
+pub struct Network {
     /// EtherType.
-    pub(crate) kind: u16,
-    pub(crate) at: usize,
+    pub kind: u16,
+    /// Where the network layer starts, bytes from the start of the frame.
+    pub at: usize,
     /// Both VLAN ids, as the key packs them.
-    pub(crate) vlan: u32,
+    pub vlan: u32,
 }
 
 /// An address in two halves, most significant first: as words through the parser, for a compiler that must choose
@@ -157,7 +158,7 @@ pub(crate) fn parse_inner<F: Frame + ?Sized>(frame: &F, network: Network) -> Res
 
 /// The Ethernet header at `at` and its VLAN tags.
 #[inline(always)]
-pub(crate) fn ethernet<F: Frame + ?Sized>(frame: &F, at: usize) -> Result<Network, Reason> {
+pub fn ethernet<F: Frame + ?Sized>(frame: &F, at: usize) -> Result<Network, Reason> {
     let mut kind = read_u16(frame, at + 12).ok_or(Reason::ShortEthernet)?;
     let mut at = at + 14;
     let mut tags = [0u16; VLAN_TAGS];

@@ -4,6 +4,9 @@ use crate::control::Control;
 use crate::flow::tcp;
 use crate::table::Lane;
 
+/// Frames that are not IP: one in 2^16 at least is a sample, about a thousand a second at 100 Gbit/s of the smallest.
+const MOST_HALVINGS: u64 = 16;
+
 impl Lane {
     /// Whether a packet is a sample: the `ordinal`-th of its flow (from 1), with these TCP flags, at `now` (ns), of a
     /// flow sampled beyond its first packets one in `one_in` (0: as the control map says).
@@ -29,6 +32,35 @@ impl Lane {
         let one_in = if one_in == 0 { control.one_in } else { one_in };
         // One in `one_in` without a division (Lemire 2019): the high half of the product is 0 for that share of numbers.
         if one_in != 0 && (self.next_random() as u64 * one_in as u64) >> 32 == 0 { one_in } else { 0 }
+    }
+
+    /// Whether a frame that is not IP is a sample, at `now` (ns), of a class that
+    /// [`Reason::link_class`](crate::counter::Reason::link_class) gives: ARP has a budget of its own, so that no other
+    /// protocol keeps it out.
+    ///
+    /// A second's first frames all are, up to the budget; so many samples later one in two is, then one in four, and so
+    /// on: samples grow with the logarithm of the frames. The weight is again the inverse of the chance, which depends
+    /// on earlier frames only, so the weights of any stream's samples add up to its frames on average. 0 is no sample.
+    #[inline(always)]
+    pub fn link_weight(&self, control: &Control, class: u32, now: u64) -> u32 {
+        let class = class as usize & 1;
+        let budget = control.other_per_second as u64;
+        if budget == 0 {
+            return 0;
+        }
+        let second = now / 1_000_000_000;
+        if second != self.other_second.get() {
+            self.other_second.set(second);
+            self.others[0].set(0);
+            self.others[1].set(0);
+        }
+        let halvings = self.others[class].get() / budget;
+        let one_in = 1u64 << if halvings < MOST_HALVINGS { halvings } else { MOST_HALVINGS };
+        if one_in > 1 && (self.next_random() as u64 * one_in) >> 32 != 0 {
+            return 0;
+        }
+        self.others[class].grow(1);
+        one_in as u32
     }
 
     /// xorshift64* (Vigna 2016): the same sequence in the kernel and in a replay.

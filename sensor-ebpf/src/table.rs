@@ -122,8 +122,12 @@ pub struct Lane {
     pub jiffies: Shared<u64>,
     /// Coarse time, nanoseconds.
     pub now: Shared<u64>,
+    /// Second in which `others` were counted.
+    pub other_second: Shared<u64>,
+    /// Samples taken in `other_second` of frames that are not IP: ARP, and the rest.
+    pub others: [Shared<u64>; 2],
     /// Spelled-out padding.
-    pub _pad: [Shared<u64>; 6],
+    pub _pad: [Shared<u64>; 3],
 }
 
 const _: () = assert!(size_of::<Lane>() == 128);

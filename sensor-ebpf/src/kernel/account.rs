@@ -4,7 +4,7 @@
 use aya_ebpf::helpers::generated::{bpf_get_smp_processor_id, bpf_jiffies64, bpf_ktime_get_coarse_ns};
 use aya_ebpf::programs::XdpContext;
 use core::ptr::read_volatile;
-use sensor_ebpf::control::Control;
+use sensor_ebpf::control::{Control, mode};
 use sensor_ebpf::counter::{Count, Totals};
 use sensor_ebpf::flow::FlagWords;
 use sensor_ebpf::parse::Packet;
@@ -152,6 +152,18 @@ fn elsewhere(missing: &Missing) -> u32 {
     tags.tags[free as usize % WAYS].set(place.tag);
     lane.admitted.grow(1);
     free
+}
+
+/// How many frames this one stands for, which is not IP; 0 where it is no sample. A function of its own, so that packets
+/// in flows do not pay for it.
+#[inline(never)]
+pub(super) fn link_weight(ctx: &XdpContext, class: u32) -> u32 {
+    match (maps::control(), maps::lane(lane_number(ctx))) {
+        (Some(control), Some(lane)) if control.mode != mode::PASS => {
+            lane.link_weight(control, class, now(lane))
+        }
+        _ => 0,
+    }
 }
 
 /// Keeps the outer addresses of a new flow in a tunnel.

@@ -40,7 +40,10 @@ pub(crate) fn run<const FRAGS: bool>(ctx: &XdpContext) -> u32 {
             if let Some(count) = totals.not_counted.get_mut(reason as usize) {
                 count.add(bytes);
             }
-            0
+            match reason.link_class() {
+                Some(class) => account::link_weight(ctx, class),
+                None => 0,
+            }
         }
     };
     steer::verdict(ctx, totals, control, bytes as u32, weight)

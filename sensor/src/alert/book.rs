@@ -153,10 +153,10 @@ impl Book {
 
     /// Whether something odd without a type was odd enough, for long enough.
     fn persists(&mut self, candidate: &Candidate, now: u64) -> bool {
-        if candidate.margin() < self.config.anomaly_margin {
-            return false;
+        if candidate.margin() < self.config.anomaly_margin || self.config.anomaly_windows <= 1 {
+            return candidate.margin() >= self.config.anomaly_margin;
         }
-        let Some(host) = candidate.verdict.source else {
+        let Some(host) = candidate.fold_key().1 else {
             return false;
         };
         if self.strikes.len() >= STRIKES && !self.strikes.contains_key(&host) {
@@ -186,9 +186,10 @@ impl Book {
                 return anomaly && age <= GOES_ON && same;
             }
             if anomaly {
-                let involved =
-                    [source, destination].iter().any(|&host| is(host, *attacker) || is(host, *victim));
-                return age <= AFTERMATH && involved;
+                // What the attacker does next is news; that its victims stumble, or answer, is not.
+                let stumbles = is(source, *victim) || is(destination, *victim) || is(destination, *attacker);
+                let patience = if is(source, *attacker) { GOES_ON } else { AFTERMATH };
+                return age <= patience && (stumbles || is(source, *attacker));
             }
             let same_pair = (is(source, *attacker) && is(destination, *victim))
                 || (is(source, *victim) && is(destination, *attacker));

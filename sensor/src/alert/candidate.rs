@@ -1,13 +1,16 @@
 //! Rows above the threshold become candidates: one for each attack that a window shows.
 
 use super::config::AlertConfig;
+use super::link_rules::judge_link;
 use super::rules::{Verdict, judge_flow, judge_host};
 use super::{ThreatType, rules};
 use crate::features::facts::{FlowFacts, HostFacts};
+use crate::features::link::{LinkFacts, Mac};
 use crate::features::spec;
 use crate::flow::flags::FlagCounts;
 use crate::flow::ip;
 use crate::flow::tunnel::TunnelRecord;
+use crate::score::scorer::Kind;
 use sensor_ebpf::flow::FlowKey;
 use std::collections::BTreeMap;
 
@@ -23,8 +26,8 @@ pub struct Candidate {
     pub score: f64,
     /// Threshold of such rows.
     pub threshold: f64,
-    /// That row is a host's.
-    pub is_host: bool,
+    /// What kind of row that is.
+    pub kind: Kind,
     /// Its place among the unusual rows of its kind.
     pub row: usize,
     /// Packets in the window, both directions.
@@ -41,12 +44,15 @@ pub struct Candidate {
     pub tunnel: Option<TunnelRecord>,
     /// TCP flags seen.
     pub flags: FlagCounts,
+    /// Who does it, where that is known by its MAC address.
+    pub mac: Option<Mac>,
 }
 
 impl Candidate {
     /// See [`FoldKey`]. A scan is one attack however many hosts it tries.
     pub fn fold_key(&self) -> FoldKey {
         let Verdict { kind, source, destination, .. } = self.verdict;
+        let source = source.or(self.mac.map(Mac::link_local));
         match kind {
             ThreatType::PortScan => (kind, source, None),
             _ => (kind, source, destination),
@@ -75,6 +81,8 @@ pub struct Unusual<F, const N: usize> {
 
 /// A flow's.
 pub type UnusualFlow = Unusual<FlowFacts, { spec::FLOW.len() }>;
+/// A MAC address's.
+pub type UnusualLink = Unusual<LinkFacts, { spec::LINK.len() }>;
 /// A host's.
 pub type UnusualHost = Unusual<HostFacts, { spec::HOST.len() }>;
 
@@ -82,6 +90,7 @@ pub type UnusualHost = Unusual<HostFacts, { spec::HOST.len() }>;
 pub fn candidates(
     flows: &[UnusualFlow],
     hosts: &[UnusualHost],
+    links: &[UnusualLink],
     threshold: f64,
     config: &AlertConfig,
 ) -> Vec<Candidate> {
@@ -97,6 +106,9 @@ pub fn candidates(
     }
     for (row, flow) in flows.iter().enumerate() {
         note(of_flow(&flow.facts, row, f64::from(flow.score), threshold, config));
+    }
+    for (row, link) in links.iter().enumerate() {
+        note(of_link(&link.facts, row, f64::from(link.score), threshold, config));
     }
     let mut all: Vec<Candidate> = found.into_values().collect();
     // The map's order decides among equals.
@@ -126,7 +138,7 @@ fn rank(kind: ThreatType) -> u8 {
 /// Two rows show the same: the more unusual one speaks. A host's row counts its flows already.
 fn merge(held: &mut Candidate, other: Candidate) {
     let seen = [held.seen[0].min(other.seen[0]), held.seen[1].max(other.seen[1])];
-    let both_flows = !held.is_host && !other.is_host;
+    let both_flows = held.kind == Kind::Flow && other.kind == Kind::Flow;
     let (packets, bytes) = if both_flows {
         (held.packets + other.packets, held.bytes + other.bytes)
     } else {
@@ -176,7 +188,7 @@ fn of_flow(facts: &FlowFacts, row: usize, score: f64, threshold: f64, config: &A
         verdict,
         score,
         threshold,
-        is_host: false,
+        kind: Kind::Flow,
         row,
         packets: facts.window.packets.iter().sum(),
         bytes: facts.window.bytes.iter().sum(),
@@ -185,6 +197,7 @@ fn of_flow(facts: &FlowFacts, row: usize, score: f64, threshold: f64, config: &A
         key: Some(facts.key),
         tunnel: None,
         flags,
+        mac: None,
     }
 }
 
@@ -208,7 +221,7 @@ fn of_host(facts: &HostFacts, row: usize, score: f64, threshold: f64, config: &A
         verdict,
         score,
         threshold,
-        is_host: true,
+        kind: Kind::Host,
         row,
         packets: facts.packets.iter().sum(),
         bytes: facts.bytes.iter().sum(),
@@ -217,5 +230,37 @@ fn of_host(facts: &HostFacts, row: usize, score: f64, threshold: f64, config: &A
         key: None,
         tunnel: None,
         flags: FlagCounts { syn, rst, ..FlagCounts::default() },
+        mac: None,
+    }
+}
+
+fn of_link(facts: &LinkFacts, row: usize, score: f64, threshold: f64, config: &AlertConfig) -> Candidate {
+    let verdict = judge_link(facts, config).unwrap_or_else(|| rules::Verdict {
+        kind: ThreatType::Anomaly,
+        source: facts.address,
+        destination: None,
+        port: 0,
+        proto: 0,
+        strength: 1.0,
+        narrative: format!(
+            "Frames of {} that are not IP are unlike what was learned: {}.",
+            facts.mac,
+            how_rare(score - threshold, config),
+        ),
+    });
+    Candidate {
+        verdict,
+        score,
+        threshold,
+        kind: Kind::Link,
+        row,
+        packets: facts.frames,
+        bytes: facts.bytes,
+        seen: facts.seen,
+        source_port: 0,
+        key: None,
+        tunnel: None,
+        flags: FlagCounts::default(),
+        mac: Some(facts.mac),
     }
 }

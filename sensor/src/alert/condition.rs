@@ -178,6 +178,7 @@ impl Condition {
                 narrative: self.narrative(),
                 community_id: String::new(),
                 tunnel: None,
+                source_mac: None,
                 first_seen: rfc3339(now),
                 last_seen: rfc3339(now),
                 count: 1,

@@ -7,6 +7,7 @@ pub mod book;
 pub mod candidate;
 pub mod condition;
 pub mod config;
+pub mod link_rules;
 pub mod report;
 pub mod rules;
 
@@ -107,6 +108,9 @@ pub struct Details {
     /// What the flow was wrapped in; absent for one in no tunnel, and for an alert about a host.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub tunnel: Option<crate::flow::tunnel::TunnelRecord>,
+    /// MAC address of the source, where the alert is about one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub source_mac: Option<String>,
     /// RFC 3339: first packet.
     pub first_seen: String,
     /// RFC 3339: latest packet.

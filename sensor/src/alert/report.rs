@@ -61,6 +61,7 @@ pub fn alert(candidate: &Candidate, id: String, model: String, explanation: Vec<
             narrative: verdict.narrative.clone(),
             community_id: candidate.key.as_ref().map(community_id).unwrap_or_default(),
             tunnel: candidate.tunnel.clone(),
+            source_mac: candidate.mac.map(|mac| mac.to_string()),
             first_seen: rfc3339(first),
             last_seen: rfc3339(last),
             count: 1,
@@ -69,8 +70,8 @@ pub fn alert(candidate: &Candidate, id: String, model: String, explanation: Vec<
     }
 }
 
-/// How sure: half from how far the score is above the threshold (two decades are 0.95), half from how far the facts are above what the
-/// rule asks for. Without a type never above 0.7.
+/// How sure: half from how far the score is above the threshold (two decades are 0.95), half from how far the facts are
+/// above what the rule asks for. Without a type never above 0.7.
 pub fn confidence(candidate: &Candidate) -> f64 {
     let score = 1.0 - 0.5 * 10f64.powf(-candidate.margin().max(0.0) / 2.0);
     let value = if candidate.verdict.kind == ThreatType::Anomaly {

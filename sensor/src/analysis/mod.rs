@@ -17,6 +17,7 @@ use crate::alert::condition::Condition;
 use crate::alert::config::AlertConfig;
 use crate::capture::{FlowDelta, Outer, Sample, Tick};
 use crate::features::config::FeaturesConfig;
+use crate::features::link::LinkTables;
 use crate::features::rows::{Features, Window};
 use crate::features::sketch::byte_entropy;
 use crate::flow::SECOND;
@@ -163,11 +164,13 @@ impl Analysis {
             match sample.link.parse(frame) {
                 Ok(packet) => {
                     self.samples.parsed += 1;
+                    self.features.links.note_ip(sample);
                     let payload = frame.get(usize::from(packet.payload_at)..).unwrap_or_default();
                     if let Some(entropy) = byte_entropy(payload) {
                         self.flows.note_entropy(&packet.key, entropy);
                     }
                 }
+                Err(_) if self.features.links.note(sample) => self.samples.parsed += 1,
                 Err(_) => self.samples.shed_not_in_flow += 1,
             }
         }
@@ -278,6 +281,7 @@ impl Analysis {
             host_overflow: self.features.hosts.overflow,
             pairs: self.features.memory.pairs_len(),
             memory_overflow: self.features.memory.overflow,
+            links: self.features.links.tables(),
         }
     }
 }
@@ -303,4 +307,6 @@ pub struct Tables {
     pub pairs: usize,
     /// Times a pair or service was not remembered.
     pub memory_overflow: u64,
+    /// Of the link layer.
+    pub links: LinkTables,
 }

@@ -4,17 +4,17 @@
 //! nothing for a flow.
 
 use super::{Analysis, Output, scored};
-use crate::alert::candidate::{Candidate, Unusual, UnusualFlow, UnusualHost, candidates};
+use crate::alert::candidate::{Candidate, Unusual, UnusualFlow, UnusualHost, UnusualLink, candidates};
+use crate::alert::link_rules::judge_link;
 use crate::alert::rules::{Verdict, judge_flow, judge_host};
 use crate::features::facts::FlowFacts;
 use crate::features::matrix::Matrix;
 use crate::features::rows::{Active, Rows, Window, pair_key};
 use crate::features::sketch::mix_address;
-use crate::features::spec;
 use crate::flow::table::{Flow, Grown};
 use crate::score::ScoreError;
 use crate::score::lessons::Hold;
-use crate::score::scorer::{Kind, Phase};
+use crate::score::scorer::{KINDS, Kind, Phase};
 
 /// Features named in an alert.
 const EXPLAINED: usize = 5;
@@ -24,14 +24,15 @@ const TIMED: usize = 64;
 /// What is used again from window to window.
 pub(super) struct Workshop {
     rows: Rows,
-    /// Of flows and of hosts, for one portion.
-    portions: [Matrix; 2],
-    /// Of flows and of hosts, in the order of the rows.
-    scores: [Vec<f32>; 2],
+    /// Of each kind, for one portion.
+    portions: [Matrix; KINDS.len()],
+    /// Of each kind, in the order of the rows.
+    scores: [Vec<f32>; KINDS.len()],
     /// Of the portion at hand.
     facts: Vec<FlowFacts>,
     flows: Vec<UnusualFlow>,
     hosts: Vec<UnusualHost>,
+    links: Vec<UnusualLink>,
     /// Flows the table had no room for.
     pub(super) beyond: Vec<(Flow, Grown)>,
 }
@@ -40,11 +41,12 @@ impl Workshop {
     pub(super) fn new() -> Workshop {
         Workshop {
             rows: Rows::new(),
-            portions: [Matrix::new(&spec::FLOW), Matrix::new(&spec::HOST)],
-            scores: [Vec::new(), Vec::new()],
+            portions: KINDS.map(|kind| Matrix::new(kind.features())),
+            scores: Default::default(),
             facts: Vec::new(),
             flows: Vec::new(),
             hosts: Vec::new(),
+            links: Vec::new(),
             beyond: Vec::new(),
         }
     }
@@ -68,7 +70,7 @@ impl Analysis {
         let threshold = self.scorer.threshold();
         let mut found: Vec<Candidate> = Vec::new();
         if judging {
-            found = candidates(&work.flows, &work.hosts, threshold, &self.alert);
+            found = candidates(&work.flows, &work.hosts, &work.links, threshold, &self.alert);
             output.suspects.extend(found.iter().filter_map(|candidate| candidate.verdict.source));
             for candidate in &mut found {
                 candidate.tunnel = candidate.key.as_ref().and_then(|key| active.table.tunnel(key));
@@ -77,15 +79,15 @@ impl Analysis {
             for candidate in &found {
                 let (scorer, row) = (&mut self.scorer, candidate.row);
                 let explain = |candidate: &Candidate| {
-                    let shares = if candidate.is_host {
-                        scorer.explain(&work.hosts[row].features, Kind::Host, EXPLAINED)
-                    } else {
-                        scorer.explain(&work.flows[row].features, Kind::Flow, EXPLAINED)
+                    let features: &[f32] = match candidate.kind {
+                        Kind::Flow => &work.flows[row].features,
+                        Kind::Host => &work.hosts[row].features,
+                        Kind::Link => &work.links[row].features,
                     };
-                    Ok::<_, ScoreError>(shares.1)
+                    Ok::<_, ScoreError>(scorer.explain(features, candidate.kind, EXPLAINED).1)
                 };
                 let alert = self.book.consider(candidate, window.end, &model, explain)?;
-                if alert.is_some() && !candidate.is_host {
+                if alert.is_some() && candidate.kind == Kind::Flow {
                     self.features.memory.suspect(&pair_key(&work.flows[row].facts));
                 }
                 output.alerts.extend(alert);
@@ -102,28 +104,41 @@ impl Analysis {
         let suspects = |flow: &Flow| suspect(&flow.src().0) || suspect(&flow.dst().0);
         for (&place, &score) in rows.flows.iter().zip(&scores[0]) {
             let (flow, _) = active.get(place);
-            if (!judging || f64::from(score) <= threshold) && !suspects(flow) {
+            let ordinary = !judging || f64::from(score) <= self.scorer.learn_below();
+            let accepted = f64::from(score) <= threshold && !self.features.is_new(flow, window.end);
+            if (ordinary || accepted) && !suspects(flow) {
                 self.features.absorb(flow);
+            } else if !ordinary {
+                let facts = self.features.flow_facts(rows, active.get(place));
+                self.features.hold_surprise(&facts, active.get(place).0);
             }
         }
         let seed = self.seed;
         let who = |row: usize, kind: Kind| {
-            if kind == Kind::Host {
-                let address = &rows.hosts[row].address;
-                return (!suspect(address)).then(|| mix_address(seed, address));
-            }
-            let (flow, _) = active.get(rows.flows[row]);
-            (!suspects(flow)).then(|| mix_address(seed, &flow.src().0))
+            let (source, suspicious) = match kind {
+                Kind::Flow => {
+                    let (flow, _) = active.get(rows.flows[row]);
+                    (flow.src().0, suspects(flow))
+                }
+                Kind::Host => (rows.hosts[row].address, suspect(&rows.hosts[row].address)),
+                Kind::Link => {
+                    let facts = &rows.links[row];
+                    let address = facts.mac.link_local();
+                    (address, suspect(&address) || facts.address.is_some_and(|own| suspect(&own)))
+                }
+            };
+            (!suspicious).then(|| mix_address(seed, &source))
         };
         let hold = match self.ledger_off {
             true => Some(Hold::Ledger),
             false => self.book.attack_goes_on(window.end).then_some(Hold::Attack),
         };
-        if let Some(notice) = self.scorer.learn(rows, [&scores[0], &scores[1]], hold, who)? {
+        if let Some(notice) = self.scorer.learn(rows, [&scores[0], &scores[1], &scores[2]], hold, who)? {
             self.features.memory.warming = false;
             if self.scorer.phase == Phase::Active {
                 // Whatever was seen up to here is familiar.
                 self.features.memory.learned_until = window.end + 1;
+                self.features.links.learned_until = window.end + 1;
             }
             output.notices.push(notice);
         }
@@ -140,12 +155,12 @@ impl Analysis {
         let rows = &work.rows;
         self.scorer.begin(rows);
         let judging = self.scorer.phase == Phase::Active;
-        let [flow_scores, host_scores] = &mut work.scores;
-        flow_scores.clear();
-        host_scores.clear();
+        work.scores.iter_mut().for_each(Vec::clear);
+        work.links.clear();
+        let [flow_scores, host_scores, link_scores] = &mut work.scores;
         work.flows.clear();
         work.hosts.clear();
-        let [portion, host_portion] = &mut work.portions;
+        let [portion, host_portion, link_portion] = &mut work.portions;
 
         let threshold = self.scorer.threshold();
         for places in rows.flows.chunks(self.portion) {
@@ -182,6 +197,22 @@ impl Analysis {
                 let verdict = judge_host(facts, &self.alert);
                 if lift(score, verdict.as_ref(), threshold) {
                     work.hosts.push(unusual(facts.clone(), host_portion, row, *score));
+                }
+            }
+        }
+        for facts in rows.links.chunks(self.portion) {
+            link_portion.clear();
+            facts.iter().for_each(|facts| link_portion.push(&facts.values()));
+            link_portion.encode();
+            let first = link_scores.len();
+            self.scorer.score(link_portion, Kind::Link, link_scores);
+            if !judging {
+                continue;
+            }
+            for (row, (facts, score)) in facts.iter().zip(&mut link_scores[first..]).enumerate() {
+                let verdict = judge_link(facts, &self.alert);
+                if lift(score, verdict.as_ref(), threshold) {
+                    work.links.push(unusual(facts.clone(), link_portion, row, *score));
                 }
             }
         }

@@ -129,7 +129,10 @@ pub struct SampleConfig {
     pub one_in: u32,
     /// Packets with SYN, FIN or RST that are samples beyond that, per receive queue and second.
     pub flagged_per_second: u32,
-    /// The same for the flows of hosts that an alert or a high score points at.
+    /// Frames that are not IP, ARP and the others apart, that all are samples per receive queue and second; of more, one in
+    /// two, then one in four and so on. 0 is none: then nobody looks at ARP.
+    pub other_per_second: u32,
+    /// Like `one_in`, for the flows of hosts that an alert or a high score points at.
     pub raised_one_in: u32,
     /// How long after.
     #[serde(with = "crate::config::duration")]
@@ -142,6 +145,7 @@ impl Default for SampleConfig {
             first_packets: 8,
             one_in: 64,
             flagged_per_second: 1000,
+            other_per_second: 256,
             raised_one_in: 4,
             raised_for: Duration::from_secs(60),
         }

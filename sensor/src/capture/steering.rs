@@ -138,6 +138,9 @@ impl Governor {
             first_packets: self.sample.first_packets >> self.steps,
             one_in: self.sample.one_in.saturating_mul(1 << self.steps),
             flagged_per_second: self.sample.flagged_per_second >> self.steps,
+            // Never to nothing: 0 would be no sample at all.
+            other_per_second: (self.sample.other_per_second >> self.steps)
+                .max(self.sample.other_per_second.min(1)),
             ..before
         }
     }

@@ -16,6 +16,9 @@ pub struct FeaturesConfig {
     pub max_pairs: usize,
     /// Services (destination, port, protocol) remembered at once; 100 bytes each. 1 or more.
     pub max_services: usize,
+    /// MAC addresses remembered at once, with four times as many streams and addresses claimed by ARP; 1,300 bytes each
+    /// with theirs. 1 or more.
+    pub max_macs: usize,
     /// Recent counts (connections, bytes) fade with this time constant. 1s to 10m.
     #[serde(with = "crate::config::duration")]
     pub memory: Duration,
@@ -36,6 +39,7 @@ impl Default for FeaturesConfig {
             max_hosts: 65_536,
             max_pairs: 200_000,
             max_services: 65_536,
+            max_macs: 16_384,
             memory: Duration::from_secs(10),
             familiar_after: Duration::from_secs(3600),
             forget_after: Duration::from_secs(7 * 24 * 3600),
@@ -55,6 +59,7 @@ impl FeaturesConfig {
             ("max_hosts", self.max_hosts),
             ("max_pairs", self.max_pairs),
             ("max_services", self.max_services),
+            ("max_macs", self.max_macs),
         ] {
             if value == 0 {
                 problems.push(format!("features.{name} is 0, must be at least 1"));

@@ -20,13 +20,18 @@ const NO_WINDOW: u32 = u32::MAX;
 
 /// The value that has the majority, if one has (Boyer and Moore 1981): constant memory, exact for a majority.
 #[derive(Clone, Copy, Debug, Default)]
-struct Majority<T> {
+pub(super) struct Majority<T> {
     value: Option<T>,
     votes: u64,
 }
 
 impl<T: PartialEq + Copy> Majority<T> {
-    fn vote(&mut self, value: T, weight: u64) {
+    /// What may have the majority.
+    pub(super) fn value(&self) -> Option<T> {
+        self.value
+    }
+
+    pub(super) fn vote(&mut self, value: T, weight: u64) {
         match self.value {
             Some(held) if held == value => self.votes += weight,
             _ if weight > self.votes => {

@@ -107,6 +107,8 @@ pub struct Pair {
     bytes_in: f64,
     last_contact: u64,
     absorbed: u64,
+    /// The most surprising it was.
+    surprise: [f32; 4],
     gaps: Damped,
     contact_size: Damped,
     short_size: Damped,
@@ -307,10 +309,27 @@ impl Memory {
         }
     }
 
-    /// Whether a pair, and its service, were never in an ordinary row.
-    pub fn unlearned(&self, slots: Slots) -> (bool, bool) {
-        let pair = self.pairs.get(slots.pair).is_some_and(|pair| !pair.learned);
-        (pair, self.services.get(slots.service).is_some_and(|service| !service.learned))
+    /// The pair of a slot if it is a surprise: new, and never in an ordinary row. With it whether its service is one,
+    /// and how surprising the pair was at most.
+    pub fn surprising(&self, slots: Slots, now: u64) -> Option<(bool, Rarity)> {
+        let pair = self.pairs.get(slots.pair)?;
+        if pair.learned || !self.is_new(pair.first_seen, now, pair.suspect) && self.learned_until != u64::MAX {
+            return None;
+        }
+        let new_service = self.services.get(slots.service).is_some_and(|service| !service.learned);
+        let [source, destination, service, port] = pair.surprise.map(f64::from);
+        Some((new_service, Rarity { source, destination, service, port }))
+    }
+
+    /// A pair was unusual: what else is learned meanwhile does not make it less of a surprise.
+    pub fn hold_surprise(&mut self, slots: Slots, rarity: &Rarity) {
+        let Some(pair) = self.pairs.get_mut(slots.pair) else {
+            return;
+        };
+        let now = [rarity.source, rarity.destination, rarity.service, rarity.port];
+        for (held, now) in pair.surprise.iter_mut().zip(now) {
+            *held = held.max(now as f32);
+        }
     }
 
     /// A pair was in an ordinary row; its service too, if it answered. Returns what was new about them.

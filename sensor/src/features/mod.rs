@@ -7,6 +7,7 @@
 pub mod config;
 pub mod facts;
 pub mod host;
+pub mod link;
 pub mod matrix;
 pub mod memory;
 pub mod rarity;

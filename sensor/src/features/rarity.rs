@@ -27,6 +27,18 @@ pub struct Rarity {
     pub port: f64,
 }
 
+impl Rarity {
+    /// The larger of both, part by part.
+    pub fn max(self, other: Rarity) -> Rarity {
+        Rarity {
+            source: self.source.max(other.source),
+            destination: self.destination.max(other.destination),
+            service: self.service.max(other.service),
+            port: self.port.max(other.port),
+        }
+    }
+}
+
 /// Rows seen, and how many of them brought something new: of one source, or of all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Habit {

@@ -3,6 +3,7 @@
 use super::config::FeaturesConfig;
 use super::facts::{FlowFacts, HostFacts, Outcome, PairFacts};
 use super::host::Hosts;
+use super::link::{LinkFacts, Links};
 use super::memory::{Addition, Memory, PairKey, ServiceKey, Slots};
 use super::rarity::{Habits, New, Rarity};
 use crate::flow::table::{Flow, FlowTable, Grown};
@@ -40,6 +41,8 @@ pub struct Rows {
     pub flows: Vec<u32>,
     /// Facts of the hosts that have a row, in the order in which they took part.
     pub hosts: Vec<HostFacts>,
+    /// Facts of the MAC addresses that sent something other than IP, in the order in which they did.
+    pub links: Vec<LinkFacts>,
     /// Rows that there would have been without a limit.
     pub made: u64,
     /// Rows beyond the limit.
@@ -55,6 +58,8 @@ pub struct Features {
     pub hosts: Hosts,
     /// How often something new turns up.
     pub habits: Habits,
+    /// MAC addresses.
+    pub links: Links,
     random: Random,
 }
 
@@ -97,7 +102,15 @@ impl Rows {
     /// Without rows.
     pub fn new() -> Rows {
         let window = Window { start: 0, end: 0 };
-        Rows { window, seconds: 1.0, flows: Vec::new(), hosts: Vec::new(), made: 0, shed: 0 }
+        Rows {
+            window,
+            seconds: 1.0,
+            flows: Vec::new(),
+            hosts: Vec::new(),
+            links: Vec::new(),
+            made: 0,
+            shed: 0,
+        }
     }
 }
 
@@ -114,6 +127,7 @@ impl Features {
             memory: Memory::new(config),
             hosts: Hosts::new(config),
             habits: Habits::default(),
+            links: Links::new(config),
             random: Random::new(config.seed),
             config: config.clone(),
         }
@@ -137,10 +151,13 @@ impl Features {
             self.hosts.add(&facts, [src, dst], grown.began, new_pair, now);
         }
         self.hosts.close(seconds, now, &mut rows.hosts);
-        rows.made = (active.len() + rows.hosts.len()) as u64;
-        keep_busiest(&mut rows.hosts, self.config.max_rows);
-        self.choose(active, answered, self.config.max_rows - rows.hosts.len(), &mut rows.flows);
-        rows.shed = rows.made - (rows.flows.len() + rows.hosts.len()) as u64;
+        self.links.close(window, &mut rows.links);
+        rows.made = (active.len() + rows.hosts.len() + rows.links.len()) as u64;
+        rows.links.truncate(self.config.max_rows);
+        keep_busiest(&mut rows.hosts, self.config.max_rows - rows.links.len());
+        let room = self.config.max_rows - rows.links.len() - rows.hosts.len();
+        self.choose(active, answered, room, &mut rows.flows);
+        rows.shed = rows.made - (rows.flows.len() + rows.hosts.len() + rows.links.len()) as u64;
         self.memory.forget(now);
     }
 
@@ -172,16 +189,18 @@ impl Features {
         let [pair, service, _, dst] = flow.known;
         facts.pair = self.memory.facts(Slots { pair, service }, now);
         facts.pair.new_host = facts.pair.new_pair && self.hosts.is_new(dst, now, &self.memory);
-        facts.pair.rarity = self.rarity(&facts, flow.known);
+        facts.pair.rarity = self.rarity(&facts, flow.known, now);
         facts
     }
 
     /// How surprising it is that a flow's hosts talk.
-    fn rarity(&self, facts: &FlowFacts, [pair, service, src, dst]: [u32; 4]) -> Rarity {
-        let (new_pair, new_service) = self.memory.unlearned(Slots { pair, service });
-        if !new_pair || is_housekeeping(facts) {
+    fn rarity(&self, facts: &FlowFacts, [pair, service, src, dst]: [u32; 4], now: u64) -> Rarity {
+        if is_housekeeping(facts) {
             return Rarity::default();
         }
+        let Some((new_service, held)) = self.memory.surprising(Slots { pair, service }, now) else {
+            return Rarity::default();
+        };
         let begins = self.hosts.known(src).is_none_or(|host| host.begins);
         let there = self.hosts.known(dst).is_none_or(|host| host.there);
         let new = New {
@@ -191,7 +210,19 @@ impl Features {
             port: self.habits.is_new_port(facts.key.proto, facts.dst_port),
         };
         let habit = self.hosts.known(src).map(|host| host.habit).unwrap_or_default();
-        self.habits.rarity(new, &habit)
+        self.habits.rarity(new, &habit).max(held)
+    }
+
+    /// A flow was unusual: what else is learned meanwhile does not make it less of a surprise.
+    pub fn hold_surprise(&mut self, facts: &FlowFacts, flow: &Flow) {
+        let [pair, service, ..] = flow.known;
+        self.memory.hold_surprise(Slots { pair, service }, &facts.pair.rarity);
+    }
+
+    /// Whether the pair of a flow was first seen after what was learned, and not for long.
+    pub fn is_new(&self, flow: &Flow, now: u64) -> bool {
+        let [pair, service, ..] = flow.known;
+        self.memory.facts(Slots { pair, service }, now).new_pair
     }
 
     /// A flow was ordinary: it raises what is usual for its pair and service, and nothing about it is new any more.

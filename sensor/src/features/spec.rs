@@ -175,13 +175,40 @@ pub const HOST: [Feature; 22] = [
     log("recent_failed_out", "connections", 4.0, 1e5, 0.06).of(Group::Evidence),
 ];
 
+/// Features of a MAC address in a window, in the order of [`super::link::LinkFacts::values`].
+pub const LINK: [Feature; 23] = [
+    log("frames", "frames/s", 1.0, 1.5e7, LOOSE),
+    log("bytes", "bytes/s", 1e3, 1e10, LOOSE),
+    log("size", "bytes/frame", 64.0, 65_536.0, LOOSE),
+    log("frames_10s", "frames/s", 1.0, 1.5e7, LOOSE),
+    log("frames_1m", "frames/s", 1.0, 1.5e7, LOOSE),
+    log("frames_10m", "frames/s", 1.0, 1.5e7, LOOSE),
+    log("stream_above_usual", "times", 1.0, 1e4, 0.08).of(Group::Evidence),
+    log("size_change", "of usual size", 0.5, 1e3, 0.08).of(Group::Evidence),
+    log("streams", "streams", 2.0, 1e4, LOOSE),
+    log("new_streams", "streams", 1.0, 1e3, 0.3).of(Group::Evidence),
+    linear("new_mac", "yes/no", 1.0, 0.3).of(Group::Evidence),
+    log("arp_requests", "frames/s", 1.0, 1e6, LOOSE),
+    log("arp_targets", "addresses/s", 2.0, 4e3, 0.08),
+    log("arp_targets_missing", "addresses/s", 2.0, 4e3, TIGHT).of(Group::Evidence),
+    log("arp_targets_missing_last_minute", "addresses", 4.0, 4e3, TIGHT).of(Group::Evidence),
+    log("arp_replies", "frames/s", 1.0, 1e6, LOOSE),
+    log("arp_replies_unasked", "frames/s", 1.0, 1e6, 0.08).of(Group::Evidence),
+    log("arp_announcements", "frames/s", 1.0, 1e6, 0.08),
+    log("arp_sender_mismatch", "frames/s", 1.0, 1e6, TIGHT).of(Group::Evidence),
+    log("forged_sources", "addresses", 1.0, 4e3, 0.08).of(Group::Evidence),
+    log("addresses_contested", "addresses", 1.0, 16.0, EVIDENCE).of(Group::Evidence),
+    log("owners_robbed", "owners", 1.0, 16.0, EVIDENCE).of(Group::Evidence),
+    log("contests_defended", "times", 1.0, 1e3, EVIDENCE).of(Group::Evidence),
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_feature_survives_the_way_there_and_back() {
-        for feature in FLOW.iter().chain(&HOST) {
+        for feature in FLOW.iter().chain(&HOST).chain(&LINK) {
             for part in [0.0, 0.001, 0.1, 0.5, 1.0] {
                 let value = feature.high * part;
                 let back = feature.decode(feature.encode(value));

@@ -71,6 +71,11 @@ impl<K: Key, V> Slab<K, V> {
         self.slots.get_mut(slot as usize)?.as_mut().map(|(_, value)| value)
     }
 
+    /// The key and entry of a slot, the entry to change.
+    pub fn entry_mut(&mut self, slot: u32) -> Option<(&K, &mut V)> {
+        self.slots.get_mut(slot as usize)?.as_mut().map(|(key, value)| (&*key, value))
+    }
+
     /// Takes an entry out.
     pub fn remove(&mut self, slot: u32) -> Option<(K, V)> {
         let (key, value) = self.slots.get_mut(slot as usize)?.take()?;

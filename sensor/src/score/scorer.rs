@@ -20,6 +20,9 @@ const WARMUP_STEPS_PER_ROW: f64 = 4.0;
 /// Once active, learning only follows slow change.
 const ACTIVE_STEPS_PER_ROW: f64 = 1.0 / 16.0;
 
+/// Decades below the threshold from which on a row teaches nothing.
+const LEARN_MARGIN: f64 = 1.0;
+
 /// Where the model stands.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "lowercase")]
@@ -83,10 +86,12 @@ pub enum Kind {
     Flow,
     /// A host in a window.
     Host,
+    /// A MAC address in a window.
+    Link,
 }
 
 /// All kinds.
-pub const KINDS: [Kind; 2] = [Kind::Flow, Kind::Host];
+pub const KINDS: [Kind; 3] = [Kind::Flow, Kind::Host, Kind::Link];
 
 impl Kind {
     /// Its features.
@@ -94,6 +99,7 @@ impl Kind {
         match self {
             Kind::Flow => &spec::FLOW,
             Kind::Host => &spec::HOST,
+            Kind::Link => &spec::LINK,
         }
     }
 
@@ -102,6 +108,7 @@ impl Kind {
         match self {
             Kind::Flow => "flow",
             Kind::Host => "host",
+            Kind::Link => "link",
         }
     }
 }
@@ -140,7 +147,7 @@ pub struct Scorer {
 pub(super) fn models(config: &ScoreConfig, random: &mut Random) -> Result<[Model; KINDS.len()], ScoreError> {
     let device = device();
     let mut model = |kind: Kind| Model::new(kind.features(), config, random, &device);
-    Ok([model(Kind::Flow)?, model(Kind::Host)?])
+    Ok([model(Kind::Flow)?, model(Kind::Host)?, model(Kind::Link)?])
 }
 
 impl Scorer {
@@ -184,6 +191,11 @@ impl Scorer {
         self.threshold
     }
 
+    /// The score up to which a row may teach: what nearly was an alert is not ordinary either.
+    pub fn learn_below(&self) -> f64 {
+        self.threshold - LEARN_MARGIN
+    }
+
     /// The model of a kind.
     pub fn model(&mut self, kind: Kind) -> &mut Model {
         &mut self.models[kind as usize]
@@ -204,7 +216,7 @@ impl Scorer {
     pub fn begin(&mut self, rows: &Rows) {
         self.since.get_or_insert(rows.window.start);
         self.now = rows.window.end;
-        let counts = [rows.flows.len(), rows.hosts.len()];
+        let counts = [rows.flows.len(), rows.hosts.len(), rows.links.len()];
         let scored = counts.iter().sum::<usize>() as u64;
         self.rows += scored;
         self.bins.made += rows.made;
@@ -271,7 +283,7 @@ impl Scorer {
         scores: [&[f32]; KINDS.len()],
         who: impl Fn(usize, Kind) -> Option<u64>,
     ) -> Result<(), ScoreError> {
-        let (limit, threshold) = (self.config.source_rows, self.threshold as f32);
+        let (limit, threshold) = (self.config.source_rows, self.learn_below() as f32);
         let active = self.phase == Phase::Active;
         for (kind, scores) in KINDS.into_iter().zip(scores) {
             let (model, lessons) = (&mut self.models[kind as usize], &self.lessons[kind as usize]);
@@ -344,7 +356,7 @@ impl Scorer {
     /// Training steps that a window's rows are worth: a quiet network has little to teach, and a quiet day in a
     /// capture should take no longer than a busy one.
     fn steps(&mut self, rows: &Rows, per_row: f64, most: usize) -> usize {
-        let new = (rows.flows.len() + rows.hosts.len()) as f64;
+        let new = (rows.flows.len() + rows.hosts.len() + rows.links.len()) as f64;
         self.step_credit = (self.step_credit + new * per_row).min(most as f64);
         let steps = self.step_credit as usize;
         self.step_credit -= steps as f64;
@@ -353,7 +365,7 @@ impl Scorer {
 
     fn train(&mut self, steps: usize, rate: f64) -> Result<(), ScoreError> {
         // After a restart the sets fill anew; a handful of rows would be learned by heart.
-        let few = self.models.iter().map(|model| model.set.len()).min().unwrap_or(0) < self.config.batch_rows;
+        let few = self.models.iter().map(|model| model.set.len()).max().unwrap_or(0) < self.config.batch_rows;
         if few && self.phase == Phase::Active {
             return Ok(());
         }

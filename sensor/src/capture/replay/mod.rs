@@ -76,6 +76,7 @@ impl ReplayConfig {
                 first_packets: capture.sample.first_packets,
                 one_in: capture.sample.one_in,
                 flagged_per_second: capture.sample.flagged_per_second,
+                other_per_second: capture.sample.other_per_second,
                 ..Control::default()
             },
             max_flows: capture.flow_map_entries as usize,

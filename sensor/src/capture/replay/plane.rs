@@ -125,7 +125,18 @@ impl Plane {
                     }
                 }
             }
-            Err(reason) => self.totals.not_counted[reason as usize].add(bytes),
+            Err(reason) => {
+                self.totals.not_counted[reason as usize].add(bytes);
+                let control = &self.config.control;
+                if let Some(class) = reason.link_class()
+                    && control.mode != mode::PASS
+                {
+                    let weight = self.lane.link_weight(control, class, now);
+                    if weight != 0 {
+                        self.sample(record, link, now, weight, events);
+                    }
+                }
+            }
         }
     }
 
