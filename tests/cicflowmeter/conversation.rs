@@ -58,7 +58,7 @@ impl Packet {
                 // No-operations for options.
                 let body = [vec![1; self.tcp_options], payload].concat();
                 let mut segment = frames::tcp_segment(src, dst, header, &body);
-                segment[12] = ((20 + self.tcp_options) / 4 << 4) as u8;
+                segment[12] = ((20 + self.tcp_options) * 4) as u8;
                 segment[14..16].copy_from_slice(&self.window.to_be_bytes());
                 segment
             }

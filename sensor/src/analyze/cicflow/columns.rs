@@ -23,8 +23,11 @@ const LABEL: &str = "NeedManualLabel";
 /// Not CICFlowMeter's.
 const OWN: [&str; 7] = ["Start", "End", "End Reason", "Community ID", "VLAN", "Tunnel", "Tunnel ID"];
 
+/// A name, and what it is of a flow.
+type Feature = (&'static str, fn(&Flow) -> f64);
+
 /// Times are microseconds, lengths payload bytes, rates a second. One name is there twice, as in the original.
-pub(super) const FEATURES: [(&str, fn(&Flow) -> f64); 77] = [
+pub(super) const FEATURES: [Feature; 77] = [
     ("Flow Duration", |f| f.duration()),
     ("Total Fwd Packets", |f| f.sides[0].packets()),
     ("Total Backward Packets", |f| f.sides[1].packets()),
@@ -164,6 +167,6 @@ fn reason(end: End) -> &'static str {
         End::Closed => "closed",
         End::Timeout => "timeout",
         End::Evicted => "evicted",
-        End::EndOfInput => "end_of_input",
+        End::NoMorePackets => "end_of_input",
     }
 }

@@ -52,8 +52,8 @@ pub(super) enum End {
     Timeout,
     /// The table was full, and it was the oldest.
     Evicted,
-    /// No more packets.
-    EndOfInput,
+    /// The capture did.
+    NoMorePackets,
 }
 
 /// A flow that ended.
@@ -151,7 +151,7 @@ impl Meter {
             self.remove(at);
         }
         while let Some(at) = self.open.first() {
-            self.hand_over(at, End::EndOfInput, take)?;
+            self.hand_over(at, End::NoMorePackets, take)?;
             self.remove(at);
         }
         Ok(())

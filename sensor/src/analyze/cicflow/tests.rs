@@ -193,7 +193,7 @@ fn a_closed_connection_keeps_its_late_packets_and_gives_way_to_a_handshake() {
         .iter()
         .map(|row| (row.end, row.features["Total Fwd Packets"], row.features["RST Flag Count"]))
         .collect();
-    assert_eq!(summary, [(End::Closed, 3.0, 0.0), (End::Closed, 1.0, 1.0), (End::EndOfInput, 1.0, 0.0)]);
+    assert_eq!(summary, [(End::Closed, 3.0, 0.0), (End::Closed, 1.0, 1.0), (End::NoMorePackets, 1.0, 0.0)]);
     assert!(all[2].line.starts_with("10.0.0.1-10.0.0.9-80-1000-6"), "{}", all[2].line);
 }
 
@@ -206,7 +206,7 @@ fn an_old_flow_goes_on_as_a_new_one_of_the_same_direction() {
         .iter()
         .map(|row| (row.end, row.features["Total Fwd Packets"], row.features["Total Backward Packets"]))
         .collect();
-    assert_eq!(counts, [(End::Timeout, 2.0, 1.0), (End::Timeout, 0.0, 2.0), (End::EndOfInput, 0.0, 1.0)]);
+    assert_eq!(counts, [(End::Timeout, 2.0, 1.0), (End::Timeout, 0.0, 2.0), (End::NoMorePackets, 0.0, 1.0)]);
     assert!(all.iter().all(|row| row.line.starts_with("10.0.0.9-")), "began by A, whoever spoke after");
 }
 
