@@ -77,7 +77,7 @@ fn check(path: &Path) -> Option<(u64, bool)> {
             Event::Flows(deltas) => {
                 drained += deltas.iter().flat_map(|delta| delta.grown.packets).sum::<u64>();
             }
-            Event::Tunnels(_) => {}
+            Event::Tunnels(_) | Event::Packets(_) => {}
             Event::Tick(tick) => totals = tick.totals,
         }
     }

@@ -65,7 +65,7 @@ fn full_speed(name: &str, mode: Mode, xdp: XdpMode) {
                     flows.extend(deltas.iter().map(|delta| delta.key));
                     ledger.flows(&deltas);
                 }
-                Event::Samples(_) | Event::Tunnels(_) => {}
+                Event::Samples(_) | Event::Tunnels(_) | Event::Packets(_) => {}
             }
         }
         (ledger, worst, flows.len(), ticks)

@@ -225,19 +225,17 @@ fn records_show_the_tunnel() {
     analyze(&options, &Config::default()).unwrap();
 
     let mut rows = csv::Reader::from_path(folder.path().join("flows.csv")).unwrap();
-    assert_eq!(
-        rows.headers().unwrap().iter().skip(30).collect::<Vec<_>>(),
-        ["tunnel", "tunnel_id", "outer_src", "outer_dst"]
-    );
+    let own = rows.headers().unwrap().len() - 2;
+    assert_eq!(rows.headers().unwrap().iter().skip(own).collect::<Vec<_>>(), ["Tunnel", "Tunnel ID"]);
     let rows: Vec<String> =
-        rows.records().map(|row| row.unwrap().iter().skip(30).collect::<Vec<_>>().join(" ")).collect();
+        rows.records().map(|row| row.unwrap().iter().skip(own).collect::<Vec<_>>().join(" ")).collect();
     let text = std::fs::read_to_string(folder.path().join("eve.jsonl")).unwrap();
     let eve: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(rows.len(), eve.len());
     assert_eq!(eve.iter().filter(|record| record["tunnel"].is_null()).count(), 1, "one has no tunnel");
-    assert!(rows.contains(&"   ".to_owned()), "nor its row");
+    assert!(rows.contains(&" ".to_owned()), "nor its row");
     for row in ["vxlan 11259375", "geneve 5", "gre 3735928559", "ip 0"] {
-        assert!(rows.contains(&format!("{row} 192.0.2.9 192.0.2.1")), "{row}: {rows:?}");
+        assert!(rows.contains(&row.to_owned()), "{row}: {rows:?}");
     }
     let expected = serde_json::json!({
         "src_ip": "192.0.2.9", "dest_ip": "192.0.2.1", "proto": "UDP", "depth": 1, "kind": "vxlan", "vni": 7,

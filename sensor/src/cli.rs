@@ -104,7 +104,7 @@ pub struct AnalyzeArgs {
     /// Write one row for each scored window here, in time order.
     #[arg(long, value_name = "FILE.csv")]
     pub scores: Option<PathBuf>,
-    /// Write one row for each flow here.
+    /// Write one row for each flow here, with the columns of CICFlowMeter (CICIDS2017); docs/flows.md says what they are.
     #[arg(long, value_name = "FILE.csv")]
     pub flows: Option<PathBuf>,
     /// Print one JSON summary on standard output.

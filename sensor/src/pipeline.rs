@@ -185,6 +185,8 @@ impl Watcher {
                 Event::Flows(ref deltas) => self.flows(deltas),
                 Event::Tunnels(ref tunnels) => self.analysis.tunnels(tunnels),
                 Event::Tick(ref tick) => self.tick(tick),
+                // Of replays that are asked for them.
+                Event::Packets(_) => {}
             }
             self.buffers.give_back(queued.event);
         }

@@ -64,6 +64,7 @@ pub fn drain(mut replay: Replay) -> Result<Outcome, ReplayError> {
                     outcome.outer.insert(tunnel.key, tunnel.addresses);
                 }
             }
+            Event::Packets(_) => {}
             Event::Tick(tick) => {
                 assert!(outcome.ticks.last().is_none_or(|last| *last < tick.time), "ticks go forward");
                 keys.clear();

@@ -4,12 +4,11 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::flows::{counts, reason};
 use super::output::{AnalyzeError, OutputFile};
 use crate::alert::report::protocol;
 use crate::alert::{Alert, Severity};
 use crate::flow::flags::FlagCounts;
-use crate::flow::record::FlowRecord;
+use crate::flow::record::{EndReason, FlowRecord};
 use crate::flow::tunnel::TunnelRecord;
 use crate::status::rfc3339;
 
@@ -178,4 +177,21 @@ fn flow_id(community_id: &str) -> u64 {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     hash >> 11
+}
+
+/// In the order of their bits in the header.
+fn counts(flags: &FlagCounts) -> [u32; 8] {
+    [flags.fin, flags.syn, flags.rst, flags.psh, flags.ack, flags.urg, flags.ece, flags.cwr]
+}
+
+/// The name of a reason in files.
+fn reason(reason: EndReason) -> &'static str {
+    match reason {
+        EndReason::Idle => "idle",
+        EndReason::Unanswered => "unanswered",
+        EndReason::Closed => "closed",
+        EndReason::Reused => "reused",
+        EndReason::Active => "active",
+        EndReason::EndOfInput => "end_of_input",
+    }
 }

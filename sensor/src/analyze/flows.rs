@@ -1,83 +1,54 @@
-//! `--flows`: one row for each flow that ended.
+//! `--flows`: one row for each flow that ended, under CICFlowMeter's names; see `docs/flows.md`.
 
 use std::path::Path;
 
-use super::output::{AnalyzeError, OutputFile, seconds};
-use crate::alert::report::protocol;
-use crate::flow::flags::FlagCounts;
-use crate::flow::record::{EndReason, FlowRecord};
-use crate::flow::tunnel::TunnelRecord;
+use super::cicflow::{Meter, Settings, columns};
+use super::output::{AnalyzeError, OutputFile};
+use crate::capture::PacketFacts;
 
-/// Writes the rows.
-pub(super) struct FlowsWriter(OutputFile);
+/// Sees every packet, writes the rows.
+pub(super) struct FlowsWriter {
+    file: OutputFile,
+    meter: Meter,
+    /// Reused from row to row.
+    line: String,
+}
 
 impl FlowsWriter {
     /// Creates the file with its header.
-    pub(super) fn create(path: &Path) -> Result<FlowsWriter, AnalyzeError> {
+    pub(super) fn create(path: &Path, max_flows: usize) -> Result<FlowsWriter, AnalyzeError> {
         let mut file = OutputFile::create(path)?;
-        let mut header =
-            "start,end,src_ip,src_port,dst_ip,dst_port,proto,vlan,packets_fwd,packets_rev,bytes_fwd,\
-                          bytes_rev"
-                .to_owned();
-        for direction in ["fwd", "rev"] {
-            for flag in ["fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"] {
-                header.push_str(&format!(",{flag}_{direction}"));
-            }
-        }
-        header.push_str(",end_reason,community_id,tunnel,tunnel_id,outer_src,outer_dst\n");
-        file.text(&header)?;
-        Ok(FlowsWriter(file))
+        file.text(&columns::header())?;
+        Ok(FlowsWriter { file, meter: Meter::new(Settings::new(max_flows)), line: String::new() })
     }
 
-    /// Writes a row.
-    pub(super) fn row(&mut self, row: &FlowRecord) -> Result<(), AnalyzeError> {
-        let flags: String = row.flags.iter().flat_map(counts).map(|count| format!("{count},")).collect();
-        // Four empty columns for a flow in no tunnel.
-        let tunnel = row.tunnel.as_ref().map_or_else(|| ",,,".to_owned(), tunnel);
-        self.0.text(&format!(
-            "{},{},{},{},{},{},{},{},{},{},{},{},{flags}{},{},{tunnel}\n",
-            seconds(row.start),
-            seconds(row.end),
-            row.src,
-            row.src_port,
-            row.dst,
-            row.dst_port,
-            protocol(row.key.proto),
-            row.key.vlan_outer(),
-            row.packets[0],
-            row.packets[1],
-            row.bytes[0],
-            row.bytes[1],
-            reason(row.reason),
-            row.community_id(),
-        ))
+    /// Adds packets, and writes the flows that ended before them.
+    pub(super) fn packets(&mut self, packets: &[PacketFacts]) -> Result<(), AnalyzeError> {
+        let FlowsWriter { file, meter, line } = self;
+        packets.iter().try_for_each(|packet| {
+            meter.packet(packet, &mut |ended| {
+                line.clear();
+                columns::row(ended, line);
+                file.text(line)
+            })
+        })
     }
 
-    /// Everything is in the file.
-    pub(super) fn finish(self) -> Result<(), AnalyzeError> {
-        self.0.finish()
-    }
-}
-
-/// Kind, id, and the outer addresses where they are known.
-fn tunnel(tunnel: &TunnelRecord) -> String {
-    let address = |address: Option<std::net::IpAddr>| address.map(|ip| ip.to_string()).unwrap_or_default();
-    format!("{},{},{},{}", tunnel.kind, tunnel.id, address(tunnel.src_ip), address(tunnel.dest_ip))
-}
-
-/// In the order of their bits in the header.
-pub(super) fn counts(flags: &FlagCounts) -> [u32; 8] {
-    [flags.fin, flags.syn, flags.rst, flags.psh, flags.ack, flags.urg, flags.ece, flags.cwr]
-}
-
-/// The name of a reason in files.
-pub(super) fn reason(reason: EndReason) -> &'static str {
-    match reason {
-        EndReason::Idle => "idle",
-        EndReason::Unanswered => "unanswered",
-        EndReason::Closed => "closed",
-        EndReason::Reused => "reused",
-        EndReason::Active => "active",
-        EndReason::EndOfInput => "end_of_input",
+    /// Ends every flow; gives a warning where rows are not what they should be.
+    pub(super) fn finish(self) -> Result<Option<String>, AnalyzeError> {
+        let FlowsWriter { mut file, mut meter, mut line } = self;
+        meter.finish(&mut |ended| {
+            line.clear();
+            columns::row(ended, &mut line);
+            file.text(&line)
+        })?;
+        file.finish()?;
+        let evicted = meter.evicted;
+        Ok((evicted > 0).then(|| {
+            format!(
+                "{evicted} flows of --flows ended early (\"evicted\") because too many were open at once: raise \
+                 flow.max_flows"
+            )
+        }))
     }
 }

@@ -6,6 +6,8 @@
 
 mod alerts;
 
+mod cicflow;
+
 mod eve;
 
 mod flows;
@@ -25,7 +27,7 @@ use std::thread;
 use crate::alert::Alert;
 use crate::analysis::{Analysis, AnalysisConfig, Keep, Output};
 use crate::capture::replay::{self, Replay, ReplayConfig, ReplayError};
-use crate::capture::{Event, Tick};
+use crate::capture::{Event, PacketFacts, Tick};
 use crate::config::Config;
 use crate::model_file;
 use crate::score::scorer::ScoreState;
@@ -48,7 +50,7 @@ pub struct AnalyzeOptions {
     pub alerts: Option<PathBuf>,
     /// Alerts and flows as EVE JSON.
     pub eve: Option<PathBuf>,
-    /// One row for each flow.
+    /// One row for each flow, under CICFlowMeter's names.
     pub flows: Option<PathBuf>,
     /// One row for each scored window.
     pub scores: Option<PathBuf>,
@@ -72,7 +74,8 @@ pub fn analyze(options: &AnalyzeOptions, config: &Config) -> Result<Summary, Ana
     let files: Vec<&Path> = files.into_iter().flatten().map(PathBuf::as_path).collect();
     refuse_same_file(&files, options.json)?;
     let settings = ReplayConfig::new(&config.capture, config.flow.idle_timeout);
-    let settings = ReplayConfig { read_ahead: options.threads >= 3, ..settings };
+    let settings =
+        ReplayConfig { read_ahead: options.threads >= 3, packets: options.flows.is_some(), ..settings };
     let replay = Replay::open(&options.files, settings)?;
     let stages = AnalysisConfig {
         flow: config.flow.clone(),
@@ -81,16 +84,13 @@ pub fn analyze(options: &AnalyzeOptions, config: &Config) -> Result<Summary, Ana
         alert: config.alert.clone(),
     };
     let mut analysis = Analysis::new(&stages)?;
-    analysis.keep(Keep {
-        scores: options.scores.is_some(),
-        records: options.flows.is_some() || options.eve.is_some(),
-    });
+    analysis.keep(Keep { scores: options.scores.is_some(), records: options.eve.is_some() });
     if let Some(path) = &options.model {
         let failed = |why: String| AnalyzeError::Model { path: path.clone(), why };
         let state = model_file::read(path).map_err(|error| failed(error.to_string()))?;
         analysis.restore(&state).map_err(|error| failed(error.to_string()))?;
     }
-    let mut run = Run { analysis, results: Results::create(options)?, status: Status::default() };
+    let mut run = Run { analysis, results: Results::create(options, config)?, status: Status::default() };
     let (summary, alerts) = run.all(replay, options.threads)?;
     if let Some(path) = &options.save_model {
         let state = run.analysis.save()?;
@@ -126,6 +126,7 @@ impl Run {
                     self.analysis.flows(deltas);
                 }
                 Event::Tunnels(tunnels) => self.analysis.tunnels(tunnels),
+                Event::Packets(packets) => self.results.packets(packets)?,
                 Event::Tick(tick) => {
                     last = tick.time;
                     self.tick(tick)?;
@@ -143,7 +144,8 @@ impl Run {
         self.close(&read);
         self.status.time = (progress.elapsed() * 1e9) as u64;
         progress.finish();
-        let alerts = self.results.finish()?;
+        let (alerts, warning) = self.results.finish()?;
+        self.status.warnings.extend(warning);
         Ok((Summary::from(&self.status), alerts))
     }
 
@@ -237,13 +239,18 @@ struct Results {
 }
 
 impl Results {
-    fn create(options: &AnalyzeOptions) -> Result<Results, AnalyzeError> {
+    fn create(options: &AnalyzeOptions, config: &Config) -> Result<Results, AnalyzeError> {
+        let flows = options.flows.as_deref();
         Ok(Results {
             alerts: Alerts::create(options.alerts.as_deref())?,
             eve: options.eve.as_deref().map(EveWriter::create).transpose()?,
-            flows: options.flows.as_deref().map(FlowsWriter::create).transpose()?,
+            flows: flows.map(|path| FlowsWriter::create(path, config.flow.max_flows)).transpose()?,
             scores: options.scores.as_deref().map(ScoresWriter::create).transpose()?,
         })
+    }
+
+    fn packets(&mut self, packets: &[PacketFacts]) -> Result<(), AnalyzeError> {
+        self.flows.as_mut().map_or(Ok(()), |flows| flows.packets(packets))
     }
 
     fn write(&mut self, output: &Output) -> Result<(), AnalyzeError> {
@@ -252,21 +259,18 @@ impl Results {
             output.alerts.iter().try_for_each(|alert| eve.alert(alert))?;
             output.ended.iter().try_for_each(|flow| eve.flow(flow))?;
         }
-        if let Some(flows) = &mut self.flows {
-            output.ended.iter().try_for_each(|flow| flows.row(flow))?;
-        }
         if let Some(scores) = &mut self.scores {
             output.scores.iter().try_for_each(|window| scores.row(window))?;
         }
         Ok(())
     }
 
-    /// Everything is in the files; gives the alerts that are kept.
-    fn finish(&mut self) -> Result<Vec<Alert>, AnalyzeError> {
+    /// Everything is in the files; gives the alerts that are kept, and what is odd about a file.
+    fn finish(&mut self) -> Result<(Vec<Alert>, Option<String>), AnalyzeError> {
         self.eve.take().map_or(Ok(()), EveWriter::finish)?;
-        self.flows.take().map_or(Ok(()), FlowsWriter::finish)?;
+        let warning = self.flows.take().map_or(Ok(None), FlowsWriter::finish)?;
         self.scores.take().map_or(Ok(()), ScoresWriter::finish)?;
-        self.alerts.finish()
+        Ok((self.alerts.finish()?, warning))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Event, FLOW_BATCH, FlowDelta, Sample};
+use super::{Event, FLOW_BATCH, FlowDelta, PacketFacts, Sample};
 
 /// Buffers of each kind that wait to be used again; more are given to the allocator.
 const KEPT: usize = 32;
@@ -16,6 +16,7 @@ pub struct Buffers(Arc<Mutex<Waiting>>);
 struct Waiting {
     flows: Vec<Vec<FlowDelta>>,
     samples: Vec<Vec<Sample>>,
+    packets: Vec<Vec<PacketFacts>>,
 }
 
 impl Buffers {
@@ -31,6 +32,13 @@ impl Buffers {
         buffer
     }
 
+    /// An empty buffer for what every packet says, with room for `count` of them at least.
+    pub fn packets(&self, count: usize) -> Vec<PacketFacts> {
+        let mut buffer = self.waiting(|waiting| waiting.packets.pop()).unwrap_or_default();
+        buffer.reserve(count);
+        buffer
+    }
+
     /// Takes back what an event was carried in, once it was read.
     pub fn give_back(&self, event: Event) {
         match event {
@@ -42,6 +50,10 @@ impl Buffers {
             Event::Samples(mut buffer) => {
                 buffer.clear();
                 self.waiting(|waiting| keep(&mut waiting.samples, buffer));
+            }
+            Event::Packets(mut buffer) => {
+                buffer.clear();
+                self.waiting(|waiting| keep(&mut waiting.packets, buffer));
             }
             Event::Tunnels(_) | Event::Tick(_) => {}
         }

@@ -115,6 +115,25 @@ pub struct FlowDelta {
 /// Flows in one [`Event::Flows`], at most: a batch fits into the cache of the core that reads it.
 pub const FLOW_BATCH: usize = 4096;
 
+/// What the headers of one packet say: for statistics that need every packet, not a sample of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PacketFacts {
+    /// When it was seen, nanoseconds since the Unix epoch.
+    pub time: u64,
+    /// Its flow.
+    pub key: FlowKey,
+    /// Bytes of transport payload by the lengths in the headers: what pads a frame is none.
+    pub payload: u32,
+    /// Bytes of the transport header; 0 where there is none, as in later fragments.
+    pub header: u16,
+    /// TCP window as sent, not scaled; 0 for other protocols.
+    pub window: u16,
+    /// TCP flags; 0 for other protocols.
+    pub tcp_flags: u8,
+    /// Whether it goes from endpoint `b` to endpoint `a`.
+    pub reverse: bool,
+}
+
 /// The outer addresses of a flow in a tunnel. The source tells them once, when the flow is new to it.
 #[derive(Clone, Copy, Debug)]
 pub struct Outer {
@@ -148,6 +167,9 @@ pub enum Event {
     Flows(Vec<FlowDelta>),
     /// New flows in tunnels among those of this drain, after their [`Event::Flows`].
     Tunnels(Vec<Outer>),
+    /// Every packet that belongs to a flow, in the order of the capture; only from a replay that was asked for them
+    /// ([`replay::ReplayConfig::packets`]).
+    Packets(Vec<PacketFacts>),
     /// A drain of the kernel's flow table is complete.
     Tick(Tick),
 }

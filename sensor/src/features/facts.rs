@@ -1,5 +1,6 @@
 //! The plain facts of a row, in their units: what the rules read, and what the features are made of.
 
+use super::damped::Deviations;
 use super::rarity::Rarity;
 use super::spec;
 use crate::flow::table::Carried;
@@ -58,6 +59,10 @@ pub struct PairFacts {
     pub bytes_surge: f64,
     /// How surprising it is that these two talk; see [`super::rarity`].
     pub rarity: Rarity,
+    /// Of the pair's window from what was usual for it.
+    pub deviations: Deviations,
+    /// Of the service's window, over all sources.
+    pub service_deviations: Deviations,
 }
 
 impl PairFacts {
@@ -125,7 +130,7 @@ impl FlowFacts {
         let yes = |condition: bool| f64::from(u8::from(condition));
         let [out, back] = self.window.packets.map(|n| n as f64);
         let [bytes_out, bytes_in] = self.window.bytes.map(|n| n as f64);
-        let pair = &self.pair;
+        let (pair, off) = (&self.pair, f64::from);
         [
             out / self.seconds,
             back / self.seconds,
@@ -152,6 +157,18 @@ impl FlowFacts {
             pair.rarity.destination,
             pair.rarity.service,
             pair.rarity.port,
+            off(pair.deviations.rate[0]),
+            off(pair.deviations.rate[1]),
+            off(pair.deviations.rate[2]),
+            off(pair.deviations.size[0]),
+            off(pair.deviations.size[1]),
+            off(pair.deviations.size[2]),
+            off(pair.service_deviations.rate[0]),
+            off(pair.service_deviations.rate[1]),
+            off(pair.service_deviations.rate[2]),
+            off(pair.service_deviations.size[0]),
+            off(pair.service_deviations.size[1]),
+            off(pair.service_deviations.size[2]),
         ]
     }
 }
@@ -225,6 +242,8 @@ pub struct HostFacts {
     pub port: Option<u16>,
     /// Protocol of most of what failed towards it.
     pub port_proto: u8,
+    /// Of what it sent and of what it received, from what was usual for it.
+    pub deviations: [Deviations; 2],
 }
 
 impl HostFacts {
@@ -237,6 +256,7 @@ impl HostFacts {
     pub fn values(&self) -> [f64; spec::HOST.len()] {
         let rate = |count: u64| count as f64 / self.seconds;
         let [sent, received] = self.bytes.map(|n| n as f64);
+        let ([sent_off, received_off], off) = (&self.deviations, f64::from);
         [
             rate(self.started),
             self.peers / self.seconds,
@@ -260,6 +280,18 @@ impl HostFacts {
             rate(self.refused_in),
             rate(self.one_sided_in),
             self.recent_failed,
+            off(sent_off.rate[0]),
+            off(sent_off.rate[1]),
+            off(sent_off.rate[2]),
+            off(sent_off.size[0]),
+            off(sent_off.size[1]),
+            off(sent_off.size[2]),
+            off(received_off.rate[0]),
+            off(received_off.rate[1]),
+            off(received_off.rate[2]),
+            off(received_off.size[0]),
+            off(received_off.size[1]),
+            off(received_off.size[2]),
         ]
     }
 }

@@ -1,6 +1,7 @@
 //! What each host did in the open window, summed over its flows, and what is remembered of it.
 
 use super::config::FeaturesConfig;
+use super::damped::{Multi, Rates, Scales};
 use super::facts::{FlowFacts, HostFacts, Outcome};
 use super::memory::{Memory, NOWHERE, patience};
 use super::rarity::Habit;
@@ -52,6 +53,8 @@ struct Host {
     failed_targets: [Distinct; 2],
     half_minute: u64,
     recent_failed: f64,
+    /// Of what it sent, and of what it received.
+    usual: [Multi; 2],
     window: u32,
 }
 
@@ -94,6 +97,7 @@ pub struct Hosts {
     sums: Vec<Sums>,
     seed: u64,
     fading: f64,
+    scales: Scales,
     forget_after: u64,
     room: usize,
     /// Times a host was not accounted for because the table was full.
@@ -108,6 +112,7 @@ impl Hosts {
             sums: Vec::new(),
             seed: config.seed,
             fading: config.memory.as_nanos() as f64,
+            scales: Scales::default(),
             forget_after: config.forget_after.as_nanos().min(u128::from(u64::MAX)) as u64,
             room: config.max_hosts,
             overflow: 0,
@@ -146,6 +151,7 @@ impl Hosts {
             failed_targets: Default::default(),
             half_minute: 0,
             recent_failed: 0.0,
+            usual: Default::default(),
             window: NO_WINDOW,
         });
     }
@@ -175,6 +181,7 @@ impl Hosts {
             failed_targets: Default::default(),
             half_minute: now / HALF_MINUTE,
             recent_failed: 0.0,
+            usual: Default::default(),
             window: NO_WINDOW,
         });
         *known = slot.unwrap_or(NOWHERE);
@@ -185,7 +192,10 @@ impl Hosts {
         host.answered |= answered;
         if host.window == NO_WINDOW {
             host.window = self.sums.len() as u32;
-            host.recent_failed *= (-(now.saturating_sub(host.last_seen) as f64) / self.fading).exp();
+            let passed = now.saturating_sub(host.last_seen);
+            host.recent_failed *= (-(passed as f64) / self.fading).exp();
+            let fades = self.scales.over(passed);
+            host.usual.iter_mut().for_each(|usual| usual.fade(fades));
             host.last_seen = now;
             if host.half_minute != now / HALF_MINUTE {
                 let follows = host.half_minute + 1 == now / HALF_MINUTE;
@@ -294,6 +304,12 @@ impl Hosts {
                 host.window = NO_WINDOW;
                 facts.failed_targets = host.failed_targets[0].union(&host.failed_targets[1]).count();
                 facts.recent_failed = host.recent_failed;
+                for (side, usual) in host.usual.iter_mut().enumerate() {
+                    let each = |count: u64| (count as f64 / seconds) as f32;
+                    let rates = Rates::new(each(facts.packets[side]), each(facts.bytes[side]));
+                    facts.deviations[side] = usual.deviations(rates);
+                    usual.add(rates);
+                }
             }
             rows.push(facts);
         }

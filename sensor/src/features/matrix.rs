@@ -130,7 +130,7 @@ pub fn ln_1p(value: f32) -> f32 {
 /// Natural logarithm of a positive normal number within 2 units in the last place; `logf` of the Cephes library
 /// (Moshier 1992). No branch, so that a column is done at once, and the same on every machine.
 #[inline]
-fn ln(value: f32) -> f32 {
+pub(super) fn ln(value: f32) -> f32 {
     const HALF_ROOT: u32 = 0x3f35_04f3;
     let bits = value.to_bits();
     // The power of two that leaves a mantissa between the roots of 1/2 and 2.

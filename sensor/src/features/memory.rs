@@ -1,6 +1,7 @@
 //! What is remembered of pairs and services from window to window, bounded and fading.
 
 use super::config::FeaturesConfig;
+use super::damped::{Damped, Scales, Usual};
 use super::facts::PairFacts;
 use super::rarity::Rarity;
 use crate::flow::index::{Key, Seed};
@@ -37,36 +38,6 @@ impl Key for PairKey {
     fn hash(&self, seed: &Seed) -> u64 {
         let ServiceKey { dst, port, proto } = self.service;
         seed.words(&[self.src, dst], (u64::from(port) << 8) | u64::from(proto))
-    }
-}
-
-/// Mean and variance in which older values fade: the weight of a new one is 1/n, a tenth at least.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub struct Damped {
-    /// Values so far.
-    pub n: u32,
-    mean: f64,
-    variance: f64,
-}
-
-impl Damped {
-    /// Adds a value.
-    pub fn add(&mut self, value: f64) {
-        self.n = self.n.saturating_add(1);
-        let weight = (1.0 / f64::from(self.n)).max(0.1);
-        let difference = value - self.mean;
-        self.mean += weight * difference;
-        self.variance = (1.0 - weight) * (self.variance + weight * difference * difference);
-    }
-
-    /// The mean.
-    pub fn mean(&self) -> f64 {
-        self.mean
-    }
-
-    /// Deviation over mean; 0 while there is no mean.
-    pub fn variation(&self) -> f64 {
-        if self.mean > 0.0 { self.variance.max(0.0).sqrt() / self.mean } else { 0.0 }
     }
 }
 
@@ -113,6 +84,9 @@ pub struct Pair {
     contact_size: Damped,
     short_size: Damped,
     peaks: Peaks,
+    /// Not saved: minutes after a stop it would be stale.
+    #[serde(skip)]
+    usual: Usual,
 }
 
 /// How recent counts fade. Most entries were seen in the window before, and so fade by the same.
@@ -120,6 +94,7 @@ pub struct Pair {
 struct Fading {
     memory: f64,
     latest: (u64, f64),
+    scales: Scales,
 }
 
 impl Fading {
@@ -144,6 +119,8 @@ pub struct Addition {
     pub failed: f64,
     /// Bytes out and in.
     pub bytes: [f64; 2],
+    /// Packets and bytes a second, both ways.
+    pub rates: [f32; 2],
     /// When it made contact.
     pub contact: Option<u64>,
     /// Size of a connection that ended after a short time, bytes.
@@ -155,7 +132,12 @@ pub struct Addition {
 impl Pair {
     /// Lets the recent counts fade up to `now` and adds.
     fn add(&mut self, now: u64, fading: &mut Fading, addition: &Addition) {
-        let fade = fading.over(now.saturating_sub(self.last_seen));
+        let passed = now.saturating_sub(self.last_seen);
+        let fade = fading.over(passed);
+        if passed > 0 {
+            self.usual.next_window(fading.scales.over(passed));
+        }
+        self.usual.add(addition.rates);
         self.last_seen = now;
         self.connections = self.connections * fade + addition.connections;
         self.failed = self.failed * fade + addition.failed;
@@ -191,6 +173,9 @@ pub struct Service {
     /// It answered in an ordinary row: it is no surprise any more.
     pub learned: bool,
     peaks: Peaks,
+    /// Not saved: minutes after a stop it would be stale.
+    #[serde(skip)]
+    usual: Usual,
 }
 
 /// Keys and what is remembered of them.
@@ -252,7 +237,11 @@ impl Memory {
         Memory {
             pairs: Slab::new(config.max_pairs),
             services: Slab::new(config.max_services),
-            fading: Fading { memory: nanos(config.memory) as f64, latest: (0, 1.0) },
+            fading: Fading {
+                memory: nanos(config.memory) as f64,
+                latest: (0, 1.0),
+                scales: Scales::default(),
+            },
             familiar_after: nanos(config.familiar_after),
             forget_after: nanos(config.forget_after),
             room: [config.max_pairs, config.max_services],
@@ -280,6 +269,11 @@ impl Memory {
             pair.add(now, &mut self.fading, addition);
         }
         if let Some(service) = service.and_then(|slot| self.services.get_mut(slot)) {
+            let passed = now.saturating_sub(service.last_seen);
+            if passed > 0 {
+                service.usual.next_window(self.fading.scales.over(passed));
+            }
+            service.usual.add(addition.rates);
             service.last_seen = now;
             service.answered |= addition.answered;
         }
@@ -383,6 +377,8 @@ impl Memory {
             connections_surge: pair.connections / usual_connections,
             bytes_surge: pair.bytes_out / usual_bytes,
             rarity: Rarity::default(),
+            deviations: pair.usual.deviations(),
+            service_deviations: service.usual.deviations(),
         }
     }
 
@@ -436,22 +432,5 @@ impl Memory {
             let kept = if service.answered { keep(service.first_seen) } else { unanswered[1] };
             now.saturating_sub(service.last_seen) > kept
         });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn damped_mean_follows_and_variation_tells_regular_from_irregular() {
-        let mut regular = Damped::default();
-        let mut irregular = Damped::default();
-        for n in 0..20u32 {
-            regular.add(1.0 + 0.01 * f64::from(n % 2));
-            irregular.add(f64::from(1 + n % 7));
-        }
-        assert!(regular.variation() < 0.01 && (regular.mean() - 1.0).abs() < 0.02);
-        assert!(irregular.variation() > 0.3);
     }
 }

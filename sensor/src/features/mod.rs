@@ -5,6 +5,7 @@
 //! feature, or a decision.
 
 pub mod config;
+pub mod damped;
 pub mod facts;
 pub mod host;
 pub mod link;

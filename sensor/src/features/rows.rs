@@ -353,10 +353,12 @@ fn addition(facts: &FlowFacts, grown: &Grown) -> Addition {
         && total.established()
         && total.flags[0].syn > 0
         && facts.last.saturating_sub(facts.start) <= SHORT;
+    let each = |counts: [u64; 2]| ((counts[0] + counts[1]) as f64 / facts.seconds) as f32;
     Addition {
         connections: f64::from(u8::from(facts.outcome == Outcome::Completed)),
         failed: f64::from(u8::from(failed)),
         bytes: facts.window.bytes.map(|n| n as f64),
+        rates: [each(facts.window.packets), each(facts.window.bytes)],
         contact: grown.contact,
         short: short.then(|| (total.bytes[0] + total.bytes[1]) as f64),
         answered: total.packets[1] > 0,

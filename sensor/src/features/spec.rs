@@ -14,10 +14,13 @@ pub enum Group {
     Evidence,
     /// Surprise of who talks to whom, nats: added up.
     Rarity,
+    /// How far from what was usual for the same pair, service or host at several time scales: the distance from zero.
+    History,
 }
 
 /// All groups.
-pub const GROUPS: [Group; 4] = [Group::Volume, Group::Connection, Group::Evidence, Group::Rarity];
+pub const GROUPS: [Group; 5] =
+    [Group::Volume, Group::Connection, Group::Evidence, Group::Rarity, Group::History];
 
 impl Group {
     /// As it stands in configuration, metrics and documents.
@@ -27,6 +30,7 @@ impl Group {
             Group::Connection => "connection",
             Group::Evidence => "evidence",
             Group::Rarity => "rarity",
+            Group::History => "history",
         }
     }
 }
@@ -88,15 +92,7 @@ impl Feature {
 }
 
 const fn log(name: &'static str, unit: &'static str, knee: f64, high: f64, least: f32) -> Feature {
-    Feature {
-        name,
-        unit,
-        high,
-        scale: Scale::Log { knee },
-        least,
-        most: most(least),
-        group: Group::Volume,
-    }
+    Feature { name, unit, high, scale: Scale::Log { knee }, least, most: most(least), group: Group::Volume }
 }
 
 const fn linear(name: &'static str, unit: &'static str, high: f64, least: f32) -> Feature {
@@ -106,6 +102,11 @@ const fn linear(name: &'static str, unit: &'static str, high: f64, least: f32) -
 /// Nats: all that is told apart is 20 of them, e to the -20th.
 const fn nats(name: &'static str) -> Feature {
     linear(name, "nats", 20.0, 0.05).of(Group::Rarity)
+}
+
+/// How far from what was usual at one of the scales of [`super::damped`]: of the bytes a second, or of the bytes a packet.
+const fn off(name: &'static str) -> Feature {
+    log(name, "deviations", 2.0, 64.0, LOOSE).of(Group::History)
 }
 
 /// Alone, nothing that ordinary traffic shows counts for more than three times what is usual.
@@ -121,7 +122,7 @@ const TIGHT: f32 = 0.04;
 const EVIDENCE: f32 = 0.02;
 
 /// Features of a flow in a window, in the order of [`super::facts::FlowFacts::values`].
-pub const FLOW: [Feature; 25] = [
+pub const FLOW: [Feature; 37] = [
     log("packets_out", "packets/s", 1.0, 1e6, LOOSE),
     log("packets_in", "packets/s", 1.0, 1e6, LOOSE),
     log("bytes_out", "bytes/s", 1e3, 1e9, LOOSE),
@@ -147,10 +148,22 @@ pub const FLOW: [Feature; 25] = [
     nats("new_destination"),
     nats("new_service"),
     nats("new_port"),
+    off("pair_rate_off_10s"),
+    off("pair_rate_off_1m"),
+    off("pair_rate_off_10m"),
+    off("pair_size_off_10s"),
+    off("pair_size_off_1m"),
+    off("pair_size_off_10m"),
+    off("service_rate_off_10s"),
+    off("service_rate_off_1m"),
+    off("service_rate_off_10m"),
+    off("service_size_off_10s"),
+    off("service_size_off_1m"),
+    off("service_size_off_10m"),
 ];
 
 /// Features of a host in a window, in the order of [`super::facts::HostFacts::values`].
-pub const HOST: [Feature; 22] = [
+pub const HOST: [Feature; 34] = [
     log("connections_out", "connections/s", 2.0, 1e5, 0.12),
     log("peers", "hosts/s", 2.0, 4e3, 0.08),
     log("ports", "ports/s", 2.0, 4e3, 0.08),
@@ -173,6 +186,18 @@ pub const HOST: [Feature; 22] = [
     log("refused_in", "connections/s", 4.0, 1e5, TIGHT).of(Group::Evidence),
     log("one_sided_in", "packets/s", 10.0, 1e7, TIGHT).of(Group::Evidence),
     log("recent_failed_out", "connections", 4.0, 1e5, 0.06).of(Group::Evidence),
+    off("sent_rate_off_10s"),
+    off("sent_rate_off_1m"),
+    off("sent_rate_off_10m"),
+    off("sent_size_off_10s"),
+    off("sent_size_off_1m"),
+    off("sent_size_off_10m"),
+    off("received_rate_off_10s"),
+    off("received_rate_off_1m"),
+    off("received_rate_off_10m"),
+    off("received_size_off_10s"),
+    off("received_size_off_1m"),
+    off("received_size_off_10m"),
 ];
 
 /// Features of a MAC address in a window, in the order of [`super::link::LinkFacts::values`].

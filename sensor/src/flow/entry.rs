@@ -7,6 +7,10 @@ use super::{SECOND, ip};
 use sensor_ebpf::flow::{FlowKey, FlowStats, proto};
 
 /// A flow that grows again after so much silence makes contact anew: what a beacon on one connection looks like.
+///
+/// When the first packet after the silence came, nobody says: a delta tells the latest one. That the flow had no packet
+/// up to the drain before is certain, and so is the silence from its latest packet until then. A silence is seen if it
+/// lasts this and a drain interval, whatever that is; what is not silent never is.
 const CONTACT_SILENCE: u64 = SECOND * 2 / 5;
 /// No place.
 pub(super) const NONE: u32 = u32::MAX;
@@ -116,7 +120,8 @@ impl Flow {
         }
     }
 
-    pub(super) fn grow(&mut self, stats: &FlowStats, window: &mut Grown) {
+    /// Adds what it grew by after the drain at `drained`.
+    pub(super) fn grow(&mut self, stats: &FlowStats, drained: u64, window: &mut Grown) {
         let grown = Carried::of(stats, usize::from(self.initiator));
         let closed = self.total.closed();
         let fresh = self.total.packets == [0, 0];
@@ -126,7 +131,7 @@ impl Flow {
             // packet that made contact.
             let old = stats.last.saturating_sub(stats.first) > SECOND;
             window.contact = Some(if old { stats.last } else { stats.first });
-        } else if stats.last.saturating_sub(self.last) >= CONTACT_SILENCE && window.contact.is_none() {
+        } else if drained.saturating_sub(self.last) >= CONTACT_SILENCE && window.contact.is_none() {
             window.contact = Some(stats.last);
         }
         self.total.add(&grown);
@@ -181,4 +186,49 @@ fn side(key: &FlowKey, side: u8) -> ([u8; 16], u16) {
 pub(super) struct Recorded {
     pub(super) carried: Carried,
     pub(super) until: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = SECOND / 1000;
+    const START: u64 = 1_767_225_600 * SECOND;
+
+    /// Contacts of a flow with packets at these milliseconds, drained at this interval, a window a drain.
+    fn contacts(interval: u64, packets: impl Iterator<Item = u64>) -> Vec<u64> {
+        let (key, _) = FlowKey::canonical(([1; 16], 1), ([2; 16], 2), [0; 3], proto::TCP);
+        let times: Vec<u64> = packets.map(|at| START + at * MS).collect();
+        let mut flow: Option<Flow> = None;
+        let mut found = Vec::new();
+        for drained in (START..=times[times.len() - 1]).step_by((interval * MS) as usize) {
+            let mut stats = FlowStats { first: times[0], ..FlowStats::default() };
+            for time in times.iter().filter(|time| (drained..drained + interval * MS).contains(*time)) {
+                stats.add_packet(0, 100, 0, *time);
+            }
+            if stats.packets != [0, 0] {
+                let mut window = Grown::new(0);
+                flow.get_or_insert_with(|| Flow::new(key, &stats)).grow(&stats, drained, &mut window);
+                found.extend(window.contact.map(|time| (time - START) / MS));
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn a_contact_is_after_a_silence_whatever_the_drain_interval() {
+        for interval in [10, 100, 250, 400, 500, 1_000, 2_000, 10_000] {
+            let lasting = contacts(interval, (0..600).map(|n| 20 + 50 * n));
+            assert_eq!(
+                lasting.len(),
+                1,
+                "twenty packets a second are one contact, drained every {interval} ms"
+            );
+            let beacon = contacts(interval, (0..20).map(|n| 20 + 30_000 * n));
+            let expected: Vec<u64> = (0..20).map(|n| 20 + 30_000 * n).collect();
+            assert_eq!(beacon, expected, "a beacon of half a minute, drained every {interval} ms");
+        }
+        // Half a second is seen at the interval that the sensor has by default.
+        assert_eq!(contacts(100, (0..20).map(|n| 20 + 500 * n)).len(), 20);
+    }
 }

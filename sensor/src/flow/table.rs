@@ -36,7 +36,7 @@ pub struct FlowTable {
     pub keep_records: bool,
     records: Vec<FlowRecord>,
     ended: u64,
-    /// The flow that is looked at next, and when the latest was.
+    /// The flow that is looked at next, and when the latest was: at the end of the latest drain.
     cursor: usize,
     expired: u64,
     created: u64,
@@ -132,7 +132,7 @@ impl FlowTable {
                 self.overflow.packets += grown.packets[0] + grown.packets[1];
                 self.overflow.bytes += grown.bytes[0] + grown.bytes[1];
                 let (mut flow, mut window) = (Flow::new(*key, grown), Grown::new(NONE));
-                flow.grow(grown, &mut window);
+                flow.grow(grown, self.expired, &mut window);
                 return beyond(flow, window);
             }
             None => self.enter(hash, Flow::new(*key, grown)),
@@ -145,7 +145,7 @@ impl FlowTable {
             flow.window = self.window.len() as u32;
             self.window.push(Grown::new(slot));
         }
-        flow.grow(grown, &mut self.window[flow.window as usize]);
+        flow.grow(grown, self.expired, &mut self.window[flow.window as usize]);
     }
 
     #[inline]

@@ -93,7 +93,7 @@ impl Member {
                 let layers = [outer.min(columns.len() * 2), inner.min((columns.len() / 2).max(1))];
                 Method::Learned(Network::new(columns.len(), layers, random, device)?)
             }
-            Group::Evidence => Method::FromZero,
+            Group::Evidence | Group::History => Method::FromZero,
             Group::Rarity => Method::Nats,
         };
         let calm = if matches!(method, Method::Nats) { CALM_NATS } else { CALM };

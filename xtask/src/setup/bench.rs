@@ -1,12 +1,11 @@
 //! What the benches compare with: flow meters of Debian, NFStream of PyPI.
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
+use super::python::{self, VENV};
 use super::{Install, NAMESPACES, NSENTER, Requirement, ensure};
 use crate::program;
 
@@ -32,15 +31,6 @@ const TCPREPLAY: Requirement = Requirement {
     what: "tcpreplay",
     present: || program::find("tcpreplay").is_some(),
     install: Install::Debian(&["tcpreplay"]),
-};
-
-/// Debian's own: another Python may lack what makes environments.
-const PYTHON: &str = "/usr/bin/python3";
-
-const VENV: Requirement = Requirement {
-    what: "python3 with venv",
-    present: || program::run_quietly(Command::new(PYTHON).args(["-c", "import ensurepip, venv"])).is_ok(),
-    install: Install::Debian(&["python3-venv"]),
 };
 
 const NFSTREAM: Requirement = Requirement {
@@ -80,10 +70,5 @@ fn environment() -> PathBuf {
 }
 
 fn install_nfstream() -> Result<()> {
-    let folder = environment();
-    fs::create_dir_all(&folder).context("make target/bench/python")?;
-    program::run_quietly(Command::new(PYTHON).args(["-m", "venv"]).arg(&folder))?;
-    let mut pip = Command::new(nfstream_python());
-    pip.args(["-m", "pip", "install", "--quiet", "nfstream==6.6.0"]);
-    program::run_bounded(&mut pip, Duration::from_secs(600))
+    python::install(&environment(), &["nfstream==6.6.0"])
 }

@@ -3,6 +3,7 @@
 
 mod bench;
 mod ebpf;
+mod python;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -96,11 +97,11 @@ pub fn for_lab() -> Result<()> {
     ensure(&[NAMESPACES, NSENTER])
 }
 
-/// What the tests cannot do without.
+/// What the tests cannot do without; as root, also what the ignored ones need.
 pub fn for_tests() -> Result<()> {
     ensure(&[NAMESPACES, NSENTER, PROMTOOL])?;
     if program::is_root() {
-        ensure(&[ETHTOOL, CURL])?;
+        ensure(&[ETHTOOL, CURL, python::VENV, python::CICFLOWMETER])?;
     }
     // Without nextest the tests run through `cargo test`, so this one is no reason to stop.
     if let Err(error) = ensure(&[NEXTEST]) {

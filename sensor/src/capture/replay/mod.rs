@@ -8,6 +8,8 @@ mod ahead;
 
 mod error;
 
+mod facts;
+
 mod format;
 
 mod input;
@@ -64,6 +66,8 @@ pub struct ReplayConfig {
     pub flow_idle_timeout: u64,
     /// Whether files are read and unpacked on a thread of their own.
     pub read_ahead: bool,
+    /// Whether every packet is handed on, as [`Event::Packets`]; no live source does that.
+    pub packets: bool,
 }
 
 impl ReplayConfig {
@@ -84,6 +88,7 @@ impl ReplayConfig {
             map_idle_timeout: nanoseconds(capture.map_idle_timeout),
             flow_idle_timeout: nanoseconds(flow_idle_timeout),
             read_ahead: false,
+            packets: false,
         }
     }
 }

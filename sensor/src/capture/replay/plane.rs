@@ -14,10 +14,11 @@ use sensor_ebpf::table::Lane;
 use sensor_ebpf::tunnel::outer_endpoints;
 
 use super::ReplayConfig;
+use super::facts::facts;
 use super::link;
 use super::record::Record;
 use super::wheel::Wheel;
-use crate::capture::{Buffers, Event, FLOW_BATCH, FlowDelta, Link, Outer, Sample, Tick};
+use crate::capture::{Buffers, Event, FLOW_BATCH, FlowDelta, Link, Outer, PacketFacts, Sample, Tick};
 use crate::flow::index::{Index, Key, Seed};
 use crate::ledger::SampleBins;
 
@@ -25,6 +26,8 @@ use crate::ledger::SampleBins;
 const SAMPLE_SNAP: usize = 2048;
 /// Samples handed on together.
 const SAMPLE_BATCH: usize = 256;
+/// Packets handed on together, where all are.
+const PACKET_BATCH: usize = 512;
 /// Samples share their memory in pieces of so many bytes.
 const SAMPLE_ROOM: usize = 64 << 10;
 /// Where nothing happens, one tick a second is enough to close windows and flows.
@@ -52,6 +55,7 @@ pub(super) struct Plane {
     /// Of a lane, the sampling state only.
     lane: Lane,
     samples: Vec<Sample>,
+    packets: Vec<PacketFacts>,
     frames: BytesMut,
     buffers: Buffers,
     /// New flows in tunnels since the last tick.
@@ -87,6 +91,7 @@ impl Plane {
             totals: Totals::default(),
             lane: Lane::default(),
             samples: Vec::new(),
+            packets: Vec::new(),
             frames: BytesMut::new(),
             buffers: Buffers::default(),
             outer: Vec::new(),
@@ -116,6 +121,12 @@ impl Plane {
                 let ordinal = self.count(&packet, bytes, now);
                 if packet.key.tunnel != 0 && ordinal == 1 {
                     self.outer_of(record.frame, &packet);
+                }
+                if self.config.packets {
+                    self.packets.push(facts(link, record, &packet, now));
+                    if self.packets.len() >= PACKET_BATCH {
+                        self.hand_over_packets(events);
+                    }
                 }
                 let control = &self.config.control;
                 if control.mode != mode::PASS {
@@ -246,6 +257,13 @@ impl Plane {
         }
     }
 
+    fn hand_over_packets(&mut self, events: &mut VecDeque<Event>) {
+        if !self.packets.is_empty() {
+            let batch = std::mem::replace(&mut self.packets, self.buffers.packets(PACKET_BATCH));
+            events.push_back(Event::Packets(batch));
+        }
+    }
+
     /// The ticks that were due up to `now`. In a gap: one a second while something may still be open, and then
     /// the latest, so that a day without packets is not 864,000 ticks.
     #[cold]
@@ -275,6 +293,7 @@ impl Plane {
     /// Hands on what grew, then removes what is idle.
     fn tick(&mut self, time: u64, events: &mut VecDeque<Event>) {
         self.hand_over_samples(events);
+        self.hand_over_packets(events);
         events.extend(self.grown.drain(..).map(Event::Flows));
         for at in self.grown_slots.drain(..) {
             self.slots[at as usize].grown = NONE;

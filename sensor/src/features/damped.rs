@@ -1,0 +1,313 @@
+//! What is usual at several time scales: damped incremental statistics (Mirsky et al., "Kitsune: An Ensemble of
+//! Autoencoders for Online Network Intrusion Detection", NDSS 2018, section IV-B), of windows instead of packets.
+//!
+//! A window's rates are a pair of logarithms: packets and bytes a second. At each scale a weight, their means, variances
+//! and covariance are kept; before a window is added all older ones lose weight by `2^(-passed / half-life)`. Logarithms,
+//! because rates of traffic spread over magnitudes: one burst must not make every later one look small. The covariance
+//! gives the deviation of the packet size, a difference of the two, with nothing more to keep.
+
+use super::matrix::ln;
+use serde::{Deserialize, Serialize};
+
+/// Scales.
+pub const SCALES: usize = 3;
+/// Half-lives, seconds. Windows are a second: at the scale of a second, which packets allow, there would be nothing to
+/// compare with.
+pub const HALF_LIFE: [f64; SCALES] = [10.0, 60.0, 600.0];
+
+/// Below this weight, in windows, nothing is known.
+const LEAST_WEIGHT: f32 = 0.5;
+/// The variance that is supposed until windows say otherwise, as so many windows: twice or half as much as usual is
+/// ordinary.
+const SUPPOSED: f32 = 2.0;
+const SUPPOSED_VARIANCE: f32 = std::f32::consts::LN_2 * std::f32::consts::LN_2;
+
+/// What is left of a weight at each scale after some time.
+pub type Fades = [f32; SCALES];
+
+/// Fades of a silence. Most entries were seen in the window before, and so fade by the same: one exponential a scale
+/// serves them all.
+#[derive(Clone, Copy, Debug)]
+pub struct Scales {
+    latest: (u64, Fades),
+}
+
+impl Default for Scales {
+    fn default() -> Scales {
+        Scales { latest: (0, [1.0; SCALES]) }
+    }
+}
+
+impl Scales {
+    /// What is left after `passed` nanoseconds.
+    #[inline]
+    pub fn over(&mut self, passed: u64) -> &Fades {
+        if self.latest.0 != passed {
+            let seconds = passed as f64 / 1e9;
+            self.latest = (passed, HALF_LIFE.map(|half_life| (-seconds / half_life).exp2() as f32));
+        }
+        &self.latest.1
+    }
+}
+
+/// Logarithms of packets and bytes a second.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Rates([f32; 2]);
+
+impl Rates {
+    /// Less than one a second counts as one.
+    #[inline]
+    pub fn new(packets: f32, bytes: f32) -> Rates {
+        Rates([ln(packets.max(1.0)), ln(bytes.max(1.0))])
+    }
+}
+
+/// How far a window is from what was usual, in deviations, at each scale; 0 where nothing is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Deviations {
+    /// Of the bytes a second.
+    pub rate: [f32; SCALES],
+    /// Of the bytes a packet.
+    pub size: [f32; SCALES],
+}
+
+/// Moments at one scale.
+#[derive(Clone, Copy, Debug, Default)]
+struct Moments {
+    weight: f32,
+    mean: [f32; 2],
+    variance: [f32; 2],
+    covariance: f32,
+}
+
+/// Moments at all scales: 72 bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Multi([Moments; SCALES]);
+
+impl Multi {
+    /// Time passed.
+    #[inline]
+    pub fn fade(&mut self, fades: &Fades) {
+        for (moments, fade) in self.0.iter_mut().zip(fades) {
+            moments.weight *= fade;
+        }
+    }
+
+    /// Adds a window, of weight 1.
+    #[inline]
+    pub fn add(&mut self, rates: Rates) {
+        self.0.iter_mut().for_each(|moments| moments.add(rates.0));
+    }
+
+    /// How unusual a window is that was not added yet.
+    #[inline]
+    pub fn deviations(&self, rates: Rates) -> Deviations {
+        let mut found = Deviations::default();
+        for (scale, moments) in self.0.iter().enumerate() {
+            (found.rate[scale], found.size[scale]) = moments.deviations(rates.0);
+        }
+        found
+    }
+}
+
+impl Moments {
+    /// The paper's sums, as means: its linear sum over the weight, and so on; sums of squares would cancel in single
+    /// precision.
+    #[inline]
+    fn add(&mut self, [packets, bytes]: [f32; 2]) {
+        self.weight += 1.0;
+        let part = 1.0 / self.weight;
+        let rest = 1.0 - part;
+        let (dp, db) = (packets - self.mean[0], bytes - self.mean[1]);
+        self.mean[0] += part * dp;
+        self.mean[1] += part * db;
+        self.variance[0] = rest * (self.variance[0] + part * dp * dp);
+        self.variance[1] = rest * (self.variance[1] + part * db * db);
+        self.covariance = rest * (self.covariance + part * dp * db);
+    }
+
+    /// Of bytes, and of bytes a packet.
+    #[inline]
+    fn deviations(&self, [packets, bytes]: [f32; 2]) -> (f32, f32) {
+        if self.weight < LEAST_WEIGHT {
+            return (0.0, 0.0);
+        }
+        let size_variance = self.variance[0] + self.variance[1] - 2.0 * self.covariance;
+        let rate = bytes - self.mean[1];
+        let size = (bytes - packets) - (self.mean[1] - self.mean[0]);
+        (self.in_deviations(rate, self.variance[1]), self.in_deviations(size, size_variance))
+    }
+
+    /// The variance seen and the one supposed, by their weights; and the mean is itself uncertain by a window's
+    /// deviation over the root of the weight.
+    #[inline]
+    fn in_deviations(&self, difference: f32, variance: f32) -> f32 {
+        let weight = self.weight;
+        let variance = (weight * variance.max(0.0) + SUPPOSED * SUPPOSED_VARIANCE) / (weight + SUPPOSED);
+        difference.abs() / (variance * (1.0 + 1.0 / weight)).sqrt()
+    }
+}
+
+/// The latest window, and what was usual before it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usual {
+    /// Packets and bytes a second in the latest window.
+    window: [f32; 2],
+    past: Multi,
+}
+
+impl Usual {
+    /// A window begins: the latest one is past, and time went by since.
+    pub fn next_window(&mut self, fades: &Fades) {
+        if self.window[0] > 0.0 {
+            self.past.add(Rates::new(self.window[0], self.window[1]));
+        }
+        self.window = [0.0; 2];
+        self.past.fade(fades);
+    }
+
+    /// Adds to the latest window: packets and bytes a second.
+    pub fn add(&mut self, rates: [f32; 2]) {
+        self.window[0] += rates[0];
+        self.window[1] += rates[1];
+    }
+
+    /// How unusual the latest window is.
+    pub fn deviations(&self) -> Deviations {
+        self.past.deviations(Rates::new(self.window[0], self.window[1]))
+    }
+}
+
+/// Mean and variance in which older values fade by number, not by age: the weight of a new one is 1/n, a tenth at least.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Damped {
+    /// Values so far.
+    pub n: u32,
+    mean: f64,
+    variance: f64,
+}
+
+impl Damped {
+    /// Adds a value.
+    pub fn add(&mut self, value: f64) {
+        self.n = self.n.saturating_add(1);
+        let weight = (1.0 / f64::from(self.n)).max(0.1);
+        let difference = value - self.mean;
+        self.mean += weight * difference;
+        self.variance = (1.0 - weight) * (self.variance + weight * difference * difference);
+    }
+
+    /// The mean.
+    pub fn mean(&self) -> f64 {
+        self.mean
+    }
+
+    /// Deviation over mean; 0 while there is no mean.
+    pub fn variation(&self) -> f64 {
+        if self.mean > 0.0 { self.variance.max(0.0).sqrt() / self.mean } else { 0.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::SECOND;
+    use crate::score::random::Random;
+
+    /// The paper's sums in double precision, all windows kept.
+    fn reference(windows: &[(u64, [f64; 2])], now: u64, half_life: f64) -> (f64, [f64; 2], [f64; 2], f64) {
+        let weights: Vec<f64> =
+            windows.iter().map(|(at, _)| (-((now - at) as f64 / 1e9) / half_life).exp2()).collect();
+        let sum: f64 = weights.iter().sum();
+        let over = |of: &dyn Fn(&[f64; 2]) -> f64| -> f64 {
+            windows.iter().zip(&weights).map(|((_, value), weight)| weight * of(value)).sum::<f64>() / sum
+        };
+        let mean = [over(&|v| v[0]), over(&|v| v[1])];
+        let variance = [0, 1].map(|i| over(&|v| v[i] * v[i]) - mean[i] * mean[i]);
+        (sum, mean, variance, over(&|v| v[0] * v[1]) - mean[0] * mean[1])
+    }
+
+    #[test]
+    fn moments_agree_with_sums_over_all_windows() {
+        let mut random = Random::new(5);
+        let (mut multi, mut scales) = (Multi::default(), Scales::default());
+        let (mut windows, mut now): (Vec<(u64, [f64; 2])>, u64) = (Vec::new(), 1_767_225_600 * SECOND);
+        for round in 0..2_000u64 {
+            let passed = if round % 50 == 49 { 90 } else { 1 + round % 3 } * SECOND;
+            now += passed;
+            multi.fade(scales.over(passed));
+            let packets = 1.0 + 1e4 * f64::from(random.symmetric().abs());
+            let bytes = packets * (60.0 + 1400.0 * f64::from(random.symmetric().abs()));
+            multi.add(Rates::new(packets as f32, bytes as f32));
+            windows.push((now, [packets.ln(), bytes.ln()]));
+        }
+        for (moments, half_life) in multi.0.iter().zip(HALF_LIFE) {
+            let (weight, mean, variance, covariance) = reference(&windows, now, half_life);
+            let pairs = [
+                (moments.weight, weight),
+                (moments.mean[0], mean[0]),
+                (moments.mean[1], mean[1]),
+                (moments.variance[0], variance[0]),
+                (moments.variance[1], variance[1]),
+                (moments.covariance, covariance),
+            ];
+            for (seen, expected) in pairs {
+                assert!(
+                    (f64::from(seen) - expected).abs() < 1e-3 * expected.abs().max(0.1),
+                    "{seen} {expected}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_usual_depends_on_the_scale() {
+        let (mut multi, mut scales) = (Multi::default(), Scales::default());
+        let mut window = |multi: &mut Multi, bytes: f32| {
+            multi.fade(scales.over(SECOND));
+            multi.add(Rates::new(bytes / 100.0, bytes));
+        };
+        assert_eq!(multi.deviations(Rates::new(10.0, 1e9)), Deviations::default(), "nothing is known");
+        (0..1800).for_each(|_| window(&mut multi, 10_000.0));
+        let burst = Rates::new(10_000.0, 1e6);
+        let first = multi.deviations(burst);
+        assert!(first.rate.iter().all(|rate| *rate > 10.0), "{first:?}");
+        assert!(first.size.iter().all(|size| *size < 0.1), "packets as large as ever: {first:?}");
+        assert!(multi.deviations(Rates::new(100.0, 1e6)).size[0] > 10.0, "larger packets");
+        // A minute of bursts: usual for now, not over ten minutes.
+        (0..60).for_each(|_| window(&mut multi, 1e6));
+        let later = multi.deviations(burst);
+        assert!(later.rate[0] < 0.5 && later.rate[2] > 2.0, "{later:?}");
+        assert!(later.rate.is_sorted(), "{later:?}");
+        // An hour of silence: the short scales have forgotten.
+        multi.fade(scales.over(3600 * SECOND));
+        let stale = multi.deviations(burst);
+        assert!(stale.rate[0] == 0.0 && stale.rate[1] == 0.0 && stale.rate[2] > 0.0, "{stale:?}");
+    }
+
+    #[test]
+    fn every_value_is_bounded() {
+        let mut multi = Multi::default();
+        for value in [0.0, f32::MAX, f32::INFINITY, f32::NAN, -1.0, 1e-30] {
+            let found = multi.deviations(Rates::new(value, value));
+            assert!(
+                found.rate.iter().chain(&found.size).all(|x| x.is_finite() && *x >= 0.0),
+                "{value}: {found:?}"
+            );
+            multi.add(Rates::new(value, value));
+        }
+        assert_eq!(size_of::<Multi>(), 72);
+    }
+
+    #[test]
+    fn damped_mean_follows_and_variation_tells_regular_from_irregular() {
+        let mut regular = Damped::default();
+        let mut irregular = Damped::default();
+        for n in 0..20u32 {
+            regular.add(1.0 + 0.01 * f64::from(n % 2));
+            irregular.add(f64::from(1 + n % 7));
+        }
+        assert!(regular.variation() < 0.01 && (regular.mean() - 1.0).abs() < 0.02);
+        assert!(irregular.variation() > 0.3);
+    }
+}
