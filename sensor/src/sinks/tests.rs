@@ -32,6 +32,7 @@ fn alert(number: u32) -> Alert {
             explanation: Vec::new(),
             narrative: "plain".to_owned(),
             tunnel: None,
+            source_mac: None,
             community_id: String::new(),
             first_seen: "2026-01-01T00:00:00Z".to_owned(),
             last_seen: "2026-01-01T00:00:00Z".to_owned(),
