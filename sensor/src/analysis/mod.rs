@@ -164,6 +164,7 @@ impl Analysis {
                 Ok(packet) => {
                     self.samples.parsed += 1;
                     let payload = frame.get(usize::from(packet.payload_at)..).unwrap_or_default();
+                    self.features.app.sample(&packet, payload, sample.time, sample.weight);
                     if let Some(entropy) = byte_entropy(payload) {
                         self.flows.note_entropy(&packet.key, entropy);
                     }

@@ -1,5 +1,6 @@
 //! Closes a window: the flows that were active become rows of features.
 
+use super::app::{App, AppFacts};
 use super::config::FeaturesConfig;
 use super::facts::{FlowFacts, HostFacts, Outcome, PairFacts};
 use super::host::Hosts;
@@ -55,6 +56,8 @@ pub struct Features {
     pub hosts: Hosts,
     /// How often something new turns up.
     pub habits: Habits,
+    /// What samples say.
+    pub app: App,
     random: Random,
 }
 
@@ -114,6 +117,7 @@ impl Features {
             memory: Memory::new(config),
             hosts: Hosts::new(config),
             habits: Habits::default(),
+            app: App::new(config),
             random: Random::new(config.seed),
             config: config.clone(),
         }
@@ -142,6 +146,7 @@ impl Features {
         self.choose(active, answered, self.config.max_rows - rows.hosts.len(), &mut rows.flows);
         rows.shed = rows.made - (rows.flows.len() + rows.hosts.len()) as u64;
         self.memory.forget(now);
+        self.app.forget(now);
     }
 
     /// The flows that have a row: all, or `room` of them. Flows that were answered come first, and among equals
@@ -171,6 +176,9 @@ impl Features {
         let mut facts = facts(flow, grown, rows.seconds, now);
         let [pair, service, _, dst] = flow.known;
         facts.pair = self.memory.facts(Slots { pair, service }, now);
+        facts.app = self.app.facts(&flow.key, now);
+        // Joined in its middle, it had its hello before.
+        facts.app.tls.no_hello &= flow.total.flags[0].syn > 0;
         facts.pair.new_host = facts.pair.new_pair && self.hosts.is_new(dst, now, &self.memory);
         facts.pair.rarity = self.rarity(&facts, flow.known);
         facts
@@ -269,6 +277,7 @@ fn facts(flow: &Flow, grown: &Grown, seconds: f64, now: u64) -> FlowFacts {
         outcome: outcome(flow, grown, now),
         entropy: flow.entropy,
         pair: PairFacts::default(),
+        app: AppFacts::default(),
     }
 }
 

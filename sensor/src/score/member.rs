@@ -87,7 +87,7 @@ impl Member {
             return Ok(None);
         }
         let method = match group {
-            Group::Volume | Group::Connection => {
+            Group::Volume | Group::Connection | Group::Content => {
                 let [outer, inner] = config.layers;
                 // The middle is narrower than the row, or it would be copied.
                 let layers = [outer.min(columns.len() * 2), inner.min((columns.len() / 2).max(1))];
