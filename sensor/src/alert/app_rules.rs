@@ -29,7 +29,8 @@ fn dns_tunnel(facts: &FlowFacts, config: &AlertConfig) -> Option<Verdict> {
     if hidden < asked || dns.seen < config.dns_tunnel_names as f32 {
         return None;
     }
-    let [client, server] = if facts.src == dns.client { [facts.src, facts.dst] } else { [facts.dst, facts.src] };
+    let [client, server] =
+        if facts.src == dns.client { [facts.src, facts.dst] } else { [facts.dst, facts.src] };
     let narrative = match facts.app.text.as_bytes() {
         [] if dns.new_names < 1.0 => format!(
             "{} sends {:.0} datagrams a minute that are no DNS to port 53 of {}.",

@@ -70,13 +70,6 @@ impl Name {
         &self.bytes[..usize::from(self.len)]
     }
 
-    #[cfg(test)]
-    pub(super) fn of(text: &[u8]) -> Name {
-        let mut name = Name { bytes: [0; LONGEST], len: text.len() as u8 };
-        name.bytes[..text.len()].copy_from_slice(text);
-        name
-    }
-
     /// Reads uncompressed labels, as a question has.
     fn read(reader: &mut Reader<'_>) -> Result<Name, Unread> {
         let mut name = Name { bytes: [0; LONGEST], len: 0 };

@@ -35,7 +35,7 @@ pub struct Parts<'a> {
 /// Takes a name apart.
 pub fn parts(name: &[u8]) -> Parts<'_> {
     let (free, registered) = name.split_at(registered_at(name));
-    let free = free.strip_suffix(b".").unwrap_or(free);
+    let free = if registered.is_empty() { free } else { free.strip_suffix(b".").unwrap_or(free) };
     let labels = free.split(|&byte| byte == b'.');
     let service =
         labels.clone().any(|label| SERVICE_LABELS.iter().any(|l| label.eq_ignore_ascii_case(l.as_bytes())));

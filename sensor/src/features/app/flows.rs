@@ -35,8 +35,10 @@ struct Talk {
     facts: AppFacts,
     /// Where its domain is remembered.
     place: Option<Place>,
-    /// Latest request, and the pair it belongs to.
+    /// Latest request, and the latest that raised the marks.
     requested: u64,
+    marked: u64,
+    /// The pair it belongs to.
     pair: Option<PairKey>,
     /// The client's packets go from endpoint `b` to endpoint `a`.
     reverse: bool,
@@ -275,7 +277,7 @@ impl App {
             Some(talk) => {
                 if talk.facts.protocol == Protocol::Http && talk.reverse == seen.packet.reverse {
                     let marks = markers::marks(seen.payload, markers::Place::Body);
-                    talk.marked(marks, None, seen.now);
+                    talk.mark(marks, None, seen.now);
                 }
             }
             None => {
@@ -305,7 +307,7 @@ impl App {
         talk.facts.tls.no_hello |= to == 443;
         talk.facts.agent_hash = agent.or(talk.facts.agent_hash);
         let unusual_method = ![&b"GET"[..], b"HEAD", b"POST", b"OPTIONS"].contains(&request.method);
-        talk.marked(marks, Some(request.target), seen.now);
+        talk.mark(marks, Some(request.target), seen.now);
         talk.facts.http = HttpFacts {
             path_length: shape.length,
             depth: shape.depth,
@@ -329,8 +331,10 @@ impl App {
         if let Some(place) = &talk.place {
             facts.dns = self.names.facts(place, now);
         }
-        if facts.protocol == Protocol::Http && now.saturating_sub(talk.requested) > RECENT {
+        if now.saturating_sub(talk.requested) > RECENT {
             facts.http = HttpFacts::default();
+        } else if now.saturating_sub(talk.marked) > RECENT {
+            (facts.http.markers, facts.http.marker) = (0.0, None);
         }
         if let Some(pair) = &talk.pair {
             self.pairs.tell(pair, now, &mut facts.http);
@@ -348,19 +352,22 @@ impl App {
 }
 
 impl Talk {
-    /// Marks add up while a request lasts; the text is that of the request which is marked most.
-    fn marked(&mut self, marks: Marks, target: Option<&[u8]>, now: u64) {
+    /// Takes the marks of a request, or of more of its body: those of the most telling request of the last seconds
+    /// stand, and so does its target as the text.
+    fn mark(&mut self, marks: Marks, target: Option<&[u8]>, now: u64) {
         let http = &mut self.facts.http;
-        if now.saturating_sub(self.requested) > RECENT {
+        if now.saturating_sub(self.marked) > RECENT {
             (http.markers, http.marker) = (0.0, None);
         }
         self.requested = self.requested.max(now);
-        let more = marks.score > http.markers || http.marker.is_none();
-        if let (Some(target), true) = (target, more) {
-            self.facts.text = Text::of(target);
+        if marks.score > http.markers {
+            (http.markers, http.marker) = (marks.score, marks.kind);
+            self.marked = self.requested;
+        } else if http.marker.is_some() {
+            return;
         }
-        if more {
-            (http.markers, http.marker) = (marks.score.max(http.markers), marks.kind.or(http.marker));
+        if let Some(target) = target {
+            self.facts.text = Text::of(target);
         }
     }
 }
