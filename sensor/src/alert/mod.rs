@@ -5,6 +5,8 @@
 
 #[cfg(test)]
 mod app_captures;
+#[cfg(test)]
+mod app_names;
 pub mod app_rules;
 pub mod book;
 pub mod candidate;

@@ -37,8 +37,10 @@ pub mod kind {
 pub enum Usual {
     /// What browsers, resolvers and mail servers ask for all day; their answers are addresses or of fixed form.
     Common,
-    /// Free text or names in the answer: TXT, CNAME, MX, SRV, ANY.
+    /// Free text in the answer: TXT, ANY and their like.
     Text,
+    /// A name in the answer that clients seldom ask for themselves: CNAME, MX, SRV.
+    Name,
     /// Nobody asks for these: NULL, KEY, private and unassigned types.
     Rare,
 }
@@ -51,8 +53,9 @@ pub fn usual(kind: u16) -> Usual {
         1 | 2 | 6 | 12 | 28 | 35 | 43 | 44 | 46..=48 | 50..=52 | 59 | 60 | 64 | 65 | 257 | 65_481 => {
             Usual::Common
         }
-        // CNAME MX TXT SRV SMIMEA OPENPGPKEY SPF TKEY TSIG IXFR AXFR ANY URI.
-        5 | 15 | 16 | 33 | 53 | 61 | 99 | 249..=252 | 255 | 256 => Usual::Text,
+        5 | 15 | 33 => Usual::Name,
+        // TXT SMIMEA OPENPGPKEY SPF TKEY TSIG IXFR AXFR ANY URI.
+        16 | 53 | 61 | 99 | 249..=252 | 255 | 256 => Usual::Text,
         _ => Usual::Rare,
     }
 }
@@ -187,12 +190,11 @@ fn skip_name(reader: &mut Reader<'_>) -> Option<()> {
     None
 }
 
+/// Messages for tests.
 #[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-
+pub mod made {
     /// A question.
-    pub(in super::super) fn question(name: &[u8], kind: u16) -> Vec<u8> {
+    pub fn question(name: &[u8], kind: u16) -> Vec<u8> {
         let mut bytes = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
         for label in name.split(|&byte| byte == b'.').filter(|label| !label.is_empty()) {
             bytes.push(label.len() as u8);
@@ -205,7 +207,7 @@ pub(super) mod tests {
     }
 
     /// Its answer, with the records given; without any there is no such name.
-    pub(in super::super) fn response(name: &[u8], kind: u16, records: &[(u16, &[u8])]) -> Vec<u8> {
+    pub fn response(name: &[u8], kind: u16, records: &[(u16, &[u8])]) -> Vec<u8> {
         let mut bytes = question(name, kind);
         (bytes[2], bytes[3]) = (0x81, if records.is_empty() { 0x83 } else { 0x80 });
         bytes[7] = records.len() as u8;
@@ -218,6 +220,12 @@ pub(super) mod tests {
         }
         bytes
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::made::{question, response};
+    use super::*;
 
     #[test]
     fn question_and_answers_are_read() {

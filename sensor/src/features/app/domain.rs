@@ -10,8 +10,8 @@ const SECOND_LEVELS: [&str; 27] = [
 /// tenants under them.
 const SERVICE_LABELS: [&str; 9] =
     ["_domainkey", "_dmarc", "_spf", "_mta-sts", "_smtp", "_acme-challenge", "_report", "_tcp", "_udp"];
-/// What a name with such a label is taken to carry, of what it could.
-pub const SERVICE_SHARE: f32 = 0.1;
+/// What such a name is taken to carry, of what it could; and of what is answered to names of a known form.
+pub const KNOWN_FORM: f32 = 0.05;
 /// An address spelt in labels, as for a reverse lookup or a block list, says this much that is new, bytes: such names are
 /// asked for in order, and what they say is known already.
 const ADDRESS: f32 = 1.0;
@@ -26,21 +26,33 @@ pub struct Parts<'a> {
     pub registered: &'a [u8],
     /// In front of it.
     pub free: &'a [u8],
-    /// About how many bytes of data `free` carries.
+    /// About how many bytes of data `free` carries: what its alphabets could hold, less what has a known form.
     pub carried: f32,
-    /// It has a label that says what it is for, such as `_domainkey`: `carried` is less for that.
-    pub service: bool,
+    /// It has a label that says what it is for, such as `_domainkey`, or spells an address: `carried` is less for that.
+    pub known_form: bool,
 }
 
 /// Takes a name apart.
 pub fn parts(name: &[u8]) -> Parts<'_> {
     let (free, registered) = name.split_at(registered_at(name));
     let free = if registered.is_empty() { free } else { free.strip_suffix(b".").unwrap_or(free) };
-    let labels = free.split(|&byte| byte == b'.');
-    let service =
-        labels.clone().any(|label| SERVICE_LABELS.iter().any(|l| label.eq_ignore_ascii_case(l.as_bytes())));
-    let share = if service { SERVICE_SHARE } else { 1.0 };
-    Parts { registered, free, carried: share * carried(free, registered), service }
+    // Resolvers spell names in random case to be harder to deceive (draft-vixie-dnsext-dns0x20): not only this part.
+    let random_case = mixed_case(registered);
+    let (mut bits, mut service, mut numbers, mut nibbles) = (0.0, false, 0, 0);
+    for label in free.split(|&byte| byte == b'.') {
+        service |= label.starts_with(b"_")
+            && SERVICE_LABELS.iter().any(|known| label.eq_ignore_ascii_case(known.as_bytes()));
+        numbers += usize::from(label.len() <= 3 && label.iter().all(u8::is_ascii_digit));
+        nibbles += usize::from(label.len() == 1 && label[0].is_ascii_hexdigit());
+        bits += label.split(|byte| b"-_".contains(byte)).map(|word| bits_of(word, random_case)).sum::<f32>();
+    }
+    let spelt = if numbers == 4 { 4.0 } else { nibbles as f32 / 2.0 };
+    let carried = match (service, numbers == 4 || nibbles >= 16) {
+        (true, _) => KNOWN_FORM * bits / 8.0,
+        (false, true) => (bits / 8.0 - spelt).max(0.0) + ADDRESS,
+        (false, false) => bits / 8.0,
+    };
+    Parts { registered, free, carried, known_form: service || numbers == 4 || nibbles >= 16 }
 }
 
 /// Where the registered part begins.
@@ -62,42 +74,24 @@ fn top_level(label: &[u8]) -> bool {
     letters || (label.len() > 4 && label[..4].eq_ignore_ascii_case(b"xn--"))
 }
 
-/// About how many bytes of data a name carries: what its alphabets could hold, less what has a known form.
-fn carried(free: &[u8], registered: &[u8]) -> f32 {
-    // Resolvers spell names in random case to be harder to deceive (draft-vixie-dnsext-dns0x20): not only this part.
-    let random_case = mixed_case(registered);
-    let mut bits = 0.0;
-    let (mut numbers, mut nibbles) = (0, 0);
-    for label in free.split(|&byte| byte == b'.') {
-        numbers += usize::from(label.len() <= 3 && label.iter().all(u8::is_ascii_digit));
-        nibbles += usize::from(label.len() == 1 && label[0].is_ascii_hexdigit());
-        bits += label.len() as f32 * bits_each(label, random_case);
-    }
-    if numbers == 4 || nibbles >= 16 {
-        // The labels beside the address count as they are: four short numbers are 32 bits as letters and digits go.
-        (bits / 8.0 - if numbers == 4 { 4.0 } else { nibbles as f32 / 2.0 }).max(0.0) + ADDRESS
-    } else {
-        bits / 8.0
-    }
-}
-
-/// Bits that each byte of a label may carry, by the alphabet it is written in.
-fn bits_each(label: &[u8], random_case: bool) -> f32 {
-    let has = |is: fn(&u8) -> bool| label.iter().any(is);
-    let digits = has(u8::is_ascii_digit);
-    let letters = has(u8::is_ascii_alphabetic);
-    if label.iter().any(|byte| !byte.is_ascii()) {
+/// Bits that a word may carry, by the alphabet it is written in.
+fn bits_of(word: &[u8], random_case: bool) -> f32 {
+    let digits = word.iter().any(u8::is_ascii_digit);
+    let each = if !word.is_ascii() {
         7.0
-    } else if !random_case && mixed_case(label) {
+    } else if !random_case && mixed_case(word) {
         6.0
-    } else if label.iter().all(u8::is_ascii_hexdigit) && (digits || label.len() > WORD) {
-        if letters { 4.0 } else { 3.3 }
-    } else if digits || label.len() > WORD {
+    } else if word.iter().all(u8::is_ascii_digit) {
+        3.3
+    } else if word.iter().all(u8::is_ascii_hexdigit) && (digits || word.len() > WORD) {
+        4.0
+    } else if digits || word.len() > WORD {
         5.0
     } else {
-        // Words: a letter of English text tells about two bits (Shannon 1951).
-        2.0
-    }
+        // A letter of English text tells about one bit (Shannon 1951).
+        1.0
+    };
+    each * word.len() as f32
 }
 
 fn mixed_case(text: &[u8]) -> bool {
@@ -117,12 +111,12 @@ mod tests {
     #[test]
     fn names_are_taken_apart_where_they_were_registered() {
         check(b"example.com", b"example.com", b"", 0.0, 0.0);
-        check(b"www.example.com", b"example.com", b"www", 0.5, 1.0);
-        check(b"www.Example.CO.uk", b"Example.CO.uk", b"www", 0.5, 1.0);
+        check(b"www.example.com", b"example.com", b"www", 0.3, 0.5);
+        check(b"www.Example.CO.uk", b"Example.CO.uk", b"www", 0.3, 0.5);
         check(b"co.uk", b"co.uk", b"", 0.0, 0.0);
         check(b"a.co.com", b"co.com", b"a", 0.0, 0.5);
         check(b"x.xn--e1afmkfd.xn--p1ai", b"xn--e1afmkfd.xn--p1ai", b"x", 0.0, 0.5);
-        check(b"wpad", b"", b"wpad", 1.0, 1.0);
+        check(b"wpad", b"", b"wpad", 0.5, 0.5);
         check(b"", b"", b"", 0.0, 0.0);
         check(b"dnscat.9fa201a0b1c2d3e4f5.0af1", b"", b"dnscat.9fa201a0b1c2d3e4f5.0af1", 11.0, 13.0);
         check(b"..", b"", b"..", 0.0, 0.0);
@@ -146,11 +140,11 @@ mod tests {
             b"s1-tenant-onmicrosoft-com._domainkey.t.onmicrosoft.com",
             b"onmicrosoft.com",
             b"s1-tenant-onmicrosoft-com._domainkey.t",
+            0.1,
             0.5,
-            2.5,
         );
         // Random case of a resolver is not data.
-        check(b"wWw.ExAmPle.cOm", b"ExAmPle.cOm", b"wWw", 0.5, 1.0);
+        check(b"wWw.ExAmPle.cOm", b"ExAmPle.cOm", b"wWw", 0.3, 0.5);
         check(b"\xe9\xf0\xc1\xe5.d.tk", b"d.tk", b"\xe9\xf0\xc1\xe5", 3.5, 3.5);
     }
 }

@@ -66,6 +66,8 @@ pub struct DnsFacts {
     pub unusual_types: f32,
     /// Bytes a minute that may be hidden in names and answers, each weighted by how odd its record type is for that.
     pub hidden: f32,
+    /// Same in 10 minutes, fading with them.
+    pub hidden_10min: f32,
     /// Distinct names really seen, not scaled up to what samples stand for; fades with 10 minutes.
     pub seen: f32,
     /// Distinct names of the client under all domains, a minute.

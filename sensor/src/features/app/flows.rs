@@ -22,7 +22,7 @@ const AMONG: usize = 8;
 /// A request counts for windows that end within this time after it: its packets may be counted a drain later.
 const RECENT: u64 = 3 * SECOND;
 /// What was silent for so long is forgotten.
-const SILENT: u64 = 600 * SECOND;
+const SILENT: u64 = 1800 * SECOND;
 /// Entries looked at per window for that.
 const SWEEP: usize = 4096;
 /// Shorter payloads of TCP may be padding of the frame.

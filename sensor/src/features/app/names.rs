@@ -7,7 +7,7 @@
 
 use super::bytes::{hash, text_entropy};
 use super::dns::{self, Message, Usual};
-use super::domain::{Parts, SERVICE_SHARE};
+use super::domain::{KNOWN_FORM, Parts};
 use super::facts::DnsFacts;
 use super::rolling::Rolling;
 use crate::flow::index::{Key, Seed};
@@ -47,16 +47,15 @@ enum Sum {
 
 const SUMS: usize = Sum::AnswerBytes as usize + 1;
 /// Time constants, seconds. What comes at a steady rate adds up to as much as comes in this time.
-const FADES: [f32; 2] = [10.0, 60.0];
-/// Time constant of the names that were really seen, not scaled up by their weight.
-const SEEN_FADE: f32 = 600.0;
-/// A record type that nobody uses counts so many times.
+const FADES: [f32; 3] = [10.0, 60.0, 600.0];
+/// Bytes of a name count so many times by its type: as much as it is odder than an address. Clients hardly ever ask for
+/// aliases, mail servers or services by names that carry anything, and nobody asks for obsolete types.
+const TEXT: f32 = 2.0;
+const NAMES: f32 = 4.0;
 const RARE: f32 = 16.0;
-/// Part of a name's bytes that counts although its answers say nothing new: by its type, and by the bytes carried, from a
-/// hash of 32 bytes (what virus scanners ask for) to 96 (what nothing but data fills).
-const PLAIN_ALONE: f32 = 0.05;
-const TEXT_ALONE: f32 = 0.2;
-const LONG_ALONE: f32 = 0.3;
+/// Part of a name's bytes that counts although its answers say nothing new: from that of a hash of 32 bytes (what virus
+/// scanners ask for) to that of 96 bytes (what nothing but data fills).
+const ALONE: [f32; 2] = [0.05, 0.3];
 /// Part that counts when no answer is seen at all.
 const UNANSWERED: f32 = 0.5;
 /// New answers of free text count so much, bytes for bytes: much of it is policy and keys.
@@ -70,7 +69,7 @@ struct Domain {
     last: u64,
     names: Rolling,
     answers: Rolling,
-    sums: [[f32; 2]; SUMS],
+    sums: [[f32; 3]; SUMS],
     seen: f32,
 }
 
@@ -184,7 +183,7 @@ impl Domain {
             last: now,
             names: Rolling::default(),
             answers: Rolling::default(),
-            sums: [[0.0; 2]; SUMS],
+            sums: [[0.0; 3]; SUMS],
             seen: 0.0,
         }
     }
@@ -194,8 +193,9 @@ impl Domain {
         self.last = self.last.max(now);
         if passed > 0.0 {
             let fade = FADES.map(|constant| (-passed / constant).exp());
-            self.sums.iter_mut().for_each(|sum| *sum = [sum[0] * fade[0], sum[1] * fade[1]]);
-            self.seen *= (-passed / SEEN_FADE).exp();
+            let sums = self.sums.iter_mut();
+            sums.for_each(|sum| sum.iter_mut().zip(fade).for_each(|(value, fade)| *value *= fade));
+            self.seen *= fade[2];
         }
     }
 
@@ -231,12 +231,12 @@ impl Domain {
             self.grow(Sum::NewAnswers, new_answer * weight);
             let bytes = message.answer_bytes as f32 * new_answer * weight;
             // What the owner of a domain says of a service, such as the key of a mail server, is text but no news.
-            let service = if parts.service { SERVICE_SHARE } else { 1.0 };
+            let known = if parts.known_form { KNOWN_FORM } else { 1.0 };
             match usual {
                 Usual::Common => (),
-                Usual::Text => {
+                Usual::Text | Usual::Name => {
                     self.grow(Sum::AnswerBytes, bytes);
-                    self.grow(Sum::Alone, bytes * TEXT_ANSWER * service);
+                    self.grow(Sum::Alone, bytes * TEXT_ANSWER * known);
                 }
                 Usual::Rare => {
                     self.grow(Sum::AnswerBytes, bytes);
@@ -252,14 +252,16 @@ impl Domain {
         self.grow(Sum::Length, weight * parts.free.len() as f32);
         self.grow(Sum::Entropy, weight * text_entropy(parts.free));
         self.grow(Sum::Carried, weight * parts.carried);
-        let long = LONG_ALONE * ((parts.carried - 32.0) / 64.0).clamp(0.0, 1.0);
-        let alone = match usual {
+        let times = match usual {
+            Usual::Common => 1.0,
+            Usual::Text => TEXT,
+            Usual::Name => NAMES,
             Usual::Rare => return self.grow(Sum::Alone, weight * parts.carried * RARE),
-            Usual::Text => long.max(TEXT_ALONE),
-            Usual::Common => long.max(PLAIN_ALONE),
         };
-        self.grow(Sum::Alone, weight * parts.carried * alone);
-        self.grow(Sum::Answered, weight * parts.carried * (1.0 - alone));
+        let long = ((parts.carried - 32.0) / 64.0).clamp(0.0, 1.0);
+        let alone = ALONE[0] + long * (ALONE[1] - ALONE[0]);
+        self.grow(Sum::Alone, weight * parts.carried * times * alone);
+        self.grow(Sum::Answered, weight * parts.carried * times * (1.0 - alone));
     }
 
     fn facts(&self, all: Option<&Domain>, client: [u8; 16], now: u64) -> DnsFacts {
@@ -269,6 +271,7 @@ impl Domain {
         };
         let passed = now.saturating_sub(self.last) as f32 / 1e9;
         let fast = |sum: Sum| self.sums[sum as usize][0] * (-passed / FADES[0]).exp();
+        let last = |sum: Sum| self.sums[sum as usize][2] * (-passed / FADES[2]).exp();
         let share = |part: f32, of: f32| if of > 0.0 { (part / of).min(1.0) } else { 0.0 };
         let names = slow(self, Sum::NewNames);
         let responses = slow(self, Sum::Responses);
@@ -291,7 +294,8 @@ impl Domain {
             novelty,
             unusual_types: share(slow(self, Sum::Unusual), slow(self, Sum::Queries)),
             hidden: slow(self, Sum::Alone) + novelty * slow(self, Sum::Answered),
-            seen: self.seen * (-passed / SEEN_FADE).exp(),
+            hidden_10min: last(Sum::Alone) + novelty * last(Sum::Answered),
+            seen: self.seen * (-passed / FADES[2]).exp(),
             client_names: of_all(Sum::NewNames),
             no_such_name: share(of_all(Sum::NoSuchName), of_all(Sum::Responses)),
         }

@@ -201,20 +201,21 @@ fn digest(text: &str, nothing: bool) -> String {
     Sha256::digest(text).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Messages for tests.
 #[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-
-    fn pairs(values: &[u16]) -> Vec<u8> {
+pub mod made {
+    /// Values, big-endian.
+    pub fn pairs(values: &[u16]) -> Vec<u8> {
         values.iter().flat_map(|value| value.to_be_bytes()).collect()
     }
 
-    fn field16(content: &[u8]) -> Vec<u8> {
+    /// A field behind its length.
+    pub fn field16(content: &[u8]) -> Vec<u8> {
         [&(content.len() as u16).to_be_bytes()[..], content].concat()
     }
 
     /// Chrome's hello in the example of the publication, with some values that say nothing.
-    pub(in super::super) fn hello(name: Option<&[u8]>) -> Vec<u8> {
+    pub fn hello(name: Option<&[u8]>) -> Vec<u8> {
         let ciphers = [
             0x0a0a, 0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc02c, 0xc030, 0xcca9, 0xcca8, 0xc013, 0xc014,
             0x9c, 0x9d, 0x2f, 0x35,
@@ -241,6 +242,12 @@ pub(super) mod tests {
         let handshake = [&[1, 0][..], &field16(&body)].concat();
         [&[22, 3, 1][..], &field16(&handshake)].concat()
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::made::{field16, hello};
+    use super::*;
 
     #[test]
     fn fingerprint_of_the_published_example() {
