@@ -7,14 +7,6 @@ use crate::features::app::facts::Protocol;
 use crate::features::facts::FlowFacts;
 use crate::flow::ip;
 
-/// A client that asks for more names a minute than this, beside those of the domain in question, resolves for others, and
-/// shows in proportion more of everything.
-const MANY_NAMES: f32 = 300.0;
-
-/// What is hidden in ten minutes is compared with so many times the bound for one: a tunnel that was in use is still one
-/// while it idles.
-const LASTING: f32 = 6.0;
-
 /// The type that a flow's content shows, if it shows one.
 pub fn judge_app(facts: &FlowFacts, config: &AlertConfig) -> Option<Verdict> {
     match facts.app.protocol {
@@ -27,9 +19,7 @@ pub fn judge_app(facts: &FlowFacts, config: &AlertConfig) -> Option<Verdict> {
 /// Data written into names, and read out of their answers.
 fn dns_tunnel(facts: &FlowFacts, config: &AlertConfig) -> Option<Verdict> {
     let dns = &facts.app.dns;
-    let others = (dns.client_names - dns.new_names) / MANY_NAMES;
-    let asked = config.dns_tunnel_bytes as f64 * f64::from(others.max(1.0));
-    let hidden = f64::from(dns.hidden.max(dns.hidden_10min / LASTING));
+    let (hidden, asked) = (f64::from(dns.hidden_by_one()), config.dns_tunnel_bytes as f64);
     if hidden < asked || dns.seen < config.dns_tunnel_names as f32 {
         return None;
     }

@@ -19,7 +19,8 @@ pub enum Group {
 }
 
 /// All groups.
-pub const GROUPS: [Group; 5] = [Group::Volume, Group::Connection, Group::Content, Group::Evidence, Group::Rarity];
+pub const GROUPS: [Group; 5] =
+    [Group::Volume, Group::Connection, Group::Content, Group::Evidence, Group::Rarity];
 
 impl Group {
     /// As it stands in configuration, metrics and documents.
@@ -91,15 +92,7 @@ impl Feature {
 }
 
 const fn log(name: &'static str, unit: &'static str, knee: f64, high: f64, least: f32) -> Feature {
-    Feature {
-        name,
-        unit,
-        high,
-        scale: Scale::Log { knee },
-        least,
-        most: most(least),
-        group: Group::Volume,
-    }
+    Feature { name, unit, high, scale: Scale::Log { knee }, least, most: most(least), group: Group::Volume }
 }
 
 const fn linear(name: &'static str, unit: &'static str, high: f64, least: f32) -> Feature {
