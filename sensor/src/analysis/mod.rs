@@ -16,6 +16,7 @@ use crate::alert::book::Book;
 use crate::alert::condition::Condition;
 use crate::alert::config::AlertConfig;
 use crate::capture::{FlowDelta, Outer, Sample, Tick};
+use crate::features::app::AppCounts;
 use crate::features::config::FeaturesConfig;
 use crate::features::rows::{Features, Window};
 use crate::features::sketch::byte_entropy;
@@ -279,6 +280,7 @@ impl Analysis {
             host_overflow: self.features.hosts.overflow,
             pairs: self.features.memory.pairs_len(),
             memory_overflow: self.features.memory.overflow,
+            app: self.features.app.counts(),
         }
     }
 }
@@ -304,4 +306,6 @@ pub struct Tables {
     pub pairs: usize,
     /// Times a pair or service was not remembered.
     pub memory_overflow: u64,
+    /// What samples said.
+    pub app: AppCounts,
 }

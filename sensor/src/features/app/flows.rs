@@ -51,7 +51,7 @@ struct Part {
 }
 
 /// Counts, for the tables' metrics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct AppCounts {
     /// Flows held of which samples said something.
     pub flows: usize,
