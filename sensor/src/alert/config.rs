@@ -44,6 +44,13 @@ pub struct AlertConfig {
     /// Exfiltration: bytes within about 10 s (`features.memory`) to a host never seen before. To a known host
     /// that is new to the sender it takes a hundred times as much. 1 or more.
     pub exfiltration_bytes: u64,
+    /// Bot: bytes that a client may hide in DNS names under one domain and in their answers within a minute, weighted by
+    /// how odd their record types are and whether the answers differ. 1 or more.
+    pub dns_tunnel_bytes: u64,
+    /// Bot: distinct names under that domain that were seen in the last ten minutes, at least. 1 or more.
+    pub dns_tunnel_names: u64,
+    /// WebAttack: score of the marks in a request: 1 is one strong mark, such as `union select`, or two weak ones. Above 0.
+    pub web_attack_score: f64,
 }
 
 impl Default for AlertConfig {
@@ -66,6 +73,9 @@ impl Default for AlertConfig {
             beacon_evidence: 9.0,
             beacon_gaps: 3,
             exfiltration_bytes: 5_000_000,
+            dns_tunnel_bytes: 1024,
+            dns_tunnel_names: 4,
+            web_attack_score: 0.95,
         }
     }
 }
@@ -92,6 +102,9 @@ impl AlertConfig {
         least("beacon_evidence", self.beacon_evidence, 1e-6);
         least("beacon_gaps", f64::from(self.beacon_gaps), 2.0);
         least("exfiltration_bytes", self.exfiltration_bytes as f64, 1.0);
+        least("dns_tunnel_bytes", self.dns_tunnel_bytes as f64, 1.0);
+        least("dns_tunnel_names", self.dns_tunnel_names as f64, 1.0);
+        least("web_attack_score", self.web_attack_score, 1e-6);
         if !(1..=10).contains(&self.anomaly_windows) {
             problems.push(format!("alert.anomaly_windows is {}, must be 1 to 10", self.anomaly_windows));
         }

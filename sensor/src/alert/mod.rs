@@ -3,6 +3,11 @@
 //! In: rows with their scores. Out: one alert for one attack, with a count. The score decides whether there is an
 //! alert, the rules what type it has. Never here: I/O, or text from a packet.
 
+#[cfg(test)]
+mod app_captures;
+#[cfg(test)]
+mod app_names;
+pub mod app_rules;
 pub mod book;
 pub mod candidate;
 pub mod condition;

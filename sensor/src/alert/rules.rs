@@ -1,6 +1,7 @@
 //! Which type of threat the facts of a row show. Rules read physical facts only, and say what they saw.
 
 use super::ThreatType;
+use super::app_rules::judge_app;
 use super::config::AlertConfig;
 use crate::features::facts::{FlowFacts, HostFacts};
 use crate::flow::{ip, is_group};
@@ -27,7 +28,10 @@ pub struct Verdict {
 
 /// The type that a flow's row shows, if it shows one.
 pub fn judge_flow(facts: &FlowFacts, config: &AlertConfig) -> Option<Verdict> {
-    exfiltration(facts, config).or_else(|| brute_force(facts, config)).or_else(|| bot(facts, config))
+    judge_app(facts, config)
+        .or_else(|| exfiltration(facts, config))
+        .or_else(|| brute_force(facts, config))
+        .or_else(|| bot(facts, config))
 }
 
 /// The type that a host's row shows, if it shows one: as a target first, for a flood's sources may be invented.

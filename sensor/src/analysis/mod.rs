@@ -16,6 +16,7 @@ use crate::alert::book::Book;
 use crate::alert::condition::Condition;
 use crate::alert::config::AlertConfig;
 use crate::capture::{FlowDelta, Outer, Sample, Tick};
+use crate::features::app::AppCounts;
 use crate::features::config::FeaturesConfig;
 use crate::features::link::LinkTables;
 use crate::features::rows::{Features, Window};
@@ -166,6 +167,7 @@ impl Analysis {
                     self.samples.parsed += 1;
                     self.features.links.note_ip(sample);
                     let payload = frame.get(usize::from(packet.payload_at)..).unwrap_or_default();
+                    self.features.app.sample(&packet, payload, sample.time, sample.weight);
                     if let Some(entropy) = byte_entropy(payload) {
                         self.flows.note_entropy(&packet.key, entropy);
                     }
@@ -282,6 +284,7 @@ impl Analysis {
             pairs: self.features.memory.pairs_len(),
             memory_overflow: self.features.memory.overflow,
             links: self.features.links.tables(),
+            app: self.features.app.counts(),
         }
     }
 }
@@ -309,4 +312,6 @@ pub struct Tables {
     pub memory_overflow: u64,
     /// Of the link layer.
     pub links: LinkTables,
+    /// What samples said.
+    pub app: AppCounts,
 }

@@ -19,6 +19,11 @@ pub struct FeaturesConfig {
     /// MAC addresses remembered at once, with four times as many streams and addresses claimed by ARP; 1,300 bytes each
     /// with theirs. 1 or more.
     pub max_macs: usize,
+    /// Flows of which samples said something (DNS, TLS, HTTP) remembered at once, and pairs that speak HTTP; 500 bytes
+    /// each. 1 or more.
+    pub max_app_flows: usize,
+    /// Domains that were asked for by DNS remembered at once, for each client apart; 450 bytes each. 1 or more.
+    pub max_domains: usize,
     /// Recent counts (connections, bytes) fade with this time constant. 1s to 10m.
     #[serde(with = "crate::config::duration")]
     pub memory: Duration,
@@ -40,6 +45,8 @@ impl Default for FeaturesConfig {
             max_pairs: 200_000,
             max_services: 65_536,
             max_macs: 16_384,
+            max_app_flows: 16_384,
+            max_domains: 16_384,
             memory: Duration::from_secs(10),
             familiar_after: Duration::from_secs(3600),
             forget_after: Duration::from_secs(7 * 24 * 3600),
@@ -60,6 +67,8 @@ impl FeaturesConfig {
             ("max_pairs", self.max_pairs),
             ("max_services", self.max_services),
             ("max_macs", self.max_macs),
+            ("max_app_flows", self.max_app_flows),
+            ("max_domains", self.max_domains),
         ] {
             if value == 0 {
                 problems.push(format!("features.{name} is 0, must be at least 1"));

@@ -1,5 +1,6 @@
 //! The plain facts of a row, in their units: what the rules read, and what the features are made of.
 
+use super::app::AppFacts;
 use super::damped::Deviations;
 use super::rarity::Rarity;
 use super::spec;
@@ -115,6 +116,8 @@ pub struct FlowFacts {
     pub entropy: Option<f32>,
     /// The pair.
     pub pair: PairFacts,
+    /// What its samples say.
+    pub app: AppFacts,
 }
 
 impl FlowFacts {
@@ -131,7 +134,7 @@ impl FlowFacts {
         let [out, back] = self.window.packets.map(|n| n as f64);
         let [bytes_out, bytes_in] = self.window.bytes.map(|n| n as f64);
         let (pair, off) = (&self.pair, f64::from);
-        [
+        let traffic = [
             out / self.seconds,
             back / self.seconds,
             bytes_out / self.seconds,
@@ -169,7 +172,12 @@ impl FlowFacts {
             off(pair.service_deviations.size[0]),
             off(pair.service_deviations.size[1]),
             off(pair.service_deviations.size[2]),
-        ]
+        ];
+        let mut values = [0.0; spec::FLOW.len()];
+        let (first, last) = values.split_at_mut(traffic.len());
+        first.copy_from_slice(&traffic);
+        last.copy_from_slice(&self.app.values());
+        values
     }
 }
 

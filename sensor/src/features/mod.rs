@@ -4,6 +4,7 @@
 //! of pairs, services and hosts is kept here, bounded. Never here: a range learned from traffic, an address as a
 //! feature, or a decision.
 
+pub mod app;
 pub mod config;
 pub mod damped;
 pub mod facts;

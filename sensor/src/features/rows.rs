@@ -1,5 +1,6 @@
 //! Closes a window: the flows that were active become rows of features.
 
+use super::app::{App, AppFacts};
 use super::config::FeaturesConfig;
 use super::facts::{FlowFacts, HostFacts, Outcome, PairFacts};
 use super::host::Hosts;
@@ -60,6 +61,8 @@ pub struct Features {
     pub habits: Habits,
     /// MAC addresses.
     pub links: Links,
+    /// What samples say.
+    pub app: App,
     random: Random,
 }
 
@@ -128,6 +131,7 @@ impl Features {
             hosts: Hosts::new(config),
             habits: Habits::default(),
             links: Links::new(config),
+            app: App::new(config),
             random: Random::new(config.seed),
             config: config.clone(),
         }
@@ -159,6 +163,7 @@ impl Features {
         self.choose(active, answered, room, &mut rows.flows);
         rows.shed = rows.made - (rows.flows.len() + rows.hosts.len() + rows.links.len()) as u64;
         self.memory.forget(now);
+        self.app.forget(now);
     }
 
     /// The flows that have a row: all, or `room` of them. Flows that were answered come first, and among equals
@@ -188,6 +193,9 @@ impl Features {
         let mut facts = facts(flow, grown, rows.seconds, now);
         let [pair, service, _, dst] = flow.known;
         facts.pair = self.memory.facts(Slots { pair, service }, now);
+        facts.app = self.app.facts(&flow.key, now);
+        // Joined in its middle, it had its hello before.
+        facts.app.tls.no_hello &= flow.total.flags[0].syn > 0;
         facts.pair.new_host = facts.pair.new_pair && self.hosts.is_new(dst, now, &self.memory);
         facts.pair.rarity = self.rarity(&facts, flow.known, now);
         facts
@@ -300,6 +308,7 @@ fn facts(flow: &Flow, grown: &Grown, seconds: f64, now: u64) -> FlowFacts {
         outcome: outcome(flow, grown, now),
         entropy: flow.entropy,
         pair: PairFacts::default(),
+        app: AppFacts::default(),
     }
 }
 

@@ -25,6 +25,19 @@ pub struct Distinct {
 }
 
 impl Distinct {
+    /// Bits it has.
+    pub const BITS: u32 = WORDS as u32 * 64;
+
+    /// Whether this value, or another with the same bit, was added.
+    pub fn has(&self, hash: u64) -> bool {
+        self.bits[(hash >> 6) as usize % WORDS] & (1 << (hash & 63)) != 0
+    }
+
+    /// Bits that are set.
+    pub fn ones(&self) -> u32 {
+        self.bits.iter().map(|word| word.count_ones()).sum()
+    }
+
     /// Adds a value by its hash.
     pub fn add(&mut self, hash: u64) {
         self.bits[(hash >> 6) as usize % WORDS] |= 1 << (hash & 63);
@@ -32,7 +45,7 @@ impl Distinct {
 
     /// About how many distinct values were added.
     pub fn count(&self) -> f64 {
-        let ones: u32 = self.bits.iter().map(|word| word.count_ones()).sum();
+        let ones = self.ones();
         if ones == 0 {
             return 0.0;
         }

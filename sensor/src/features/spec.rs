@@ -10,6 +10,8 @@ pub enum Group {
     Volume,
     /// How a connection goes: an autoencoder.
     Connection,
+    /// What a flow says, of what is understood: an autoencoder.
+    Content,
     /// What ordinary traffic has none of, whatever was learned: the distance from zero.
     Evidence,
     /// Surprise of who talks to whom, nats: added up.
@@ -19,8 +21,8 @@ pub enum Group {
 }
 
 /// All groups.
-pub const GROUPS: [Group; 5] =
-    [Group::Volume, Group::Connection, Group::Evidence, Group::Rarity, Group::History];
+pub const GROUPS: [Group; 6] =
+    [Group::Volume, Group::Connection, Group::Content, Group::Evidence, Group::Rarity, Group::History];
 
 impl Group {
     /// As it stands in configuration, metrics and documents.
@@ -28,6 +30,7 @@ impl Group {
         match self {
             Group::Volume => "volume",
             Group::Connection => "connection",
+            Group::Content => "content",
             Group::Evidence => "evidence",
             Group::Rarity => "rarity",
             Group::History => "history",
@@ -122,7 +125,7 @@ const TIGHT: f32 = 0.04;
 const EVIDENCE: f32 = 0.02;
 
 /// Features of a flow in a window, in the order of [`super::facts::FlowFacts::values`].
-pub const FLOW: [Feature; 37] = [
+pub const FLOW: [Feature; 57] = [
     log("packets_out", "packets/s", 1.0, 1e6, LOOSE),
     log("packets_in", "packets/s", 1.0, 1e6, LOOSE),
     log("bytes_out", "bytes/s", 1e3, 1e9, LOOSE),
@@ -160,6 +163,26 @@ pub const FLOW: [Feature; 37] = [
     off("service_size_off_10s"),
     off("service_size_off_1m"),
     off("service_size_off_10m"),
+    log("dns_names_10s", "names", 5.0, 1e5, LOOSE).of(Group::Content),
+    log("dns_names", "names/min", 30.0, 1e6, LOOSE).of(Group::Content),
+    linear("dns_name_length", "bytes", 255.0, 0.1).of(Group::Content),
+    linear("dns_name_entropy", "bits/byte", 8.0, 0.2).of(Group::Content),
+    log("dns_name_bytes", "bytes/min", 512.0, 1e8, LOOSE).of(Group::Content),
+    log("dns_answer_bytes", "bytes/min", 1024.0, 1e8, LOOSE).of(Group::Content),
+    linear("dns_unusual_types", "of questions", 1.0, 0.3).of(Group::Content),
+    linear("dns_no_such_name", "of answers", 1.0, 0.3).of(Group::Content),
+    log("dns_client_names", "names/min", 100.0, 1e6, LOOSE).of(Group::Content),
+    log("dns_hidden_bytes", "bytes/min", 512.0, 1e7, EVIDENCE).of(Group::Evidence),
+    linear("tls_old_version", "yes/no", 1.0, 0.3).of(Group::Content),
+    linear("tls_nameless", "yes/no", 1.0, 0.3).of(Group::Content),
+    linear("tls_missing_on_443", "yes/no", 1.0, 0.3).of(Group::Content),
+    log("http_path_length", "bytes", 64.0, 8192.0, LOOSE).of(Group::Content),
+    log("http_parameters", "parameters", 4.0, 256.0, LOOSE).of(Group::Content),
+    linear("http_path_entropy", "bits/byte", 8.0, 0.3).of(Group::Content),
+    linear("http_odd_path", "of bytes", 1.0, 0.2).of(Group::Content),
+    log("http_errors", "answers/min", 10.0, 1e6, LOOSE).of(Group::Content),
+    linear("http_error_share", "of answers", 1.0, 0.3).of(Group::Content),
+    log("web_attack_markers", "score", 0.5, 16.0, EVIDENCE).of(Group::Evidence),
 ];
 
 /// Features of a host in a window, in the order of [`super::facts::HostFacts::values`].

@@ -61,6 +61,11 @@ impl<K: Key, V> Slab<K, V> {
         Some(slot)
     }
 
+    /// The key of a slot.
+    pub fn key(&self, slot: u32) -> Option<&K> {
+        self.slots.get(slot as usize)?.as_ref().map(|(key, _)| key)
+    }
+
     /// The entry of a slot.
     pub fn get(&self, slot: u32) -> Option<&V> {
         self.slots.get(slot as usize)?.as_ref().map(|(_, value)| value)
@@ -97,6 +102,21 @@ impl<K: Key, V> Slab<K, V> {
                 self.remove(slot);
             }
         }
+    }
+
+    /// Whether a new key finds no room.
+    pub fn is_full(&self) -> bool {
+        self.index.len() >= self.limit
+    }
+
+    /// Of the next `among` slots in turn, takes out the entry that is worth least; says whether there was one.
+    pub fn make_room(&mut self, among: usize, worth: impl Fn(&V) -> f64) -> bool {
+        let slots = self.slots.len();
+        let turn = (0..among.min(slots)).map(|n| (self.cursor + n) % slots);
+        let worths = turn.filter_map(|slot| self.slots[slot].as_ref().map(|(_, value)| (worth(value), slot)));
+        let least = worths.min_by(|one, other| one.0.total_cmp(&other.0)).map(|(_, slot)| slot);
+        self.cursor = (self.cursor + among) % slots.max(1);
+        least.is_some_and(|slot| self.remove(slot as u32).is_some())
     }
 
     /// All entries, in no order that means anything: sort before it matters.
@@ -141,6 +161,17 @@ mod tests {
             held.sort_unstable();
             proptest::prop_assert_eq!(held, map.into_iter().collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn the_least_of_the_next_makes_room() {
+        let mut slab = Slab::new(16);
+        for key in 0..16u32 {
+            slab.find_or_insert(key, 0, || f64::from(key + 1) % 8.0);
+        }
+        assert!(slab.is_full() && slab.make_room(8, |value| *value) && slab.make_room(8, |value| *value));
+        assert!(slab.find(&7).is_none() && slab.find(&15).is_none() && slab.len() == 14);
+        assert!(!Slab::<u32, ()>::new(1).make_room(8, |()| 0.0));
     }
 
     #[test]

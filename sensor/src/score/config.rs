@@ -1,7 +1,7 @@
 //! Section `score`.
 
-use serde::{Deserialize, Serialize};
 use crate::features::spec::{GROUPS, Group};
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// How long the model warms up, and how it learns.
@@ -19,7 +19,7 @@ pub struct ScoreConfig {
     /// Calibrating lasts so long at least. The default is for a demonstration; an hour is better.
     #[serde(with = "crate::config::duration")]
     pub calibration_time: Duration,
-    /// Members of the ensemble that are left out, by name: `volume`, `connection`, `evidence`, `rarity`,
+    /// Members of the ensemble that are left out, by name: `volume`, `connection`, `content`, `evidence`, `rarity`,
     /// `history`.
     pub without: Vec<String>,
     /// Part of a training batch that teaches nothing: the rows that fit worst, among which attacks are that were there

@@ -82,12 +82,13 @@ impl Member {
         random: &mut Random,
         device: &Device,
     ) -> Result<Option<Member>, ScoreError> {
-        let columns: Vec<usize> = (0..features.len()).filter(|&place| features[place].group == group).collect();
+        let columns: Vec<usize> =
+            (0..features.len()).filter(|&place| features[place].group == group).collect();
         if columns.is_empty() {
             return Ok(None);
         }
         let method = match group {
-            Group::Volume | Group::Connection => {
+            Group::Volume | Group::Connection | Group::Content => {
                 let [outer, inner] = config.layers;
                 // The middle is narrower than the row, or it would be copied.
                 let layers = [outer.min(columns.len() * 2), inner.min((columns.len() / 2).max(1))];
