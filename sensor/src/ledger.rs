@@ -205,10 +205,7 @@ impl Ledger {
                 if at_rest { samples.delivered } else { samples.delivered.max(self.delivered_latest) },
             ),
             scoring: difference(scoring.made, scoring.scored + scoring.shed_limit),
-            training: difference(
-                scoring.scored,
-                scoring.trained + scoring.withheld(),
-            ),
+            training: difference(scoring.scored, scoring.trained + scoring.withheld()),
             alerts: difference(
                 alerts.raised,
                 alerts.stored + alerts.suppressed_duplicate + alerts.suppressed_limit,

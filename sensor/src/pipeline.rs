@@ -392,10 +392,8 @@ pub fn score_status(state: ScoreState) -> ScoreStatus {
             progress: 0.5 + slower(rows, needed_rows, seconds, needed_seconds) / 2.0,
             ..ScoreStatus::default()
         },
-        ScoreState::Active { threshold } => ScoreStatus {
-            state: ModelState::Active,
-            progress: 1.0,
-            threshold,
-        },
+        ScoreState::Active { threshold } => {
+            ScoreStatus { state: ModelState::Active, progress: 1.0, threshold }
+        }
     }
 }

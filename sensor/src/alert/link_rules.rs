@@ -116,10 +116,10 @@ fn scan(facts: &LinkFacts, config: &AlertConfig) -> Option<Verdict> {
     })
 }
 
-/// Two MAC addresses claim one address, in turn, and neither is asked to.
+/// Two MAC addresses claim one address, in turn, and openly: without being asked, and not to one host alone.
 fn duplicate(facts: &LinkFacts) -> Option<Verdict> {
-    let unsolicited = |contest: &Contest| claims(contest) - contest.by(Means::Answer);
-    let insists = |contest: &&Contest| unsolicited(contest) >= 2 && contest.defended >= DEFENCES;
+    let openly = |contest: &Contest| contest.by(Means::Request) + contest.by(Means::Announcement);
+    let insists = |contest: &&Contest| openly(contest) >= 2 && contest.defended >= DEFENCES;
     let contest = facts.contests.iter().find(insists)?;
     let address = Ipv4Addr::from(contest.place.address);
     let narrative = format!(

@@ -46,10 +46,7 @@ fn is_of(alert: &Alert, attack: &Attack) -> bool {
 fn bins_add_up(analysis: &Analysis) {
     let (_, scoring, alerts) = analysis.bins();
     assert_eq!(scoring.made, scoring.scored + scoring.shed_limit);
-    assert_eq!(
-        scoring.scored,
-        scoring.trained + scoring.withheld()
-    );
+    assert_eq!(scoring.scored, scoring.trained + scoring.withheld());
     assert_eq!(alerts.raised, alerts.stored + alerts.suppressed_duplicate + alerts.suppressed_limit);
 }
 

@@ -219,14 +219,9 @@ fn model(state: &ScoreState) -> (ScoreStatus, Option<String>) {
             },
             unready("calibrating", rows, needed_rows, seconds, needed_seconds),
         ),
-        ScoreState::Active { threshold } => (
-            ScoreStatus {
-                state: ModelState::Active,
-                progress: 1.0,
-                threshold,
-            },
-            None,
-        ),
+        ScoreState::Active { threshold } => {
+            (ScoreStatus { state: ModelState::Active, progress: 1.0, threshold }, None)
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Section `score`.
 
-use serde::{Deserialize, Serialize};
 use crate::features::spec::{GROUPS, Group};
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// How long the model warms up, and how it learns.

@@ -55,7 +55,9 @@ mod tests {
     fn a_mean_that_moves_is_seen_and_noise_is_not() {
         let window = |value: f32| {
             let mut rows = Matrix::new(&spec::HOST);
-            (0..10).for_each(|n| rows.push_encoded((0..spec::HOST.len()).map(|_| value + 0.001 * (n % 2) as f32)));
+            (0..10).for_each(|n| {
+                rows.push_encoded((0..spec::HOST.len()).map(|_| value + 0.001 * (n % 2) as f32))
+            });
             rows
         };
         let deviation = [0.1; spec::HOST.len()];

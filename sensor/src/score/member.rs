@@ -82,7 +82,8 @@ impl Member {
         random: &mut Random,
         device: &Device,
     ) -> Result<Option<Member>, ScoreError> {
-        let columns: Vec<usize> = (0..features.len()).filter(|&place| features[place].group == group).collect();
+        let columns: Vec<usize> =
+            (0..features.len()).filter(|&place| features[place].group == group).collect();
         if columns.is_empty() {
             return Ok(None);
         }

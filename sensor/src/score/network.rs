@@ -55,7 +55,9 @@ impl Network {
                 let values = tensors.expect(&plain).unwrap_or(plain);
                 expected.clear();
                 expected.extend((0..width).map(|feature| -> Column {
-                    std::array::from_fn(|lane| values.get(lane * width + feature).copied().unwrap_or_default())
+                    std::array::from_fn(|lane| {
+                        values.get(lane * width + feature).copied().unwrap_or_default()
+                    })
                 }));
                 expected
             }

@@ -99,7 +99,9 @@ impl Scorer {
 
     fn fresh(&self, states: &[ModelState]) -> Result<[Model; KINDS.len()], ScoreError> {
         if states.len() != KINDS.len() {
-            return Err(ScoreError::Shape { what: format!("{} models, expected {}", states.len(), KINDS.len()) });
+            return Err(ScoreError::Shape {
+                what: format!("{} models, expected {}", states.len(), KINDS.len()),
+            });
         }
         let mut models = super::scorer::models(&self.config, &mut Random::new(0))?;
         for ((model, state), kind) in models.iter_mut().zip(states).zip(KINDS) {
@@ -168,7 +170,11 @@ impl Member {
         match (&mut self.method, &state.weights) {
             (Method::Learned(network), Some(weights)) => *network = fitting(network, weights, name)?,
             (Method::FromZero | Method::Nats, None) => {}
-            _ => return Err(ScoreError::Shape { what: format!("{name} model: a network too many or too few") }),
+            _ => {
+                return Err(ScoreError::Shape {
+                    what: format!("{name} model: a network too many or too few"),
+                });
+            }
         }
         self.restore(state.tail.clone());
         Ok(())

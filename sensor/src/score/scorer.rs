@@ -401,7 +401,9 @@ impl Scorer {
                 format!(
                     "calibrated on {} rows in {seconds:.0} s; active, threshold {:.2}: ordinary traffic exceeds it {} \
                      times an hour",
-                    self.rows, self.threshold, self.budget()
+                    self.rows,
+                    self.threshold,
+                    self.budget()
                 )
             }
             _ => return Ok(None),

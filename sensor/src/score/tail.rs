@@ -81,7 +81,8 @@ impl Tail {
     fn push(&mut self, highest: f32) {
         if self.blocks.len() >= BLOCKS {
             if self.length < LONGEST {
-                self.blocks = self.blocks.chunks(2).map(|pair| pair.iter().copied().fold(0.0, f32::max)).collect();
+                self.blocks =
+                    self.blocks.chunks(2).map(|pair| pair.iter().copied().fold(0.0, f32::max)).collect();
                 self.length *= 2.0;
             } else {
                 self.blocks.remove(0);
@@ -111,7 +112,8 @@ impl Tail {
     /// Whether the numbers are possible.
     pub fn is_sound(&self) -> bool {
         let fits = [Some(self.fit), self.reference].into_iter().flatten().all(|fit| fit.is_sound());
-        let lengths = [self.length, self.open.1, self.least].iter().all(|value| value.is_finite() && *value >= 0.0);
+        let lengths =
+            [self.length, self.open.1, self.least].iter().all(|value| value.is_finite() && *value >= 0.0);
         let values = self.blocks.iter().chain([&self.open.0]).all(|value| value.is_finite());
         fits && lengths && values && self.length >= 1.0 && self.least > 0.0 && self.blocks.len() <= BLOCKS
     }
@@ -145,14 +147,18 @@ impl Fit {
     /// tail goes on as an exponential one, so that common values keep their order.
     pub fn decades(&self, value: f64) -> f64 {
         let over = (value - self.cut) / self.scale;
-        let nats = if over <= 0.0 || self.shape < 1e-6 { over } else { (over * self.shape).ln_1p() / self.shape };
+        let nats =
+            if over <= 0.0 || self.shape < 1e-6 { over } else { (over * self.shape).ln_1p() / self.shape };
         ((nats - self.rate.ln()) * std::f64::consts::LOG10_E).clamp(-MOST, MOST)
     }
 
     /// Whether the numbers are possible.
     pub fn is_sound(&self) -> bool {
         let numbers = [self.cut, self.scale, self.shape, self.rate];
-        numbers.iter().all(|number| number.is_finite()) && self.scale > 0.0 && self.rate > 0.0 && self.shape >= 0.0
+        numbers.iter().all(|number| number.is_finite())
+            && self.scale > 0.0
+            && self.rate > 0.0
+            && self.shape >= 0.0
     }
 }
 
@@ -183,7 +189,10 @@ mod tests {
             for value in [4.0, 8.0, 12.0] {
                 let expected = value * std::f64::consts::LOG10_E;
                 let found = tail.fit.decades(value);
-                assert!((found - expected).abs() < 0.35 + expected * 0.12, "{seconds} {value}: {found} {expected}");
+                assert!(
+                    (found - expected).abs() < 0.35 + expected * 0.12,
+                    "{seconds} {value}: {found} {expected}"
+                );
             }
         }
     }

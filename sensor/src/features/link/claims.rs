@@ -15,8 +15,8 @@ const ALIVE: u64 = 600 * SECOND;
 const HANDOVER: u64 = 30 * SECOND;
 /// A contest without a claim for so long is over.
 pub const RECENT: u64 = 30 * SECOND;
-/// A reply may follow a request by so much.
-const ANSWER: u64 = 5 * SECOND;
+/// A reply may follow a request by so much: hosts ask again after a second.
+const ANSWER: u64 = 2 * SECOND;
 /// Contests of one MAC address at a time.
 const CONTESTS: usize = 16;
 /// Requests that wait for their reply.
@@ -286,20 +286,22 @@ impl Owners {
     }
 
     /// Notes what an unasked claim of `by` says of whom it is told to: he has that address. Nobody else may know yet, and
-    /// whoever claimed it for himself a moment ago contradicts himself.
-    pub fn tell(&mut self, (place, told): (Place, Mac), by: Mac, contests: &mut Contests, now: u64) {
+    /// whoever claimed it for himself a moment ago contradicts himself: says whether he does.
+    pub fn tell(&mut self, (place, told): (Place, Mac), by: Mac, contests: &mut Contests, now: u64) -> bool {
         let new = || Owner { mac: told, seen: now, rival: None };
         let slot = self.owners.find_or_insert(place, NOWHERE, new);
         let Some(owner) = slot.and_then(|slot| self.owners.get_mut(slot)) else {
             self.overflow += 1;
-            return;
+            return false;
         };
-        if owner.mac == by && told != by {
+        let contradicts = owner.mac == by && told != by;
+        if contradicts {
             *owner = Owner { rival: Some(by), ..new() };
             let contest = contests.over(place, told, now);
             contest.claims[Means::Unasked as usize] += 1;
             contest.last = now;
         }
+        contradicts
     }
 
     /// Notes an IP packet from this address: a sign of its owner, or of somebody else. Claims nothing, for a router sends

@@ -6,6 +6,9 @@
 pub mod claims;
 pub mod facts;
 pub mod fading;
+pub mod novelty;
+#[cfg(test)]
+pub(crate) mod traffic;
 pub mod wire;
 
 pub use facts::LinkFacts;
@@ -21,7 +24,9 @@ use crate::flow::index::{Key, Seed};
 use crate::flow::slab::Slab;
 use claims::{Contests, Means, Owners, Place, Sign};
 use fading::Fading;
+use novelty::Novelty;
 use sensor_ebpf::parse::mapped;
+use serde::{Deserialize, Serialize};
 use wire::{Arp, LinkFrame};
 
 /// What was in so few windows is forgotten after [`PASSING_KEPT`], or invented addresses would fill the tables.
@@ -91,8 +96,8 @@ impl Station {
 }
 
 /// A protocol from one MAC address to another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct StreamKey {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct StreamKey {
     source: Mac,
     destination: Mac,
     kind: u32,
@@ -107,6 +112,15 @@ impl Key for StreamKey {
     }
 }
 
+/// What is saved of the link layer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SavedLinks {
+    macs: Vec<(Mac, u64)>,
+    streams: Vec<(StreamKey, u64)>,
+    new_macs: Novelty,
+    new_streams: Novelty,
+}
+
 struct Stream {
     first_seen: u64,
     last_seen: u64,
@@ -115,6 +129,12 @@ struct Stream {
     /// In the open window.
     frames: u64,
     bytes: u64,
+}
+
+impl Stream {
+    fn new(now: u64) -> Stream {
+        Stream { first_seen: now, last_seen: now, windows: 0, fading: Fading::new(now), frames: 0, bytes: 0 }
+    }
 }
 
 /// A MAC address's part of the open window.
@@ -138,10 +158,9 @@ pub struct Links {
     /// Slots of the streams of the open window, in the order in which they began there.
     active: Vec<u32>,
     seed: u64,
-    familiar_after: u64,
     forget_after: u64,
-    /// What was first seen before this time is familiar; the end of time until the model is active.
-    pub learned_until: u64,
+    new_macs: Novelty,
+    new_streams: Novelty,
     overflow: u64,
 }
 
@@ -159,7 +178,7 @@ pub struct LinkTables {
 }
 
 impl Links {
-    /// Empty; nothing is new until `learned_until` is set.
+    /// Empty.
     pub fn new(config: &FeaturesConfig) -> Links {
         let nanos = |d: std::time::Duration| d.as_nanos().min(u128::from(u64::MAX)) as u64;
         Links {
@@ -169,10 +188,38 @@ impl Links {
             sums: Vec::new(),
             active: Vec::new(),
             seed: config.seed,
-            familiar_after: nanos(config.familiar_after),
             forget_after: nanos(config.forget_after),
-            learned_until: u64::MAX,
+            new_macs: Novelty::default(),
+            new_streams: Novelty::default(),
             overflow: 0,
+        }
+    }
+
+    /// What was seen often enough to be remembered: MAC addresses and streams with when they were seen first, in order.
+    pub fn saved(&self) -> SavedLinks {
+        let macs = self.stations.iter().filter(|(_, station)| station.windows >= PASSING);
+        let streams = self.streams.iter().filter(|(_, stream)| stream.windows >= PASSING);
+        let mut saved = SavedLinks {
+            macs: macs.map(|(mac, station)| (*mac, station.first_seen)).collect(),
+            streams: streams.map(|(key, stream)| (*key, stream.first_seen)).collect(),
+            new_macs: self.new_macs,
+            new_streams: self.new_streams,
+        };
+        saved.macs.sort_unstable();
+        saved.streams.sort_unstable();
+        saved
+    }
+
+    /// Takes up what was saved, as far as there is room.
+    pub fn restore(&mut self, saved: SavedLinks, now: u64) {
+        (self.new_macs, self.new_streams) = (saved.new_macs, saved.new_streams);
+        for (mac, first_seen) in saved.macs {
+            let station = || Station { first_seen, windows: PASSING, ..Station::new(now) };
+            self.stations.find_or_insert(mac, NOWHERE, station);
+        }
+        for (key, first_seen) in saved.streams {
+            let stream = || Stream { first_seen, windows: PASSING, ..Stream::new(now) };
+            self.streams.find_or_insert(key, NOWHERE, stream);
         }
     }
 
@@ -262,15 +309,9 @@ impl Links {
 
     fn stream(&mut self, frame: &LinkFrame, (frames, bytes): (u64, u64), now: u64) {
         let LinkFrame { source, destination, kind, .. } = *frame;
-        let new = || Stream {
-            first_seen: now,
-            last_seen: now,
-            windows: 0,
-            fading: Fading::new(now),
-            frames: 0,
-            bytes: 0,
-        };
-        let slot = self.streams.find_or_insert(StreamKey { source, destination, kind }, NOWHERE, new);
+        let slot = self
+            .streams
+            .find_or_insert(StreamKey { source, destination, kind }, NOWHERE, || Stream::new(now));
         let Some((slot, stream)) = slot.and_then(|slot| Some((slot, self.streams.get_mut(slot)?))) else {
             self.overflow += 1;
             return;
@@ -351,8 +392,10 @@ impl Links {
             && arp.target.is_station()
             && arp.target != source
             && arp.target_ip != [0; 4]
+            && self.owners.tell((place(arp.target_ip), arp.target), source, contests, now)
+            && station.address == Some(arp.target_ip)
         {
-            self.owners.tell((place(arp.target_ip), arp.target), source, contests, now);
+            station.address = None;
         }
         if matches!(sign, Sign::Own | Sign::Contested(_)) {
             station.address = Some(arp.sender_ip);
@@ -376,9 +419,9 @@ impl Links {
         let now = window.end;
         let seconds = (window.end.saturating_sub(window.start) as f64 / 1e9).max(1.0);
         self.close_streams(seconds, now);
-        for sums in std::mem::take(&mut self.sums) {
-            rows.push(self.row(sums, seconds, now));
-        }
+        let mut all = std::mem::take(&mut self.sums);
+        rows.extend(all.drain(..).map(|sums| self.row(sums, seconds, now)));
+        self.sums = all;
         let forget = self.forget_after;
         let old = |windows: u32, last_seen: u64| {
             now.saturating_sub(last_seen) > if windows < PASSING { PASSING_KEPT.min(forget) } else { forget }
@@ -398,12 +441,12 @@ impl Links {
             stream.windows = stream.windows.saturating_add(1);
             let (surge, size) = stream.fading.change(now, frames, bytes, seconds);
             stream.fading.add(now, frames, bytes);
-            let is_new = stream.windows == 1 && stream.first_seen >= self.learned_until;
+            let rarity = self.new_streams.see(stream.windows == 1);
             let station = self.stations.find(&source).and_then(|slot| self.stations.get(slot));
             let at = station.map_or(usize::MAX, |station| station.window as usize);
             if let Some(Sums { facts, .. }) = self.sums.get_mut(at) {
                 facts.streams += 1;
-                facts.new_streams += u64::from(is_new);
+                facts.new_stream = facts.new_stream.max(rarity);
                 facts.surge = facts.surge.max(surge);
                 facts.size_change = facts.size_change.max(size);
             }
@@ -427,9 +470,7 @@ impl Links {
         facts.router = station.is_router();
         let minute = |halves: &[Distinct; 2]| halves[0].union(&halves[1]);
         facts.missing_minute = without(&minute(&station.missing), &minute(&station.answered));
-        let learned = self.learned_until;
-        facts.new_mac =
-            station.first_seen >= learned && now.saturating_sub(station.first_seen) < self.familiar_after;
+        facts.new_mac = self.new_macs.see(station.windows == 1);
         facts.contests =
             station.contests.held.iter().filter(|contest| contest.is_recent(now)).copied().collect();
         let mac = facts.mac;
