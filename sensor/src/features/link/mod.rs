@@ -7,11 +7,14 @@ pub mod claims;
 pub mod facts;
 pub mod fading;
 pub mod novelty;
+mod saved;
+mod station;
 #[cfg(test)]
 pub(crate) mod traffic;
 pub mod wire;
 
 pub use facts::LinkFacts;
+pub use saved::SavedLinks;
 pub use wire::Mac;
 
 use super::config::FeaturesConfig;
@@ -20,23 +23,17 @@ use super::rows::Window;
 use super::sketch::{Distinct, mix};
 use crate::capture::Sample;
 use crate::flow::SECOND;
-use crate::flow::index::{Key, Seed};
 use crate::flow::slab::Slab;
-use claims::{Contests, Means, Owners, Place, Sign};
-use fading::Fading;
+use claims::{Means, Owners, Place, Sign};
 use novelty::Novelty;
 use sensor_ebpf::parse::mapped;
-use serde::{Deserialize, Serialize};
+use station::{Station, Stream, StreamKey};
 use wire::{Arp, LinkFrame};
 
 /// What was in so few windows is forgotten after [`PASSING_KEPT`], or invented addresses would fill the tables.
 const PASSING: u32 = 3;
 /// See [`PASSING`].
 const PASSING_KEPT: u64 = 600 * SECOND;
-/// Missing targets are counted over half a minute to a whole one.
-const HALF_MINUTE: u64 = 30 * SECOND;
-/// Distinct source addresses from which on a MAC address is a router's.
-const ROUTER: u32 = 8;
 /// Streams and owners for each MAC address that can be remembered.
 const EACH: usize = 4;
 /// Entries looked at per window for what can be forgotten.
@@ -44,98 +41,6 @@ const SWEEP: usize = 4096;
 const NO_WINDOW: u32 = u32::MAX;
 const NOWHERE: u32 = u32::MAX;
 const ARP: u32 = 0x0806;
-
-/// Remembered of a MAC address.
-struct Station {
-    first_seen: u64,
-    last_seen: u64,
-    windows: u32,
-    address: Option<[u8; 4]>,
-    fading: Fading,
-    missing: [Distinct; 2],
-    answered: [Distinct; 2],
-    half_minute: u64,
-    /// A bit for each of 64 classes of source addresses of its IP packets.
-    sources: u64,
-    contests: Contests,
-    window: u32,
-}
-
-impl Station {
-    fn new(now: u64) -> Station {
-        Station {
-            first_seen: now,
-            last_seen: now,
-            windows: 0,
-            address: None,
-            fading: Fading::new(now),
-            missing: Default::default(),
-            answered: Default::default(),
-            half_minute: now / HALF_MINUTE,
-            sources: 0,
-            contests: Contests::default(),
-            window: NO_WINDOW,
-        }
-    }
-
-    fn turn_half_minute(&mut self, now: u64) {
-        let half_minute = now / HALF_MINUTE;
-        if half_minute > self.half_minute {
-            let follows = half_minute == self.half_minute + 1;
-            for halves in [&mut self.missing, &mut self.answered] {
-                halves[1] = if follows { halves[0] } else { Distinct::default() };
-                halves[0] = Distinct::default();
-            }
-            self.half_minute = half_minute;
-        }
-    }
-
-    fn is_router(&self) -> bool {
-        self.sources.count_ones() >= ROUTER
-    }
-}
-
-/// A protocol from one MAC address to another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct StreamKey {
-    source: Mac,
-    destination: Mac,
-    kind: u32,
-}
-
-impl Key for StreamKey {
-    fn hash(&self, seed: &Seed) -> u64 {
-        let mut wide = [0; 16];
-        wide[..8].copy_from_slice(&self.source.number().to_be_bytes());
-        wide[8..].copy_from_slice(&self.destination.number().to_be_bytes());
-        seed.words(&[wide], u64::from(self.kind))
-    }
-}
-
-/// What is saved of the link layer.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct SavedLinks {
-    macs: Vec<(Mac, u64)>,
-    streams: Vec<(StreamKey, u64)>,
-    new_macs: Novelty,
-    new_streams: Novelty,
-}
-
-struct Stream {
-    first_seen: u64,
-    last_seen: u64,
-    windows: u32,
-    fading: Fading,
-    /// In the open window.
-    frames: u64,
-    bytes: u64,
-}
-
-impl Stream {
-    fn new(now: u64) -> Stream {
-        Stream { first_seen: now, last_seen: now, windows: 0, fading: Fading::new(now), frames: 0, bytes: 0 }
-    }
-}
 
 /// A MAC address's part of the open window.
 #[derive(Default)]
@@ -192,34 +97,6 @@ impl Links {
             new_macs: Novelty::default(),
             new_streams: Novelty::default(),
             overflow: 0,
-        }
-    }
-
-    /// What was seen often enough to be remembered: MAC addresses and streams with when they were seen first, in order.
-    pub fn saved(&self) -> SavedLinks {
-        let macs = self.stations.iter().filter(|(_, station)| station.windows >= PASSING);
-        let streams = self.streams.iter().filter(|(_, stream)| stream.windows >= PASSING);
-        let mut saved = SavedLinks {
-            macs: macs.map(|(mac, station)| (*mac, station.first_seen)).collect(),
-            streams: streams.map(|(key, stream)| (*key, stream.first_seen)).collect(),
-            new_macs: self.new_macs,
-            new_streams: self.new_streams,
-        };
-        saved.macs.sort_unstable();
-        saved.streams.sort_unstable();
-        saved
-    }
-
-    /// Takes up what was saved, as far as there is room.
-    pub fn restore(&mut self, saved: SavedLinks, now: u64) {
-        (self.new_macs, self.new_streams) = (saved.new_macs, saved.new_streams);
-        for (mac, first_seen) in saved.macs {
-            let station = || Station { first_seen, windows: PASSING, ..Station::new(now) };
-            self.stations.find_or_insert(mac, NOWHERE, station);
-        }
-        for (key, first_seen) in saved.streams {
-            let stream = || Stream { first_seen, windows: PASSING, ..Stream::new(now) };
-            self.streams.find_or_insert(key, NOWHERE, stream);
         }
     }
 
