@@ -207,7 +207,7 @@ impl Owners {
     }
 
     /// Addresses with an owner.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.owners.len()
     }
 

@@ -66,12 +66,15 @@ pub struct Links {
     forget_after: u64,
     new_macs: Novelty,
     new_streams: Novelty,
+    samples: u64,
     overflow: u64,
 }
 
 /// How full the tables are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct LinkTables {
+    /// Samples of frames that are not IP.
+    pub samples: u64,
     /// MAC addresses remembered.
     pub macs: usize,
     /// Streams remembered.
@@ -96,6 +99,7 @@ impl Links {
             forget_after: nanos(config.forget_after),
             new_macs: Novelty::default(),
             new_streams: Novelty::default(),
+            samples: 0,
             overflow: 0,
         }
     }
@@ -103,9 +107,10 @@ impl Links {
     /// How full the tables are.
     pub fn tables(&self) -> LinkTables {
         LinkTables {
+            samples: self.samples,
             macs: self.stations.len(),
             streams: self.streams.len(),
-            owners: self.owners.len(),
+            owners: self.owners.count(),
             overflow: self.overflow + self.owners.overflow,
         }
     }
@@ -115,6 +120,7 @@ impl Links {
         let Some(frame) = wire::read(sample) else {
             return false;
         };
+        self.samples += 1;
         let (now, weight) = (sample.time, u64::from(sample.weight));
         let bytes = weight * u64::from(sample.wire_len);
         let Some(at) = self.open(frame.source, now) else {
