@@ -67,9 +67,14 @@ fn poisoning(facts: &LinkFacts) -> Option<Verdict> {
     let more = if more > 0 { format!(", and {more} more") } else { String::new() };
     let relayed = robbed.iter().any(|contest| contest.relayed);
     let narrative = format!(
-        "{} claims by ARP to have {}{more}; the owners are still there. {}",
+        "{} claims by ARP to have {}{more}; the owners {}. {}",
         who(facts),
         words.join(", and "),
+        if robbed.iter().any(|contest| contest.defended > 0) {
+            "are still there"
+        } else {
+            "were there lately"
+        },
         if relayed {
             "It already sends packets in their name: traffic between them passes through it."
         } else {

@@ -64,7 +64,7 @@ fn two_sides_poisoned_is_seen_at_once() {
     assert_eq!(
         verdict.narrative,
         "10.0.0.66 (02:00:00:00:00:42) claims by ARP to have 10.0.0.1 of 02:00:00:00:00:01 (told to 10.0.0.5), and 10.0.0.5 \
-         of 02:00:00:00:00:05 (told to 10.0.0.1); the owners are still there. What is sent to these addresses goes to it \
+         of 02:00:00:00:00:05 (told to 10.0.0.1); the owners were there lately. What is sent to these addresses goes to it \
          instead."
     );
     segment.packet(ATTACKER.0, VICTIM.1, GATEWAY.0, [192, 0, 2, 1]);

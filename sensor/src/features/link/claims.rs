@@ -119,15 +119,22 @@ impl Contest {
 pub struct Contests {
     /// Few, in the order in which they began.
     pub held: Vec<Contest>,
-    /// Whose address was contested last, and which.
-    pub against: Option<(Mac, Place)>,
+    /// Whose address was contested last, which, and when.
+    against: Option<(Mac, Place, u64)>,
 }
 
 impl Contests {
+    /// Whether another address than this one, of this owner, was contested lately: then each has one of the other's, as two
+    /// interfaces of one host do.
+    pub fn also_against(&self, owner: Mac, place: Place, now: u64) -> bool {
+        let other = |against: (Mac, Place, u64)| against.0 == owner && against.1 != place;
+        self.against.is_some_and(|against| other(against) && now.saturating_sub(against.2) <= ALIVE)
+    }
+
     /// The contest over an address, begun if there is none. When there is no room the one that is quiet longest goes.
     fn over(&mut self, place: Place, owner: Mac, now: u64) -> &mut Contest {
         self.held.retain(|contest| contest.is_recent(now));
-        self.against = Some((owner, place));
+        self.against = Some((owner, place, now));
         let at = match self.held.iter().position(|contest| contest.place == place && contest.owner == owner) {
             Some(at) => at,
             None => {
@@ -211,10 +218,9 @@ impl Owners {
         self.owners.len()
     }
 
-    /// Whether somebody has the address.
-    pub fn is_owned(&self, place: Place, now: u64) -> bool {
-        let owner = self.owners.find(&place).and_then(|slot| self.owners.get(slot));
-        owner.is_some_and(|owner| now.saturating_sub(owner.seen) <= ALIVE)
+    /// Whether anybody is known to have the address, however long ago he was seen: many hosts say little.
+    pub fn is_owned(&self, place: Place) -> bool {
+        self.owners.find(&place).is_some()
     }
 
     /// Whether nobody has the address, or this one.

@@ -238,7 +238,7 @@ impl Links {
         let hash = mix(self.seed, u64::from(u32::from_be_bytes(place.address)));
         let sums = &mut self.sums[at];
         sums.targets.add(hash);
-        if !self.owners.is_owned(place, now) {
+        if !self.owners.is_owned(place) {
             sums.missing.add(hash);
             if let Some(station) = self.stations.get_mut(sums.slot) {
                 station.missing[0].add(hash);
@@ -359,9 +359,7 @@ impl Links {
         let mac = facts.mac;
         facts.contests.retain(|contest| {
             let owner = self.stations.find(&contest.owner).and_then(|slot| self.stations.get(slot));
-            // Each claims an address of the other's: two interfaces of one host.
-            let against = owner.and_then(|owner| owner.contests.against);
-            !against.is_some_and(|(other, place)| other == mac && place != contest.place)
+            !owner.is_some_and(|owner| owner.contests.also_against(mac, contest.place, now))
         });
         facts
     }
