@@ -27,6 +27,7 @@ fn a_host_is_looked_at_closely_for_a_while() {
         first_packets: 0,
         one_in: 0,
         flagged_per_second: 0,
+        other_per_second: 0,
         raised_one_in: 4,
         raised_for: Duration::from_secs(10),
     };

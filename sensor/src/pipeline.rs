@@ -360,6 +360,7 @@ impl Watcher {
                 total: tables.flows_created,
                 refused: tables.flow_overflow_packets,
             },
+            links: tables.links,
             score: score_status(self.analysis.state()),
             rates,
             threats: self.threats.clone(),

@@ -67,9 +67,14 @@ fn poisoning(facts: &LinkFacts) -> Option<Verdict> {
     let more = if more > 0 { format!(", and {more} more") } else { String::new() };
     let relayed = robbed.iter().any(|contest| contest.relayed);
     let narrative = format!(
-        "{} claims by ARP to have {}{more}; the owners are still there. {}",
+        "{} claims by ARP to have {}{more}; the owners {}. {}",
         who(facts),
         words.join(", and "),
+        if robbed.iter().any(|contest| contest.defended > 0) {
+            "are still there"
+        } else {
+            "were there lately"
+        },
         if relayed {
             "It already sends packets in their name: traffic between them passes through it."
         } else {
@@ -116,10 +121,10 @@ fn scan(facts: &LinkFacts, config: &AlertConfig) -> Option<Verdict> {
     })
 }
 
-/// Two MAC addresses claim one address, in turn, and neither is asked to.
+/// Two MAC addresses claim one address, in turn, and openly: without being asked, and not to one host alone.
 fn duplicate(facts: &LinkFacts) -> Option<Verdict> {
-    let unsolicited = |contest: &Contest| claims(contest) - contest.by(Means::Answer);
-    let insists = |contest: &&Contest| unsolicited(contest) >= 2 && contest.defended >= DEFENCES;
+    let openly = |contest: &Contest| contest.by(Means::Request) + contest.by(Means::Announcement);
+    let insists = |contest: &&Contest| openly(contest) >= 2 && contest.defended >= DEFENCES;
     let contest = facts.contests.iter().find(insists)?;
     let address = Ipv4Addr::from(contest.place.address);
     let narrative = format!(

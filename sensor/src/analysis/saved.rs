@@ -5,6 +5,7 @@
 
 use super::Analysis;
 use crate::features::host::SavedHost;
+use crate::features::link::SavedLinks;
 use crate::features::memory::{Pair, PairKey, Service, ServiceKey};
 use crate::features::rarity::Habits;
 use crate::score::ScoreError;
@@ -14,7 +15,7 @@ use sha1::{Digest, Sha1};
 
 const MAGIC: &[u8; 8] = b"vesper-m";
 /// Changes whenever the meaning of a field changes.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 const HEAD: usize = 8 + 4 + 20;
 
 #[derive(Serialize, Deserialize)]
@@ -26,6 +27,7 @@ struct Saved {
     services: Vec<(ServiceKey, Service)>,
     hosts: Vec<SavedHost>,
     habits: Habits,
+    links: SavedLinks,
     sequence: (String, u64),
 }
 
@@ -41,6 +43,7 @@ impl Analysis {
             services,
             hosts: self.features.hosts.saved(),
             habits: self.features.habits.clone(),
+            links: self.features.links.saved(),
             sequence: self.book.sequence.clone(),
         };
         let body = postcard::to_stdvec(&saved).map_err(|error| damaged(&error.to_string()))?;
@@ -81,6 +84,7 @@ impl Analysis {
             self.features.hosts.remember(host, saved.now);
         }
         self.features.habits = saved.habits;
+        self.features.links.restore(saved.links, saved.now);
         self.book.sequence = saved.sequence;
         Ok(())
     }

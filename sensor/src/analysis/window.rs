@@ -138,7 +138,6 @@ impl Analysis {
             if self.scorer.phase == Phase::Active {
                 // Whatever was seen up to here is familiar.
                 self.features.memory.learned_until = window.end + 1;
-                self.features.links.learned_until = window.end + 1;
             }
             output.notices.push(notice);
         }

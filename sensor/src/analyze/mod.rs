@@ -175,7 +175,9 @@ impl Run {
         status.first_packet = replay.first;
         status.last_packet = replay.last;
         status.truncated = replay.truncated;
-        status.flow = FlowStatus { total: self.analysis.tables().flows_ended, ..FlowStatus::default() };
+        let tables = self.analysis.tables();
+        status.flow = FlowStatus { total: tables.flows_ended, ..FlowStatus::default() };
+        status.links = tables.links;
         status.warnings.clone_from(&replay.warnings);
         let overflow = ledger.totals.overflow_total().packets;
         if overflow > 0 {

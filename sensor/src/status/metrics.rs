@@ -10,6 +10,7 @@ use super::{ModelState, Status, VERSION, process};
 use crate::alert::ThreatType;
 use crate::capture::Mode;
 use crate::capture::nic::counters::NicCounters;
+use crate::features::link::LinkTables;
 
 /// Content type of [`render`]'s text.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -32,6 +33,7 @@ pub fn render(status: &Status) -> Result<String, prometheus::Error> {
     let mut families = Families::default();
     capture(&mut families, status);
     samples(&mut families, status);
+    links(&mut families, &status.links);
     scoring(&mut families, status);
     alerts(&mut families, status);
     sinks(&mut families, status);
@@ -190,7 +192,11 @@ fn samples(families: &mut Families, status: &Status) {
             ("invalid_descs", bins.lost_invalid_descs),
         ],
     );
-    families.counter("flow_samples_parsed_total", "Samples that were parsed into a flow.", bins.parsed);
+    families.counter(
+        "flow_samples_parsed_total",
+        "Samples whose headers were read: those of flows, and those that are not IP.",
+        bins.parsed,
+    );
     families.counters(
         "flow_samples_shed_total",
         "Delivered samples that were not looked at, by why.",
@@ -204,6 +210,21 @@ fn samples(families: &mut Families, status: &Status) {
         "flow_refused_packets_total",
         "Packets of flows that found the flow table full; their hosts' windows still have them.",
         status.flow.refused,
+    );
+}
+
+fn links(families: &mut Families, links: &LinkTables) {
+    families.counter("features_link_samples_total", "Samples of frames that are not IP.", links.samples);
+    families.gauges(
+        "features_link_entries",
+        "MAC addresses, their streams of other protocols than IP, and addresses claimed by ARP that are remembered.",
+        [("macs", links.macs), ("streams", links.streams), ("owners", links.owners)]
+            .map(|(table, entries)| (vec![("table", table)], entries as f64)),
+    );
+    families.counter(
+        "features_link_overflow_total",
+        "Times a MAC address, a stream, an address or an ARP request found no room to be remembered.",
+        links.overflow,
     );
 }
 

@@ -3,6 +3,7 @@ use std::process::{Command, Stdio};
 
 use super::*;
 use crate::capture::XskStatistics;
+use crate::features::link::LinkTables;
 use crate::sinks::SinkStatus;
 use crate::status::CaptureStatus;
 
@@ -27,6 +28,7 @@ fn full() -> Status {
     status.ledger.totals.not_counted[Reason::Arp as usize].add(60);
     status.ledger.totals.seen.add(60);
     status.threats.insert(ThreatType::PortScan, 2);
+    status.links = LinkTables { samples: 9, macs: 3, overflow: 2, ..LinkTables::default() };
     status.residue.flows = -4;
     status.latency_score.record(20_000_000);
     status
@@ -50,6 +52,9 @@ fn values_are_where_they_belong() {
         "vesper_sinks_dead_letters_total{reason=\"refused\",sink=\"jsonl\"} 1",
         "vesper_ledger_residue{equation=\"flows\"} -4",
         "vesper_ledger_residue{equation=\"sinks\"} 0",
+        "vesper_features_link_samples_total 9",
+        "vesper_features_link_entries{table=\"macs\"} 3",
+        "vesper_features_link_overflow_total 2",
         "vesper_score_state{state=\"warming\"} 1",
         "vesper_score_latency_seconds_bucket{le=\"0.01\"} 0",
         "vesper_score_latency_seconds_bucket{le=\"0.025\"} 1",

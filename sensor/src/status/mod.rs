@@ -22,6 +22,7 @@ use crate::alert::ThreatType;
 use crate::capture::flood::Flood;
 use crate::capture::nic::counters::NicCounters;
 use crate::capture::{Mode, Queue, XskStatistics};
+use crate::features::link::LinkTables;
 use crate::ledger::{Ledger, Residue};
 use crate::sinks::SinkStatus;
 
@@ -64,6 +65,8 @@ pub struct Status {
     pub capture: Option<CaptureStatus>,
     /// The flow table.
     pub flow: FlowStatus,
+    /// What is remembered of the link layer.
+    pub links: LinkTables,
     /// The model.
     pub score: ScoreStatus,
     /// How fast, over the last second.

@@ -15,8 +15,8 @@ const ALIVE: u64 = 600 * SECOND;
 const HANDOVER: u64 = 30 * SECOND;
 /// A contest without a claim for so long is over.
 pub const RECENT: u64 = 30 * SECOND;
-/// A reply may follow a request by so much.
-const ANSWER: u64 = 5 * SECOND;
+/// A reply may follow a request by so much: hosts ask again after a second.
+const ANSWER: u64 = 2 * SECOND;
 /// Contests of one MAC address at a time.
 const CONTESTS: usize = 16;
 /// Requests that wait for their reply.
@@ -119,15 +119,22 @@ impl Contest {
 pub struct Contests {
     /// Few, in the order in which they began.
     pub held: Vec<Contest>,
-    /// Whose address was contested last, and which.
-    pub against: Option<(Mac, Place)>,
+    /// Whose address was contested last, which, and when.
+    against: Option<(Mac, Place, u64)>,
 }
 
 impl Contests {
+    /// Whether another address than this one, of this owner, was contested lately: then each has one of the other's, as two
+    /// interfaces of one host do.
+    pub fn also_against(&self, owner: Mac, place: Place, now: u64) -> bool {
+        let other = |against: (Mac, Place, u64)| against.0 == owner && against.1 != place;
+        self.against.is_some_and(|against| other(against) && now.saturating_sub(against.2) <= ALIVE)
+    }
+
     /// The contest over an address, begun if there is none. When there is no room the one that is quiet longest goes.
     fn over(&mut self, place: Place, owner: Mac, now: u64) -> &mut Contest {
         self.held.retain(|contest| contest.is_recent(now));
-        self.against = Some((owner, place));
+        self.against = Some((owner, place, now));
         let at = match self.held.iter().position(|contest| contest.place == place && contest.owner == owner) {
             Some(at) => at,
             None => {
@@ -207,14 +214,13 @@ impl Owners {
     }
 
     /// Addresses with an owner.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.owners.len()
     }
 
-    /// Whether somebody has the address.
-    pub fn is_owned(&self, place: Place, now: u64) -> bool {
-        let owner = self.owners.find(&place).and_then(|slot| self.owners.get(slot));
-        owner.is_some_and(|owner| now.saturating_sub(owner.seen) <= ALIVE)
+    /// Whether anybody is known to have the address, however long ago he was seen: many hosts say little.
+    pub fn is_owned(&self, place: Place) -> bool {
+        self.owners.find(&place).is_some()
     }
 
     /// Whether nobody has the address, or this one.
@@ -286,20 +292,22 @@ impl Owners {
     }
 
     /// Notes what an unasked claim of `by` says of whom it is told to: he has that address. Nobody else may know yet, and
-    /// whoever claimed it for himself a moment ago contradicts himself.
-    pub fn tell(&mut self, (place, told): (Place, Mac), by: Mac, contests: &mut Contests, now: u64) {
+    /// whoever claimed it for himself a moment ago contradicts himself: says whether he does.
+    pub fn tell(&mut self, (place, told): (Place, Mac), by: Mac, contests: &mut Contests, now: u64) -> bool {
         let new = || Owner { mac: told, seen: now, rival: None };
         let slot = self.owners.find_or_insert(place, NOWHERE, new);
         let Some(owner) = slot.and_then(|slot| self.owners.get_mut(slot)) else {
             self.overflow += 1;
-            return;
+            return false;
         };
-        if owner.mac == by && told != by {
+        let contradicts = owner.mac == by && told != by;
+        if contradicts {
             *owner = Owner { rival: Some(by), ..new() };
             let contest = contests.over(place, told, now);
             contest.claims[Means::Unasked as usize] += 1;
             contest.last = now;
         }
+        contradicts
     }
 
     /// Notes an IP packet from this address: a sign of its owner, or of somebody else. Claims nothing, for a router sends

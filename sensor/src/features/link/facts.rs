@@ -27,8 +27,8 @@ pub struct LinkFacts {
     pub kind: Option<u32>,
     /// Streams, of one protocol to one MAC address each; ARP aside.
     pub streams: u64,
-    /// Of these, first seen now, and after what was learned.
-    pub new_streams: u64,
+    /// Surprise of a stream that was never seen before, nats; 0 without one.
+    pub new_stream: f64,
     /// The most that a stream is above its usual rate, times.
     pub surge: f64,
     /// The most that a stream's mean size differs from its usual one, over that one.
@@ -55,8 +55,8 @@ pub struct LinkFacts {
     pub contests: Vec<Contest>,
     /// It sends IP packets from many addresses: a router.
     pub router: bool,
-    /// It was not seen in the warm-up, nor for long since.
-    pub new_mac: bool,
+    /// Surprise of a MAC address that was never seen before, nats; 0 for one that was.
+    pub new_mac: f64,
 }
 
 impl LinkFacts {
@@ -74,7 +74,6 @@ impl LinkFacts {
 
     /// The features, in their units, in the order of [`spec::LINK`].
     pub fn values(&self) -> [f64; spec::LINK.len()] {
-        let yes = |condition: bool| f64::from(u8::from(condition));
         let rate = |count: u64| count as f64 / self.seconds;
         let [rate_10s, rate_1m, rate_10m] = self.rates;
         [
@@ -87,20 +86,20 @@ impl LinkFacts {
             (self.surge - 1.0).max(0.0),
             self.size_change,
             self.streams as f64,
-            self.new_streams as f64,
-            yes(self.new_mac),
             rate(self.requests),
             self.targets / self.seconds,
-            self.missing / self.seconds,
-            self.missing_minute,
             rate(self.replies),
             rate(self.unasked),
             rate(self.announcements),
-            rate(self.mismatched),
             self.forged,
+            self.missing / self.seconds,
+            self.missing_minute,
+            rate(self.mismatched),
             self.contests.len() as f64,
             self.owners(|contest| contest.by(Means::Unasked) > 0) as f64,
             self.contests.iter().map(|contest| f64::from(contest.defended)).fold(0.0, f64::max),
+            self.new_mac,
+            self.new_stream,
         ]
     }
 }

@@ -6,9 +6,15 @@
 pub mod claims;
 pub mod facts;
 pub mod fading;
+pub mod novelty;
+mod saved;
+mod station;
+#[cfg(test)]
+pub(crate) mod traffic;
 pub mod wire;
 
 pub use facts::LinkFacts;
+pub use saved::SavedLinks;
 pub use wire::Mac;
 
 use super::config::FeaturesConfig;
@@ -17,21 +23,17 @@ use super::rows::Window;
 use super::sketch::{Distinct, mix};
 use crate::capture::Sample;
 use crate::flow::SECOND;
-use crate::flow::index::{Key, Seed};
 use crate::flow::slab::Slab;
-use claims::{Contests, Means, Owners, Place, Sign};
-use fading::Fading;
+use claims::{Means, Owners, Place, Sign};
+use novelty::Novelty;
 use sensor_ebpf::parse::mapped;
+use station::{Station, Stream, StreamKey};
 use wire::{Arp, LinkFrame};
 
 /// What was in so few windows is forgotten after [`PASSING_KEPT`], or invented addresses would fill the tables.
 const PASSING: u32 = 3;
 /// See [`PASSING`].
 const PASSING_KEPT: u64 = 600 * SECOND;
-/// Missing targets are counted over half a minute to a whole one.
-const HALF_MINUTE: u64 = 30 * SECOND;
-/// Distinct source addresses from which on a MAC address is a router's.
-const ROUTER: u32 = 8;
 /// Streams and owners for each MAC address that can be remembered.
 const EACH: usize = 4;
 /// Entries looked at per window for what can be forgotten.
@@ -39,83 +41,6 @@ const SWEEP: usize = 4096;
 const NO_WINDOW: u32 = u32::MAX;
 const NOWHERE: u32 = u32::MAX;
 const ARP: u32 = 0x0806;
-
-/// Remembered of a MAC address.
-struct Station {
-    first_seen: u64,
-    last_seen: u64,
-    windows: u32,
-    address: Option<[u8; 4]>,
-    fading: Fading,
-    missing: [Distinct; 2],
-    answered: [Distinct; 2],
-    half_minute: u64,
-    /// A bit for each of 64 classes of source addresses of its IP packets.
-    sources: u64,
-    contests: Contests,
-    window: u32,
-}
-
-impl Station {
-    fn new(now: u64) -> Station {
-        Station {
-            first_seen: now,
-            last_seen: now,
-            windows: 0,
-            address: None,
-            fading: Fading::new(now),
-            missing: Default::default(),
-            answered: Default::default(),
-            half_minute: now / HALF_MINUTE,
-            sources: 0,
-            contests: Contests::default(),
-            window: NO_WINDOW,
-        }
-    }
-
-    fn turn_half_minute(&mut self, now: u64) {
-        let half_minute = now / HALF_MINUTE;
-        if half_minute > self.half_minute {
-            let follows = half_minute == self.half_minute + 1;
-            for halves in [&mut self.missing, &mut self.answered] {
-                halves[1] = if follows { halves[0] } else { Distinct::default() };
-                halves[0] = Distinct::default();
-            }
-            self.half_minute = half_minute;
-        }
-    }
-
-    fn is_router(&self) -> bool {
-        self.sources.count_ones() >= ROUTER
-    }
-}
-
-/// A protocol from one MAC address to another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct StreamKey {
-    source: Mac,
-    destination: Mac,
-    kind: u32,
-}
-
-impl Key for StreamKey {
-    fn hash(&self, seed: &Seed) -> u64 {
-        let mut wide = [0; 16];
-        wide[..8].copy_from_slice(&self.source.number().to_be_bytes());
-        wide[8..].copy_from_slice(&self.destination.number().to_be_bytes());
-        seed.words(&[wide], u64::from(self.kind))
-    }
-}
-
-struct Stream {
-    first_seen: u64,
-    last_seen: u64,
-    windows: u32,
-    fading: Fading,
-    /// In the open window.
-    frames: u64,
-    bytes: u64,
-}
 
 /// A MAC address's part of the open window.
 #[derive(Default)]
@@ -138,16 +63,18 @@ pub struct Links {
     /// Slots of the streams of the open window, in the order in which they began there.
     active: Vec<u32>,
     seed: u64,
-    familiar_after: u64,
     forget_after: u64,
-    /// What was first seen before this time is familiar; the end of time until the model is active.
-    pub learned_until: u64,
+    new_macs: Novelty,
+    new_streams: Novelty,
+    samples: u64,
     overflow: u64,
 }
 
 /// How full the tables are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct LinkTables {
+    /// Samples of frames that are not IP.
+    pub samples: u64,
     /// MAC addresses remembered.
     pub macs: usize,
     /// Streams remembered.
@@ -159,7 +86,7 @@ pub struct LinkTables {
 }
 
 impl Links {
-    /// Empty; nothing is new until `learned_until` is set.
+    /// Empty.
     pub fn new(config: &FeaturesConfig) -> Links {
         let nanos = |d: std::time::Duration| d.as_nanos().min(u128::from(u64::MAX)) as u64;
         Links {
@@ -169,9 +96,10 @@ impl Links {
             sums: Vec::new(),
             active: Vec::new(),
             seed: config.seed,
-            familiar_after: nanos(config.familiar_after),
             forget_after: nanos(config.forget_after),
-            learned_until: u64::MAX,
+            new_macs: Novelty::default(),
+            new_streams: Novelty::default(),
+            samples: 0,
             overflow: 0,
         }
     }
@@ -179,9 +107,10 @@ impl Links {
     /// How full the tables are.
     pub fn tables(&self) -> LinkTables {
         LinkTables {
+            samples: self.samples,
             macs: self.stations.len(),
             streams: self.streams.len(),
-            owners: self.owners.len(),
+            owners: self.owners.count(),
             overflow: self.overflow + self.owners.overflow,
         }
     }
@@ -191,6 +120,7 @@ impl Links {
         let Some(frame) = wire::read(sample) else {
             return false;
         };
+        self.samples += 1;
         let (now, weight) = (sample.time, u64::from(sample.weight));
         let bytes = weight * u64::from(sample.wire_len);
         let Some(at) = self.open(frame.source, now) else {
@@ -262,15 +192,9 @@ impl Links {
 
     fn stream(&mut self, frame: &LinkFrame, (frames, bytes): (u64, u64), now: u64) {
         let LinkFrame { source, destination, kind, .. } = *frame;
-        let new = || Stream {
-            first_seen: now,
-            last_seen: now,
-            windows: 0,
-            fading: Fading::new(now),
-            frames: 0,
-            bytes: 0,
-        };
-        let slot = self.streams.find_or_insert(StreamKey { source, destination, kind }, NOWHERE, new);
+        let slot = self
+            .streams
+            .find_or_insert(StreamKey { source, destination, kind }, NOWHERE, || Stream::new(now));
         let Some((slot, stream)) = slot.and_then(|slot| Some((slot, self.streams.get_mut(slot)?))) else {
             self.overflow += 1;
             return;
@@ -314,7 +238,7 @@ impl Links {
         let hash = mix(self.seed, u64::from(u32::from_be_bytes(place.address)));
         let sums = &mut self.sums[at];
         sums.targets.add(hash);
-        if !self.owners.is_owned(place, now) {
+        if !self.owners.is_owned(place) {
             sums.missing.add(hash);
             if let Some(station) = self.stations.get_mut(sums.slot) {
                 station.missing[0].add(hash);
@@ -351,8 +275,10 @@ impl Links {
             && arp.target.is_station()
             && arp.target != source
             && arp.target_ip != [0; 4]
+            && self.owners.tell((place(arp.target_ip), arp.target), source, contests, now)
+            && station.address == Some(arp.target_ip)
         {
-            self.owners.tell((place(arp.target_ip), arp.target), source, contests, now);
+            station.address = None;
         }
         if matches!(sign, Sign::Own | Sign::Contested(_)) {
             station.address = Some(arp.sender_ip);
@@ -376,9 +302,9 @@ impl Links {
         let now = window.end;
         let seconds = (window.end.saturating_sub(window.start) as f64 / 1e9).max(1.0);
         self.close_streams(seconds, now);
-        for sums in std::mem::take(&mut self.sums) {
-            rows.push(self.row(sums, seconds, now));
-        }
+        let mut all = std::mem::take(&mut self.sums);
+        rows.extend(all.drain(..).map(|sums| self.row(sums, seconds, now)));
+        self.sums = all;
         let forget = self.forget_after;
         let old = |windows: u32, last_seen: u64| {
             now.saturating_sub(last_seen) > if windows < PASSING { PASSING_KEPT.min(forget) } else { forget }
@@ -398,12 +324,12 @@ impl Links {
             stream.windows = stream.windows.saturating_add(1);
             let (surge, size) = stream.fading.change(now, frames, bytes, seconds);
             stream.fading.add(now, frames, bytes);
-            let is_new = stream.windows == 1 && stream.first_seen >= self.learned_until;
+            let rarity = self.new_streams.see(stream.windows == 1);
             let station = self.stations.find(&source).and_then(|slot| self.stations.get(slot));
             let at = station.map_or(usize::MAX, |station| station.window as usize);
             if let Some(Sums { facts, .. }) = self.sums.get_mut(at) {
                 facts.streams += 1;
-                facts.new_streams += u64::from(is_new);
+                facts.new_stream = facts.new_stream.max(rarity);
                 facts.surge = facts.surge.max(surge);
                 facts.size_change = facts.size_change.max(size);
             }
@@ -427,17 +353,13 @@ impl Links {
         facts.router = station.is_router();
         let minute = |halves: &[Distinct; 2]| halves[0].union(&halves[1]);
         facts.missing_minute = without(&minute(&station.missing), &minute(&station.answered));
-        let learned = self.learned_until;
-        facts.new_mac =
-            station.first_seen >= learned && now.saturating_sub(station.first_seen) < self.familiar_after;
+        facts.new_mac = self.new_macs.see(station.windows == 1);
         facts.contests =
             station.contests.held.iter().filter(|contest| contest.is_recent(now)).copied().collect();
         let mac = facts.mac;
         facts.contests.retain(|contest| {
             let owner = self.stations.find(&contest.owner).and_then(|slot| self.stations.get(slot));
-            // Each claims an address of the other's: two interfaces of one host.
-            let against = owner.and_then(|owner| owner.contests.against);
-            !against.is_some_and(|(other, place)| other == mac && place != contest.place)
+            !owner.is_some_and(|owner| owner.contests.also_against(mac, contest.place, now))
         });
         facts
     }
