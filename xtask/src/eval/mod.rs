@@ -1,0 +1,154 @@
+//! `cargo xtask eval`: how well the sensor detects, by a protocol that leaves nothing to choose afterwards.
+//!
+//! Time order only. What is learned, and every threshold, comes from a prefix of the capture, for a budget of alarms
+//! stated before the run; what follows can only confirm or refute it. The sensor runs as a user would run it. The
+//! rules that anybody could write are judged beside it on the same input: see `docs/evaluation.md`.
+
+mod capture;
+mod case;
+mod outcome;
+mod rate;
+mod report;
+mod result;
+mod sets;
+mod vesper;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use crate::step::announced;
+use crate::{bench, interrupt, misused, program};
+use case::Case;
+use outcome::{Outcome, Trial};
+use result::Run;
+use sets::{SETS, Set};
+
+const SENSOR: &str = "Vesper";
+
+/// What the command line says.
+#[derive(Debug)]
+struct Options {
+    data: PathBuf,
+    only: Vec<String>,
+    seeds: u64,
+}
+
+impl Options {
+    fn parse(args: &[&str]) -> Result<Options> {
+        let data = program::root().join("../shared/data");
+        let mut options = Options { data, only: Vec::new(), seeds: 5 };
+        let mut words = args.iter();
+        while let Some(word) = words.next() {
+            let mut value = || words.next().copied().ok_or_else(|| misused("eval", args));
+            match *word {
+                "--only" => options.only = value()?.split(',').map(str::to_owned).collect(),
+                "--seeds" => {
+                    options.seeds = value()?.parse().map_err(|_not_a_number| misused("eval", args))?
+                }
+                word if word.starts_with('-') => return Err(misused("eval", args)),
+                word => options.data = PathBuf::from(word),
+            }
+        }
+        let known = |only: &String| SETS.iter().any(|set| set.name == only);
+        if options.seeds == 0 || !options.only.iter().all(known) {
+            return Err(misused("eval", args));
+        }
+        Ok(options)
+    }
+}
+
+/// `cargo xtask eval ...`.
+pub fn command(args: &[&str]) -> Result<()> {
+    interrupt::catch()?;
+    let options = Options::parse(args)?;
+    let sensor = bench::sensor()?;
+    let folder = program::root().join("target/eval");
+    fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+    let mut runs = Vec::new();
+    for set in SETS.iter().filter(|set| options.only.is_empty() || options.only.iter().any(|o| o == set.name))
+    {
+        let there = set.folder.is_none_or(|below| options.data.join(below).is_dir());
+        if !there {
+            println!("\n== {}: NOT RUN: no such captures in {}", set.name, options.data.display());
+            continue;
+        }
+        println!("\n== {}", set.name);
+        let before = runs.len();
+        measure(set, &options, &sensor, &folder, &mut runs)?;
+        publish(set.name, &runs[before..], &folder)?;
+    }
+    println!("\n{}{}", report::legend(), report::markdown(&runs));
+    Ok(())
+}
+
+fn measure(set: &Set, options: &Options, sensor: &Path, folder: &Path, runs: &mut Vec<Run>) -> Result<()> {
+    let mut cases = Vec::new();
+    for seed in 1..=options.seeds {
+        if cases.is_empty() || set.traffic_per_seed {
+            cases =
+                announced(&format!("{}: captures", set.name), || (set.cases)(&options.data, folder, seed))?;
+        }
+        for case in &cases {
+            for &budget in set.budgets {
+                let what = format!("{} {}, seed {seed}, {}", case.set, case.name, report::budget(budget));
+                let settings = vesper::Settings { budget, seed, without: None };
+                let run = || vesper::run(sensor, case, &settings, folder);
+                let said = announced(&what, run).with_context(|| what.clone())?;
+                let outcome = judge(case, &said);
+                runs.push(Run {
+                    set: case.set.to_owned(),
+                    case: case.name.clone(),
+                    detector: SENSOR.to_owned(),
+                    budget,
+                    seed,
+                    outcome,
+                });
+                if interrupt::asked() {
+                    anyhow::bail!("interrupted");
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What the sensor says counts from the end of the warm-up that was stated; later it may not be.
+fn judge(case: &Case, said: &vesper::Said) -> Outcome {
+    match said.active {
+        Some(active) if active > case.ready() + 120 * 1_000_000_000 => {
+            println!(
+                "  note: active only {} s after the stated warm-up",
+                (active - case.ready()) / 1_000_000_000
+            );
+        }
+        None => println!("  note: never active"),
+        Some(_) => {}
+    }
+    let trial = Trial { from: case.ready(), busy: &case.busy, events: &case.events };
+    Outcome::of(&trial, &said.alarms, &said.marked)
+}
+
+/// Every run of a set in one file.
+fn publish(name: &str, runs: &[Run], folder: &Path) -> Result<()> {
+    let path = folder.join(format!("{name}.json"));
+    let all = json!({ "set": name, "runs": runs.iter().map(Run::json).collect::<Vec<_>>() });
+    let text = serde_json::to_string_pretty(&all)? + "\n";
+    fs::write(&path, text).with_context(|| format!("write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_read_and_nonsense_is_refused() {
+        let options = Options::parse(&["data", "--only", "dnp3", "--seeds", "2"]).unwrap();
+        assert_eq!((options.data, options.seeds), (PathBuf::from("data"), 2));
+        for wrong in [&["--seeds"][..], &["--seeds", "0"], &["--only", "nosuch"], &["--fast"]] {
+            assert!(Options::parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}
