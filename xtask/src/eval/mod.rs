@@ -6,6 +6,7 @@
 
 mod capture;
 mod case;
+mod lab;
 mod outcome;
 mod rate;
 mod report;
