@@ -4,6 +4,7 @@
 //! stated before the run; what follows can only confirm or refute it. The sensor runs as a user would run it. The
 //! rules that anybody could write are judged beside it on the same input: see `docs/evaluation.md`.
 
+mod baseline;
 mod capture;
 mod case;
 mod lab;
@@ -17,11 +18,11 @@ mod vesper;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::json;
 
 use crate::step::announced;
-use crate::{bench, interrupt, misused, program};
+use crate::{bench, interrupt, misused, program, setup};
 use case::Case;
 use outcome::{Outcome, Trial};
 use result::Run;
@@ -35,12 +36,13 @@ struct Options {
     data: PathBuf,
     only: Vec<String>,
     seeds: u64,
+    baselines: bool,
 }
 
 impl Options {
     fn parse(args: &[&str]) -> Result<Options> {
         let data = program::root().join("../shared/data");
-        let mut options = Options { data, only: Vec::new(), seeds: 5 };
+        let mut options = Options { data, only: Vec::new(), seeds: 5, baselines: true };
         let mut words = args.iter();
         while let Some(word) = words.next() {
             let mut value = || words.next().copied().ok_or_else(|| misused("eval", args));
@@ -49,6 +51,7 @@ impl Options {
                 "--seeds" => {
                     options.seeds = value()?.parse().map_err(|_not_a_number| misused("eval", args))?
                 }
+                "--vesper" => options.baselines = false,
                 word if word.starts_with('-') => return Err(misused("eval", args)),
                 word => options.data = PathBuf::from(word),
             }
@@ -64,7 +67,8 @@ impl Options {
 /// `cargo xtask eval ...`.
 pub fn command(args: &[&str]) -> Result<()> {
     interrupt::catch()?;
-    let options = Options::parse(args)?;
+    let mut options = Options::parse(args)?;
+    options.baselines = options.baselines && setup::for_eval();
     let sensor = bench::sensor()?;
     let folder = program::root().join("target/eval");
     fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
@@ -93,24 +97,42 @@ fn measure(set: &Set, options: &Options, sensor: &Path, folder: &Path, runs: &mu
                 announced(&format!("{}: captures", set.name), || (set.cases)(&options.data, folder, seed))?;
         }
         for case in &cases {
-            for &budget in set.budgets {
-                let what = format!("{} {}, seed {seed}, {}", case.set, case.name, report::budget(budget));
-                let settings = vesper::Settings { budget, seed, without: None };
-                let run = || vesper::run(sensor, case, &settings, folder);
-                let said = announced(&what, run).with_context(|| what.clone())?;
-                let outcome = judge(case, &said);
-                runs.push(Run {
-                    set: case.set.to_owned(),
-                    case: case.name.clone(),
-                    detector: SENSOR.to_owned(),
-                    budget,
-                    seed,
-                    outcome,
-                });
-                if interrupt::asked() {
-                    anyhow::bail!("interrupted");
-                }
-            }
+            one_case(set, case, seed, options, sensor, folder, runs)?;
+        }
+    }
+    Ok(())
+}
+
+/// Every detector on one capture, at every budget.
+fn one_case(
+    set: &Set,
+    case: &Case,
+    seed: u64,
+    options: &Options,
+    sensor: &Path,
+    folder: &Path,
+    runs: &mut Vec<Run>,
+) -> Result<()> {
+    let mut keep = |detector: &str, budget: f64, outcome: Outcome| {
+        let (set, case, detector) = (case.set.to_owned(), case.name.clone(), detector.to_owned());
+        runs.push(Run { set, case, detector, budget, seed, outcome });
+    };
+    for &budget in set.budgets {
+        let what = format!("{} {}, seed {seed}, {}", case.set, case.name, report::budget(budget));
+        let settings = vesper::Settings { budget, seed, without: None };
+        let said = announced(&what, || vesper::run(sensor, case, &settings, folder))?;
+        keep(SENSOR, budget, judge(case, &said));
+        if interrupt::asked() {
+            bail!("interrupted");
+        }
+    }
+    if options.baselines {
+        let what = format!("{} {}, seed {seed}, baselines", case.set, case.name);
+        let rows = vesper::scores_of(case, folder);
+        let all = announced(&what, || baseline::run(case, &rows, set.budgets, seed, folder))?;
+        for said in all {
+            let outcome = Outcome::of(&trial(case), &said.alarms, &said.marked);
+            keep(&said.detector, said.budget, outcome);
         }
     }
     Ok(())
@@ -128,8 +150,11 @@ fn judge(case: &Case, said: &vesper::Said) -> Outcome {
         None => println!("  note: never active"),
         Some(_) => {}
     }
-    let trial = Trial { from: case.ready(), busy: &case.busy, events: &case.events };
-    Outcome::of(&trial, &said.alarms, &said.marked)
+    Outcome::of(&trial(case), &said.alarms, &said.marked)
+}
+
+fn trial(case: &Case) -> Trial<'_> {
+    Trial { from: case.ready(), busy: &case.busy, events: &case.events }
 }
 
 /// Every run of a set in one file.

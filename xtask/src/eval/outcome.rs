@@ -40,9 +40,14 @@ pub struct Alarm {
     pub until: u64,
     /// The type it gives; empty for a baseline.
     pub kind: String,
-    /// Addresses it names.
+    /// Addresses it names; [`ANYBODY`] for what names nobody.
     pub hosts: Vec<String>,
+    /// It is new: what it repeats was long ago. What is not new is no false alarm of its own.
+    pub fresh: bool,
 }
+
+/// What a detector that looks at no host names.
+pub const ANYBODY: &str = "*";
 
 /// A stretch of time in which a detector is judged.
 #[derive(Clone, Debug)]
@@ -101,7 +106,7 @@ impl Outcome {
         outcome.benign_bins = benign.len() as u64;
         let mut alarmed = BTreeSet::new();
         for alarm in &heard {
-            if benign.contains(&(alarm.time / BIN)) {
+            if alarm.fresh && benign.contains(&(alarm.time / BIN)) {
                 outcome.false_alarms += 1;
                 *outcome.false_types.entry(alarm.kind.clone()).or_default() += 1;
                 alarmed.insert(alarm.time / BIN);
@@ -237,6 +242,7 @@ mod tests {
             until: time * SECOND,
             kind: "DoS".to_owned(),
             hosts: vec![host.to_owned()],
+            fresh: true,
         }
     }
 
@@ -259,6 +265,7 @@ mod tests {
     #[test]
     fn who_is_named_decides_the_strict_count_only() {
         let outcome = judge(&[event(100, 110, &["a", "b"])], &[alarm(101, "c"), alarm(105, "b")]);
+        assert_eq!(judge(&[event(100, 110, &["a"])], &[alarm(102, ANYBODY)]).recall(), (1, 1));
         let hit = &outcome.hits[0].2;
         assert_eq!((hit.delay, hit.lax), (Some(5.0), Some(1.0)));
         let mut standing = alarm(90, "a");
@@ -271,7 +278,10 @@ mod tests {
     fn benign_bins_hold_no_part_of_an_event_and_count_one_alarm_each() {
         // Bins 1 to 9 are judged; the event with its grace lies in 3 and 4.
         let events = [event(200, 235, &[])];
-        let alarms = [alarm(30, "x"), alarm(70, "x"), alarm(71, "x"), alarm(241, "x"), alarm(310, "x")];
+        let mut repeated = alarm(450, "x");
+        repeated.fresh = false;
+        let alarms =
+            [alarm(30, "x"), alarm(70, "x"), alarm(71, "x"), alarm(241, "x"), alarm(310, "x"), repeated];
         let outcome = judge(&events, &alarms);
         assert_eq!((outcome.benign_bins, outcome.false_bins, outcome.false_alarms), (7, 2, 3));
         assert!((outcome.benign_hours() - 7.0 / 60.0).abs() < 1e-9);

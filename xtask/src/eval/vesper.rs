@@ -93,7 +93,7 @@ fn alarm(line: &str) -> Result<Alarm> {
     let until = nanos(&text(&alert["details"]["last_seen"])).unwrap_or(time).max(time);
     let hosts = ["source_ip", "destination_ip"].map(|field| text(&alert[field]));
     let hosts = hosts.into_iter().filter(|host| !host.is_empty()).collect();
-    Ok(Alarm { time, until, kind: text(&alert["threat_type"]), hosts })
+    Ok(Alarm { time, until, kind: text(&alert["threat_type"]), hosts, fresh: true })
 }
 
 /// When the sensor became active, and the bins with rows of an alert.

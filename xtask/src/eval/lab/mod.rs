@@ -33,6 +33,8 @@ const CALIBRATE: f64 = 1200.0;
 const TEST: f64 = LEARN + CALIBRATE + 300.0;
 const FAST_STEP: f64 = 180.0;
 const SLOW_STEP: f64 = 150.0;
+/// Without an attack, between the fast and the slow ones; what is new and benign comes here.
+const QUIET: f64 = 2400.0;
 /// A day and four hours of warm-up.
 const CALM_SECONDS: f64 = 28.0 * 3600.0;
 
@@ -88,8 +90,9 @@ const KNOWN: [Kind; 5] = [Kind::PortScan, Kind::BruteForce, Kind::SynFlood, Kind
 /// The network with a warm-up in which so many parts of a hundred flows belong to attacks.
 pub fn case(set: &'static str, dirty: u32, folder: &Path, seed: u64) -> Result<Case> {
     let mut wire = Wire::new(Random::new(seed, "lab"));
-    let length = TEST + FAST.len() as f64 * FAST_STEP + SLOW.len() as f64 * SLOW_STEP + 1500.0;
-    let work = Work { duration: length, calm: 1.0, daily: false, news: [TEST + 1000.0, TEST + 2000.0] };
+    let quiet = TEST + FAST.len() as f64 * FAST_STEP;
+    let length = quiet + QUIET + SLOW.len() as f64 * SLOW_STEP + 1500.0;
+    let work = Work { duration: length, calm: 1.0, daily: false, news: [quiet + 300.0, quiet + 900.0] };
     benign::work(&mut wire, &work);
     let share = f64::from(dirty) / 100.0;
     let ready = wire.flows as f64 * (LEARN + CALIBRATE) / length;
@@ -148,7 +151,7 @@ fn warmup_attacks(wire: &mut Wire, flows: f64) -> Vec<Event> {
 }
 
 fn test_attacks(wire: &mut Wire, dirty: bool) -> Vec<Event> {
-    let slow_from = TEST + FAST.len() as f64 * FAST_STEP;
+    let slow_from = TEST + FAST.len() as f64 * FAST_STEP + QUIET;
     let fast = FAST.iter().enumerate().map(|(number, one)| (one, TEST + number as f64 * FAST_STEP));
     let slow = SLOW.iter().enumerate().map(|(number, one)| (one, slow_from + number as f64 * SLOW_STEP));
     let planned: Vec<(&(Kind, Strength), f64)> = fast.chain(slow).collect();
