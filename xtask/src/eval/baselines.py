@@ -27,7 +27,8 @@ KEYS = {
 SAME = 10.0
 # The same source is a new alarm after so much quiet, as for the sensor.
 REFOLD = 600.0
-MOST_ALARMS = 20_000
+# At most so many of one such time are said: a flood from made-up sources is one thing.
+MOST_AT_ONCE = 200
 
 
 def read(path):
@@ -100,17 +101,18 @@ def threshold(times, scores, learned, ready, budget):
 
 def alarms(times, keys, above, wildcard):
     """Distinct alarms: time, hosts, and whether the source had been quiet before."""
-    found, last, last_of = [], {}, {}
+    found, said, at_once, last_of = [], set(), {}, {}
     for place in np.flatnonzero(above):
         time = float(times[place])
         source, destination = ("*", "*") if wildcard else keys[place][:2]
         slot = (int(time // SAME), source, destination)
         fresh = time - last_of.get(source, -math.inf) > REFOLD
         last_of[source] = time
-        if slot in last and not fresh:
+        if slot in said and not fresh:
             continue
-        last[slot] = True
-        if len(found) < MOST_ALARMS:
+        said.add(slot)
+        at_once[slot[0]] = at_once.get(slot[0], 0) + 1
+        if at_once[slot[0]] <= MOST_AT_ONCE:
             found.append({"time": time, "hosts": sorted({source, destination}), "fresh": bool(fresh)})
     return found
 

@@ -199,8 +199,8 @@ fn attacked_bins(trial: &Trial<'_>) -> BTreeSet<u64> {
 }
 
 fn hit(event: &Event, alarms: &[&Alarm]) -> Hit {
-    let names =
-        |alarm: &Alarm| event.hosts.is_empty() || alarm.hosts.iter().any(|host| event.hosts.contains(host));
+    let named = |host: &String| host == ANYBODY || event.hosts.contains(host);
+    let names = |alarm: &Alarm| event.hosts.is_empty() || alarm.hosts.iter().any(named);
     let begins = |alarm: &Alarm| (event.start..=event.end + GRACE).contains(&alarm.time);
     let delay = |alarm: &Alarm| (alarm.time - event.start) as f64 / 1e9;
     let inside: Vec<&Alarm> = alarms.iter().copied().filter(|alarm| begins(alarm)).collect();
