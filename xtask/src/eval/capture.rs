@@ -34,17 +34,24 @@ pub fn nanoseconds(seconds: f64) -> u64 {
 
 /// Reads a capture, packed by gzip or not, as Ethernet frames in the order of the file.
 pub fn read(path: &Path) -> Result<Vec<Packet>> {
+    parse(&bytes(path)?).with_context(|| format!("read {}", path.display()))
+}
+
+/// Reads a text file, packed by gzip or not.
+pub fn text(path: &Path) -> Result<String> {
+    String::from_utf8(bytes(path)?).with_context(|| format!("read {}", path.display()))
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>> {
     let named = || format!("read {}", path.display());
-    let bytes = if path.extension().is_some_and(|end| end == "gz") {
-        let output = Command::new("gzip").arg("-dc").arg(path).output().with_context(named)?;
-        if !output.status.success() {
-            bail!("gzip cannot unpack {}: {}", path.display(), String::from_utf8_lossy(&output.stderr));
-        }
-        output.stdout
-    } else {
-        fs::read(path).with_context(named)?
-    };
-    parse(&bytes).with_context(named)
+    if path.extension().is_none_or(|end| end != "gz") {
+        return fs::read(path).with_context(named);
+    }
+    let output = Command::new("gzip").arg("-dc").arg(path).output().with_context(named)?;
+    if !output.status.success() {
+        bail!("gzip cannot unpack {}: {}", path.display(), String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(output.stdout)
 }
 
 /// Unpacks a `.tar.gz` into `folder`.

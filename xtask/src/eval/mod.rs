@@ -7,6 +7,7 @@
 mod baseline;
 mod capture;
 mod case;
+mod docs;
 mod lab;
 mod outcome;
 mod rate;
@@ -29,6 +30,8 @@ use result::Run;
 use sets::{SETS, Set};
 
 const SENSOR: &str = "Vesper";
+/// Members of its ensemble, as `score.without` names them.
+const MEMBERS: [&str; 4] = ["volume", "connection", "evidence", "rarity"];
 
 /// What the command line says.
 #[derive(Debug)]
@@ -37,12 +40,15 @@ struct Options {
     only: Vec<String>,
     seeds: u64,
     baselines: bool,
+    ablation: bool,
+    write_docs: bool,
 }
 
 impl Options {
     fn parse(args: &[&str]) -> Result<Options> {
         let data = program::root().join("../shared/data");
-        let mut options = Options { data, only: Vec::new(), seeds: 5, baselines: true };
+        let mut options =
+            Options { data, only: Vec::new(), seeds: 5, baselines: true, ablation: false, write_docs: false };
         let mut words = args.iter();
         while let Some(word) = words.next() {
             let mut value = || words.next().copied().ok_or_else(|| misused("eval", args));
@@ -52,6 +58,8 @@ impl Options {
                     options.seeds = value()?.parse().map_err(|_not_a_number| misused("eval", args))?
                 }
                 "--vesper" => options.baselines = false,
+                "--ablation" => options.ablation = true,
+                "--write-docs" => options.write_docs = true,
                 word if word.starts_with('-') => return Err(misused("eval", args)),
                 word => options.data = PathBuf::from(word),
             }
@@ -68,7 +76,7 @@ impl Options {
 pub fn command(args: &[&str]) -> Result<()> {
     interrupt::catch()?;
     let mut options = Options::parse(args)?;
-    options.baselines = options.baselines && setup::for_eval();
+    options.baselines = options.baselines && !options.ablation && setup::for_eval();
     let sensor = bench::sensor()?;
     let folder = program::root().join("target/eval");
     fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
@@ -83,9 +91,14 @@ pub fn command(args: &[&str]) -> Result<()> {
         println!("\n== {}", set.name);
         let before = runs.len();
         measure(set, &options, &sensor, &folder, &mut runs)?;
-        publish(set.name, &runs[before..], &folder)?;
+        let kind = if options.ablation { "ablation-" } else { "" };
+        publish(&format!("{kind}{}", set.name), &runs[before..], &folder)?;
     }
-    println!("\n{}{}", report::legend(), report::markdown(&runs));
+    let text = format!("{}{}", report::legend(), report::markdown(&runs));
+    println!("\n{text}");
+    if options.write_docs {
+        docs::write(if options.ablation { "ablation" } else { "tables" }, &text)?;
+    }
     Ok(())
 }
 
@@ -113,17 +126,24 @@ fn one_case(
     folder: &Path,
     runs: &mut Vec<Run>,
 ) -> Result<()> {
-    let mut keep = |detector: &str, budget: f64, outcome: Outcome| {
+    let mut keep = |detector: &str, budget: f64, how: String, outcome: Outcome| {
+        let own_traffic = set.traffic_per_seed;
         let (set, case, detector) = (case.set.to_owned(), case.name.clone(), detector.to_owned());
-        runs.push(Run { set, case, detector, budget, seed, outcome });
+        runs.push(Run { set, case, detector, budget, seed, own_traffic, how, outcome });
     };
-    for &budget in set.budgets {
-        let what = format!("{} {}, seed {seed}, {}", case.set, case.name, report::budget(budget));
-        let settings = vesper::Settings { budget, seed, without: None };
-        let said = announced(&what, || vesper::run(sensor, case, &settings, folder))?;
-        keep(SENSOR, budget, judge(case, &said));
-        if interrupt::asked() {
-            bail!("interrupted");
+    let members = MEMBERS.iter().copied().map(Some).filter(|_| options.ablation);
+    for without in std::iter::once(None).chain(members) {
+        // What a member is worth is shown at one budget.
+        let budgets = if options.ablation { &set.budgets[..1] } else { set.budgets };
+        for &budget in budgets {
+            let name = without.map_or_else(|| SENSOR.to_owned(), |member| format!("without {member}"));
+            let what = format!("{} {}, seed {seed}, {}, {name}", case.set, case.name, report::budget(budget));
+            let settings = vesper::Settings { budget, seed, without };
+            let said = announced(&what, || vesper::run(sensor, case, &settings, folder))?;
+            keep(&name, budget, String::new(), judge(case, &said));
+            if interrupt::asked() {
+                bail!("interrupted");
+            }
         }
     }
     if options.baselines {
@@ -132,7 +152,7 @@ fn one_case(
         let all = announced(&what, || baseline::run(case, &rows, set.budgets, seed, folder))?;
         for said in all {
             let outcome = Outcome::of(&trial(case), &said.alarms, &said.marked);
-            keep(&said.detector, said.budget, outcome);
+            keep(&said.detector, said.budget, said.how, outcome);
         }
     }
     Ok(())

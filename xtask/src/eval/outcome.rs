@@ -71,6 +71,8 @@ pub struct Hit {
     pub standing: bool,
     /// Types of the alarms that begin in it and name a host of the label.
     pub types: BTreeSet<String>,
+    /// Types that are right.
+    pub right: Vec<String>,
 }
 
 /// What came of a trial.
@@ -212,6 +214,7 @@ fn hit(event: &Event, alarms: &[&Alarm]) -> Hit {
         lax: first(&mut inside.iter().copied()),
         standing: strict.is_none() && alarms.iter().any(|alarm| goes_on(&alarm)),
         types: inside.iter().filter(|alarm| names(alarm)).map(|alarm| alarm.kind.clone()).collect(),
+        right: event.types.clone(),
     }
 }
 

@@ -15,7 +15,8 @@ pub fn markdown(runs: &[Run]) -> String {
             sets.push(&run.set);
         }
     }
-    sets.into_iter().map(|set| table(set, &groups(runs, set))).collect()
+    let tables = sets.iter().map(|set| table(set, &groups(runs, set)));
+    tables.collect::<String>() + &calibration(&sets, runs)
 }
 
 /// The tables of one set.
@@ -31,8 +32,7 @@ pub fn table(set: &str, groups: &[Group]) -> String {
             text.push_str(&line(group, middle, worst));
         }
     }
-    text.push_str(&by_type(groups));
-    text
+    text + &by_type(groups) + &confusion(groups) + &by_warmup(groups)
 }
 
 fn line(group: &Group, middle: &Outcome, worst: &Outcome) -> String {
@@ -42,36 +42,42 @@ fn line(group: &Group, middle: &Outcome, worst: &Outcome) -> String {
     let lax = count(|outcome| outcome.hits.iter().filter(|(_, _, hit)| hit.lax.is_some()).count());
     let delays =
         group.delays().map_or_else(|| "-".to_owned(), |(half, most)| format!("{half:.1} / {most:.1} s"));
-    let hours = middle.benign_hours();
-    let (low, high) = poisson_interval(middle.false_bins);
-    let per_hour = |count: f64| if hours > 0.0 { count / hours } else { 0.0 };
+    let benign = group.benign();
     format!(
-        "| {} | {} | {found}/{all} ({}) | {standing} | {lax} | {delays} | {:.2} [{:.2}, {:.2}] ({:.2}) | {hours:.1} | \
-         {}/{} | {} |\n",
+        "| {} | {} | {found}/{all} ({}) | {standing} | {lax} | {delays} | {} ({:.2}) | {:.1} | {}/{} | {} |\n",
         group.detector,
         budget(group.budget),
         worst.recall().0,
-        per_hour(middle.false_bins as f64),
-        per_hour(low),
-        per_hour(high),
-        per_hour(group.most_false_bins() as f64),
+        rate(&benign),
+        group.worst_rate(),
+        benign.benign_hours(),
         middle.event_bins[1],
         middle.event_bins[0],
-        precisions(middle),
+        precisions(middle, &benign),
     )
 }
 
-/// Where no benign bin alarmed, the upper end of the interval stands for the rate: at least so precise.
-fn precisions(outcome: &Outcome) -> String {
-    let (found, all) = outcome.recall();
-    if all == 0 || outcome.benign_bins == 0 {
+/// False alarms an hour with their interval.
+fn rate(benign: &Outcome) -> String {
+    let hours = benign.benign_hours();
+    if hours == 0.0 {
         return "-".to_owned();
     }
-    let (seen, sign) = match outcome.false_bins {
+    let (low, high) = poisson_interval(benign.false_bins);
+    format!("{:.2} [{:.2}, {:.2}]", benign.false_bins as f64 / hours, low / hours, high / hours)
+}
+
+/// Where no benign bin alarmed, the upper end of the interval stands for the rate: at least so precise.
+fn precisions(outcome: &Outcome, benign: &Outcome) -> String {
+    let (found, all) = outcome.recall();
+    if all == 0 || benign.benign_bins == 0 {
+        return "-".to_owned();
+    }
+    let (seen, sign) = match benign.false_bins {
         0 => (poisson_interval(0).1, ">= "),
         count => (count as f64, ""),
     };
-    let alarming = (seen / outcome.benign_bins as f64).min(1.0);
+    let alarming = (seen / benign.benign_bins as f64).min(1.0);
     let at = |base| precision(base, found as f64 / all as f64, alarming);
     format!("{sign}{:.2} / {sign}{:.4}", at(0.01), at(0.0001))
 }
@@ -112,6 +118,88 @@ fn by_type(groups: &[Group]) -> String {
     text
 }
 
+/// What the sensor calls the events that have a type, at its first budget, over all seeds. An event may have alerts of
+/// several types; it is called right if one of them is.
+fn confusion(groups: &[Group]) -> String {
+    let Some(group) = groups.first() else { return String::new() };
+    let typed = || group.seeds.iter().flat_map(|seed| &seed.hits).filter(|(_, _, hit)| !hit.right.is_empty());
+    let said: BTreeSet<&str> = typed().flat_map(|(_, _, hit)| &hit.types).map(String::as_str).collect();
+    let names: BTreeSet<&str> = typed().map(|(name, _, _)| class(name)).collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    let mut text =
+        format!("\nWhat {} calls them, at {}:\n\n| event | right |", group.detector, budget(group.budget));
+    said.iter().for_each(|name| text.push_str(&format!(" {name} |")));
+    text.push_str(" missed |\n|---|---|---|");
+    text.push_str(&"---|".repeat(said.len()));
+    text.push('\n');
+    for name in names {
+        let own: Vec<_> = typed().filter(|(own, _, _)| class(own) == name).map(|(_, _, hit)| hit).collect();
+        let right = own.iter().filter(|hit| hit.types.iter().any(|kind| hit.right.contains(kind))).count();
+        let _ = write!(text, "| {name} | {right}/{} |", own.len());
+        for kind in &said {
+            let _ = write!(text, " {} |", own.iter().filter(|hit| hit.types.contains(*kind)).count());
+        }
+        let _ = writeln!(text, " {} |", own.iter().filter(|hit| hit.types.is_empty()).count());
+    }
+    let false_types = group.benign().false_types;
+    let shown: Vec<String> = false_types.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+    if !shown.is_empty() {
+        let _ = writeln!(text, "\nFalse alarms by type: {}.", shown.join(", "));
+    }
+    text
+}
+
+/// The kind of an event without its strength.
+fn class(name: &str) -> &str {
+    name.rsplit_once(", ").map_or(name, |(kind, _)| kind)
+}
+
+/// Where the warm-up held attacks: those of its kinds, and those of others.
+fn by_warmup(groups: &[Group]) -> String {
+    if groups.iter().all(|group| group.by_warmup(true).1 == 0) {
+        return String::new();
+    }
+    let mut text = "\nEvents of all seeds together, by whether their kind was in the warm-up:\n\n\
+                    | detector | budget | was in the warm-up | was not |\n|---|---|---|---|\n"
+        .to_owned();
+    for group in groups {
+        let ((known, all_known), (new, all_new)) = (group.by_warmup(true), group.by_warmup(false));
+        let budget = budget(group.budget);
+        let _ = writeln!(text, "| {} | {budget} | {known}/{all_known} | {new}/{all_new} |", group.detector);
+    }
+    text
+}
+
+/// Budget set and alarms seen where nothing was attacked.
+fn calibration(sets: &[&str], runs: &[Run]) -> String {
+    let mut text = String::new();
+    for set in sets {
+        for group in groups(runs, set) {
+            let benign = group.benign();
+            if benign.hits.is_empty() && benign.benign_hours() > 12.0 {
+                let hours = benign.benign_hours();
+                let _ = writeln!(
+                    text,
+                    "| {set} | {} | {} | {hours:.1} | {} | {} |",
+                    group.detector,
+                    budget(group.budget),
+                    benign.false_bins,
+                    rate(&benign)
+                );
+            }
+        }
+    }
+    if text.is_empty() {
+        return text;
+    }
+    "\n### Calibration: alarms where there is no attack\n\n\
+     | set | detector | budget | hours | alarms | alarms/h [95 %] |\n|---|---|---|---|---|---|\n"
+        .to_owned()
+        + &text
+}
+
 /// What every table means.
 pub fn legend() -> String {
     format!(
@@ -132,21 +220,23 @@ mod tests {
     fn budgets_read_well() {
         let read = [1.0, 0.5, 2.0, 0.0417].map(budget);
         assert_eq!(read, ["1/h", "0.5/h", "2/h", "1/day"]);
+        assert_eq!((class("SYN flood, spoofed, fast"), class("DoS")), ("SYN flood, spoofed", "DoS"));
     }
 
     #[test]
     fn no_false_alarm_is_a_bound_on_the_precision_and_no_event_is_none() {
         let mut outcome = Outcome { benign_bins: 369, ..Outcome::default() };
-        assert_eq!(precisions(&outcome), "-");
+        assert_eq!(precisions(&outcome, &outcome), "-");
         let hit = super::super::outcome::Hit {
             delay: Some(1.0),
             lax: Some(1.0),
             standing: false,
             types: BTreeSet::new(),
+            right: Vec::new(),
         };
         outcome.hits.push(("scan".to_owned(), false, hit));
-        assert_eq!(precisions(&outcome), ">= 0.50 / >= 0.0099");
+        assert_eq!(precisions(&outcome, &outcome), ">= 0.50 / >= 0.0099");
         outcome.false_bins = 369;
-        assert_eq!(precisions(&outcome), "0.01 / 0.0001");
+        assert_eq!(precisions(&outcome, &outcome), "0.01 / 0.0001");
     }
 }

@@ -18,6 +18,10 @@ pub struct Run {
     pub budget: f64,
     /// The seed.
     pub seed: u64,
+    /// The capture is of this seed alone.
+    pub own_traffic: bool,
+    /// How the threshold was found, where that is not the sensor's own affair.
+    pub how: String,
     /// What came of it.
     pub outcome: Outcome,
 }
@@ -27,7 +31,7 @@ impl Run {
     pub fn json(&self) -> Value {
         json!({
             "set": self.set, "case": self.case, "detector": self.detector, "budget_per_hour": self.budget,
-            "seed": self.seed, "outcome": self.outcome.json(),
+            "seed": self.seed, "threshold_from": self.how, "outcome": self.outcome.json(),
         })
     }
 }
@@ -38,6 +42,8 @@ pub struct Group {
     pub detector: String,
     /// Alarms an hour that were allowed.
     pub budget: f64,
+    /// Seeds have traffic of their own: their benign hours add up.
+    pub own_traffic: bool,
     /// By seed.
     pub seeds: Vec<Outcome>,
 }
@@ -49,7 +55,8 @@ pub fn groups(runs: &[Run], set: &str) -> Vec<Group> {
         let same = |group: &Group| group.detector == run.detector && group.budget == run.budget;
         let at = groups.iter().position(|(group, _)| same(group)).unwrap_or_else(|| {
             let (detector, budget) = (run.detector.clone(), run.budget);
-            groups.push((Group { detector, budget, seeds: Vec::new() }, Vec::new()));
+            let own_traffic = run.own_traffic;
+            groups.push((Group { detector, budget, own_traffic, seeds: Vec::new() }, Vec::new()));
             groups.len() - 1
         });
         let (group, seeds) = &mut groups[at];
@@ -74,9 +81,26 @@ impl Group {
         Some((*order.get(order.len() / 2)?, *order.first()?))
     }
 
-    /// Most benign bins with an alarm of any seed.
-    pub fn most_false_bins(&self) -> u64 {
-        self.seeds.iter().map(|outcome| outcome.false_bins).max().unwrap_or(0)
+    /// Most false alarms an hour of any seed.
+    pub fn worst_rate(&self) -> f64 {
+        let rate = |outcome: &Outcome| outcome.false_bins as f64 / outcome.benign_hours().max(1e-9);
+        self.seeds.iter().map(rate).fold(0.0, f64::max)
+    }
+
+    /// Benign traffic that was judged: of all seeds where each has its own, else of the middle one.
+    pub fn benign(&self) -> Outcome {
+        let mut sum = Outcome::default();
+        match self.middle_and_worst() {
+            Some((middle, _)) if !self.own_traffic => sum.add(middle),
+            _ => self.seeds.iter().for_each(|outcome| sum.add(outcome)),
+        }
+        sum
+    }
+
+    /// Events hit and their number over all seeds, of those that were there while it learned, or of the others.
+    pub fn by_warmup(&self, in_warmup: bool) -> (usize, usize) {
+        let each = self.seeds.iter().map(|outcome| outcome.by_warmup(in_warmup));
+        each.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 
     /// Median and 90th percentile of the delays of all seeds, seconds.
@@ -105,7 +129,7 @@ mod tests {
     use super::*;
 
     fn run(case: &str, seed: u64, delay: Option<f64>, false_bins: u64) -> Run {
-        let hit = Hit { delay, lax: delay, standing: false, types: Default::default() };
+        let hit = Hit { delay, lax: delay, standing: false, types: Default::default(), right: Vec::new() };
         let hits = vec![("scan".to_owned(), false, hit)];
         let outcome = Outcome { hits, false_bins, benign_bins: 60, ..Outcome::default() };
         Run {
@@ -114,6 +138,8 @@ mod tests {
             detector: "x".to_owned(),
             budget: 1.0,
             seed,
+            own_traffic: true,
+            how: String::new(),
             outcome,
         }
     }
@@ -135,6 +161,7 @@ mod tests {
         assert_eq!((worst.recall(), worst.benign_hours()), ((1, 2), 2.0));
         assert_eq!(groups[0].delays(), Some((2.0, 9.0)));
         assert_eq!(groups[0].by_name()["scan"], (5, 6));
-        assert_eq!(groups[0].most_false_bins(), 3);
+        assert!((groups[0].worst_rate() - 1.5).abs() < 1e-9);
+        assert_eq!((groups[0].benign().false_bins, groups[0].benign().benign_bins), (3, 360));
     }
 }
