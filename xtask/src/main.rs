@@ -33,8 +33,8 @@ usage: cargo xtask COMMAND
   bench kernel [OPTIONS]     nanoseconds a packet in the kernel
                              options: --rounds N, --pcap FILE, --only NAME,NAME; results in target/bench
   eval [DIR] [OPTIONS]       how well the sensor detects: on the captures in DIR (../shared/data) and on made traffic
-                             options: --only SET,SET, --seeds N, --vesper (no baselines), --ablation, --write-docs;
-                             results in target/eval
+                             options: --only SET,SET, --seeds N, --vesper (no baselines), --sensor FILE (another
+                             build of vesper), --ablation, --write-docs; results in target/eval
   ebpf [--check]             build the XDP program from source and install it; --check only compares
   fuzz parse [--minutes N]   the header parser on what libFuzzer thinks of, 5 minutes unless told otherwise
   tidy                       what no compiler checks: file length, the committed object, unsafe, README

@@ -39,6 +39,7 @@ struct Options {
     data: PathBuf,
     only: Vec<String>,
     seeds: u64,
+    sensor: Option<PathBuf>,
     baselines: bool,
     ablation: bool,
     write_docs: bool,
@@ -47,8 +48,15 @@ struct Options {
 impl Options {
     fn parse(args: &[&str]) -> Result<Options> {
         let data = program::root().join("../shared/data");
-        let mut options =
-            Options { data, only: Vec::new(), seeds: 5, baselines: true, ablation: false, write_docs: false };
+        let mut options = Options {
+            data,
+            only: Vec::new(),
+            seeds: 5,
+            sensor: None,
+            baselines: true,
+            ablation: false,
+            write_docs: false,
+        };
         let mut words = args.iter();
         while let Some(word) = words.next() {
             let mut value = || words.next().copied().ok_or_else(|| misused("eval", args));
@@ -57,6 +65,7 @@ impl Options {
                 "--seeds" => {
                     options.seeds = value()?.parse().map_err(|_not_a_number| misused("eval", args))?
                 }
+                "--sensor" => options.sensor = Some(PathBuf::from(value()?)),
                 "--vesper" => options.baselines = false,
                 "--ablation" => options.ablation = true,
                 "--write-docs" => options.write_docs = true,
@@ -77,7 +86,10 @@ pub fn command(args: &[&str]) -> Result<()> {
     interrupt::catch()?;
     let mut options = Options::parse(args)?;
     options.baselines = options.baselines && !options.ablation && setup::for_eval();
-    let sensor = bench::sensor()?;
+    let sensor = match &options.sensor {
+        Some(path) => path.canonicalize().with_context(|| format!("find {}", path.display()))?,
+        None => bench::sensor()?,
+    };
     let folder = program::root().join("target/eval");
     fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
     let mut runs = Vec::new();
