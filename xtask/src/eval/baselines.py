@@ -47,11 +47,8 @@ def read(path):
     counts = ["packets_fwd", "packets_rev", "bytes_fwd", "bytes_rev"]
     packets = sum(column(name) for name in counts[:2]) if "packets_fwd" in at else np.ones(len(rows))
     own = [name for name in header if name not in KEYS and name not in counts]
-    if own:
-        features = np.column_stack([column(name) for name in own])
-    else:
-        features = np.column_stack(plain(column, counts, keys))
-    return times, keys, packets, features
+    features = [column(name) for name in own] if own else plain(column, counts, keys)
+    return times, keys, packets, np.column_stack(features + crowds(times, keys))
 
 
 def plain(column, counts, keys):
@@ -62,6 +59,28 @@ def plain(column, counts, keys):
     port = np.array([math.log1p(float(key[2] or 0)) / 12.0 for key in keys])
     kinds = [np.array([float(key[3] == name) for key in keys]) for name in ("TCP", "UDP")]
     return logs + sizes + [port] + kinds
+
+
+def crowds(times, keys):
+    """What a row's hosts do in its window, for the rows are of flows: flows, peers and ports of the source; flows
+    and sources of the destination."""
+    groups = [{}, {}, {}, {}, {}]
+    for time, (source, destination, port, _) in zip(times, keys):
+        for group, name, member in zip(
+            groups,
+            (source, source, source, destination, destination),
+            (None, destination, port, None, source),
+        ):
+            group.setdefault((time, name), [] if member is None else set())
+            known = group[(time, name)]
+            known.append(1) if member is None else known.add(member)
+    sizes = np.empty((len(keys), 5))
+    for row, (time, (source, destination, _, _)) in enumerate(zip(times, keys)):
+        sizes[row] = [
+            len(group[(time, name)])
+            for group, name in zip(groups, (source, source, source, destination, destination))
+        ]
+    return list(np.log1p(sizes).T / 10.0)
 
 
 def threshold(times, scores, learned, ready, budget):

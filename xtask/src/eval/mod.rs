@@ -116,7 +116,7 @@ pub fn command(args: &[&str]) -> Result<()> {
 
 fn measure(set: &Set, options: &Options, sensor: &Path, folder: &Path, runs: &mut Vec<Run>) -> Result<()> {
     let mut cases = Vec::new();
-    for seed in 1..=options.seeds {
+    for seed in 1..=options.seeds.min(set.most_seeds) {
         if cases.is_empty() || set.traffic_per_seed {
             cases =
                 announced(&format!("{}: captures", set.name), || (set.cases)(&options.data, folder, seed))?;

@@ -23,6 +23,8 @@ pub struct Set {
     pub folder: Option<&'static str>,
     /// Each seed has traffic of its own; otherwise it seeds the detectors only.
     pub traffic_per_seed: bool,
+    /// At most so many seeds: for one of many captures.
+    pub most_seeds: u64,
     /// Alarms an hour that are allowed.
     pub budgets: &'static [f64],
     /// Makes the captures of a seed: from the folder of data, in the folder for what is made.
@@ -35,7 +37,7 @@ const DAILY: f64 = 0.0417;
 
 /// A set that code makes anew for each seed.
 const fn made(name: &'static str, cases: fn(&Path, &Path, u64) -> Result<Vec<Case>>) -> Set {
-    Set { name, folder: None, traffic_per_seed: true, budgets: &BUDGETS, cases }
+    Set { name, folder: None, traffic_per_seed: true, most_seeds: u64::MAX, budgets: &BUDGETS, cases }
 }
 
 /// All sets.
@@ -44,6 +46,7 @@ pub const SETS: [Set; 8] = [
         name: "dnp3",
         folder: Some("dnp3"),
         traffic_per_seed: false,
+        most_seeds: u64::MAX,
         budgets: &[1.0, DAILY, 0.5, 2.0],
         cases: |data, _, _| dnp3::cases(data),
     },
@@ -51,6 +54,7 @@ pub const SETS: [Set; 8] = [
         name: "modbus",
         folder: Some("modbus"),
         traffic_per_seed: false,
+        most_seeds: u64::MAX,
         budgets: &BUDGETS,
         cases: |data, folder, _| modbus::cases(data, folder),
     },
@@ -58,6 +62,7 @@ pub const SETS: [Set; 8] = [
         name: "dns",
         folder: Some("dns_tunnel"),
         traffic_per_seed: false,
+        most_seeds: u64::MAX,
         budgets: &BUDGETS,
         cases: |data, folder, _| dns::cases(data, folder),
     },
@@ -65,6 +70,7 @@ pub const SETS: [Set; 8] = [
         name: "typed",
         folder: Some("typed"),
         traffic_per_seed: false,
+        most_seeds: 1,
         budgets: &[1.0],
         cases: |data, folder, _| typed::cases(data, folder),
     },
