@@ -1,7 +1,7 @@
 //! The rules that anybody could write, and two detectors of libraries, on the rows that the sensor scored.
 //!
-//! They are judged generously: any row above the threshold within an event is a hit, new or not, while false alarms
-//! of one source are folded as the sensor folds its own.
+//! They fold nothing, so they are judged twice: by the bin, as the protocol has it, where any row above the threshold
+//! is an alarm; and as if they folded what they say of one source, as the sensor does.
 
 use std::collections::BTreeSet;
 use std::fs;

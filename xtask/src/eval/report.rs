@@ -7,6 +7,11 @@ use super::outcome::{BIN, Outcome};
 use super::rate::{poisson_interval, precision};
 use super::result::{Group, Run, groups};
 
+/// How a detector is called that is judged as if it folded its alarms.
+pub const FOLDED: &str = ", folded";
+/// With less benign traffic a rate of false alarms means nothing.
+const LEAST_HOURS: f64 = 0.25;
+
 /// All tables of these runs.
 pub fn markdown(runs: &[Run]) -> String {
     let mut sets: Vec<&str> = Vec::new();
@@ -60,7 +65,7 @@ fn line(group: &Group, middle: &Outcome, worst: &Outcome) -> String {
 /// False alarms an hour with their interval.
 fn rate(benign: &Outcome) -> String {
     let hours = benign.benign_hours();
-    if hours == 0.0 {
+    if hours < LEAST_HOURS {
         return "-".to_owned();
     }
     let (low, high) = poisson_interval(benign.false_bins);
@@ -70,7 +75,7 @@ fn rate(benign: &Outcome) -> String {
 /// Where no benign bin alarmed, the upper end of the interval stands for the rate: at least so precise.
 fn precisions(outcome: &Outcome, benign: &Outcome) -> String {
     let (found, all) = outcome.recall();
-    if all == 0 || benign.benign_bins == 0 {
+    if all == 0 || benign.benign_hours() < LEAST_HOURS {
         return "-".to_owned();
     }
     let (seen, sign) = match benign.false_bins {
@@ -95,7 +100,10 @@ pub fn budget(per_hour: f64) -> String {
 /// Events hit by type, at the first budget of each detector, over all seeds.
 fn by_type(groups: &[Group]) -> String {
     let Some(first) = groups.first() else { return String::new() };
-    let chosen: Vec<&Group> = groups.iter().filter(|group| group.budget == first.budget).collect();
+    let chosen: Vec<&Group> = groups
+        .iter()
+        .filter(|group| group.budget == first.budget && !group.detector.ends_with(FOLDED))
+        .collect();
     let names: BTreeSet<&str> = chosen.iter().flat_map(|group| group.by_name().into_keys()).collect();
     if names.is_empty() {
         return String::new();
