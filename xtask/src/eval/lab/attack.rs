@@ -6,8 +6,11 @@ use super::benign::{shell, tls};
 use super::content::{self, TXT};
 use super::talk::Talk;
 use super::wire::{SYN, Wire, mac};
-use super::{DNS, FILES, ROUTER, inside};
+use super::{DNS, ROUTER, inside};
 use crate::eval::outcome::Event;
+
+/// Whom the spoofing is aimed at.
+const DECEIVED: Ipv4Addr = inside(0, 24);
 
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +86,7 @@ pub struct Strength {
 pub fn attack(wire: &mut Wire, kind: Kind, strength: Strength, at: f64, who: Ipv4Addr) -> Event {
     let before = wire.packets.len();
     let mut attack = Attack { wire, who, strength, now: at };
-    let mut hosts = attack.run(kind);
+    let mut hosts: Vec<String> = attack.run(kind).into_iter().map(|host| host.to_string()).collect();
     hosts.push(who.to_string());
     let octets = mac(who).map(|octet| format!("{octet:02x}"));
     hosts.push(octets.join(":"));
@@ -106,13 +109,13 @@ struct Attack<'w> {
 }
 
 impl Attack<'_> {
-    /// Returns whom it is aimed at, where that is one.
-    fn run(&mut self, kind: Kind) -> Vec<String> {
+    /// Returns who else an alert may name: others attack the same servers at the same time.
+    fn run(&mut self, kind: Kind) -> Vec<Ipv4Addr> {
         let victim = inside(0, 2 + self.wire.random.below(7) as u8);
         let outside = Ipv4Addr::new(203, 0, 113, 1 + self.wire.random.below(250) as u8);
-        let aimed_at = match kind {
+        match kind {
             Kind::PortScan => self.port_scan(victim),
-            Kind::HorizontalScan => return self.horizontal_scan(),
+            Kind::HorizontalScan => self.horizontal_scan(),
             Kind::SynFlood => self.syn_flood(victim, false),
             Kind::SpoofedFlood => self.syn_flood(victim, true),
             Kind::UdpFlood => self.udp_flood(victim),
@@ -121,9 +124,14 @@ impl Attack<'_> {
             Kind::Exfiltration => self.exfiltrate(outside),
             Kind::DnsTunnel => self.tunnel(),
             Kind::ArpSpoofing => self.spoof(),
-            Kind::Lateral => return self.lateral(),
-        };
-        vec![aimed_at.to_string()]
+            Kind::Lateral => self.lateral(),
+        }
+        match kind {
+            Kind::SynFlood | Kind::SpoofedFlood | Kind::UdpFlood => vec![victim],
+            Kind::Beacon | Kind::Exfiltration => vec![outside],
+            Kind::ArpSpoofing => vec![ROUTER, DECEIVED],
+            _ => Vec::new(),
+        }
     }
 
     /// So often, with the number of the try; gaps are even up to a third.
@@ -134,16 +142,15 @@ impl Attack<'_> {
         }
     }
 
-    fn port_scan(&mut self, victim: Ipv4Addr) -> Ipv4Addr {
+    fn port_scan(&mut self, victim: Ipv4Addr) {
         let (who, first) = (self.who, self.wire.random.below(60_000) as u16);
         self.each(|wire, at, number| {
             let (port, target) = (wire.port(), first.wrapping_add((number * 7) as u16).max(1));
             Talk::refused(wire, at, (who, port), (victim, target));
         });
-        victim
     }
 
-    fn horizontal_scan(&mut self) -> Vec<String> {
+    fn horizontal_scan(&mut self) {
         let (who, port) = (self.who, [445, 3389, 23, 5900][self.wire.random.below(4) as usize]);
         self.each(|wire, at, number| {
             let (own, target) = (wire.port(), inside((number / 250) as u8, 2 + (number % 250) as u8));
@@ -155,10 +162,9 @@ impl Attack<'_> {
                 _ => Talk::unanswered(wire, at, (who, own), (target, port), 1),
             }
         });
-        Vec::new()
     }
 
-    fn syn_flood(&mut self, victim: Ipv4Addr, spoofed: bool) -> Ipv4Addr {
+    fn syn_flood(&mut self, victim: Ipv4Addr, spoofed: bool) {
         let who = self.who;
         self.each(|wire, at, _| {
             let bits = wire.random.bits();
@@ -167,20 +173,18 @@ impl Attack<'_> {
             wire.flows += 1;
             wire.tcp(at, [from, (victim, 80)], SYN, [bits as u32, 0], &[], 0);
         });
-        victim
     }
 
-    fn udp_flood(&mut self, victim: Ipv4Addr) -> Ipv4Addr {
+    fn udp_flood(&mut self, victim: Ipv4Addr) {
         let from = (self.who, self.wire.port());
         self.wire.flows += 1;
         self.each(|wire, at, _| {
             let bytes = wire.random.bits().to_be_bytes();
             wire.udp(at, [from, (victim, 5060)], &bytes, 900);
         });
-        victim
     }
 
-    fn brute_force(&mut self, victim: Ipv4Addr) -> Ipv4Addr {
+    fn brute_force(&mut self, victim: Ipv4Addr) {
         let who = self.who;
         self.each(|wire, at, _| {
             let port = wire.port();
@@ -191,25 +195,22 @@ impl Attack<'_> {
             }
             talk.close();
         });
-        victim
     }
 
-    fn beacon(&mut self, outside: Ipv4Addr) -> Ipv4Addr {
+    fn beacon(&mut self, outside: Ipv4Addr) {
         let who = self.who;
         self.each(|wire, at, _| tls(wire, at, who, (outside, 443), "cdn-metrics.example", 220, 180));
-        outside
     }
 
-    fn exfiltrate(&mut self, outside: Ipv4Addr) -> Ipv4Addr {
+    fn exfiltrate(&mut self, outside: Ipv4Addr) {
         let who = self.who;
         self.each(|wire, at, _| {
             let size = 120_000 + wire.random.below(60_000) as usize;
             tls(wire, at, who, (outside, 443), "files-share.example", size, 200);
         });
-        outside
     }
 
-    fn tunnel(&mut self) -> Ipv4Addr {
+    fn tunnel(&mut self) {
         let who = self.who;
         self.each(|wire, at, _| {
             let text = |length, wire: &mut Wire| content::random_text(length, &mut wire.random);
@@ -225,23 +226,20 @@ impl Attack<'_> {
             wire.udp(at + 0.03, [outside[1], outside[0]], &say, 0);
             wire.udp(at + 0.0303, [ends[1], ends[0]], &say, 0);
         });
-        DNS
     }
 
     /// Tells a client that the router is here, and the router that the client is.
-    fn spoof(&mut self) -> Ipv4Addr {
-        let (own, victim) = (mac(self.who), inside(0, 25));
+    fn spoof(&mut self) {
+        let (own, victim) = (mac(self.who), DECEIVED);
         self.each(|wire, at, _| {
             wire.arp(at, own, ROUTER, (mac(victim), victim), false);
             wire.arp(at + 0.001, own, victim, (mac(ROUTER), ROUTER), false);
         });
-        victim
     }
 
     /// From client to client by remote desktop and file sharing, which only servers offered so far.
-    fn lateral(&mut self) -> Vec<String> {
+    fn lateral(&mut self) {
         let who = self.who;
-        let mut met = Vec::new();
         self.each(|wire, at, number| {
             let (victim, own) = (inside(0, 18 + (number % 6) as u8), wire.port());
             let service = if number.is_multiple_of(2) { 445 } else { 3389 };
@@ -249,9 +247,6 @@ impl Attack<'_> {
             talk.ask((b"\x03\x00\x00\x13", 300), 0.01, (b"\x03\x00\x00\x13", 500));
             talk.ask((&[], 20_000), 0.2, (&[], 60_000));
             talk.close();
-            met.push(victim.to_string());
         });
-        met.retain(|host| *host != FILES.to_string());
-        met
     }
 }

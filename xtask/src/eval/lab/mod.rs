@@ -84,6 +84,9 @@ const SLOW: [(Kind, Strength); 9] = [
     (Kind::Lateral, slow(6, 70.0)),
 ];
 
+/// Who makes the slow ones, each its own: they go on at the same time, and an alert must not count for another.
+const SLOW_ATTACKERS: [u8; SLOW.len()] = [13, 16, 19, 22, 25, 28, 14, 17, 20];
+
 /// Kinds that a dirty warm-up holds, and what one of their attacks is made of.
 const KNOWN: [Kind; 5] = [Kind::PortScan, Kind::BruteForce, Kind::SynFlood, Kind::DnsTunnel, Kind::Beacon];
 
@@ -157,7 +160,11 @@ fn test_attacks(wire: &mut Wire, dirty: bool) -> Vec<Event> {
     let planned: Vec<(&(Kind, Strength), f64)> = fast.chain(slow).collect();
     let put = |(number, (&(kind, strength), at)): (usize, (&(Kind, Strength), f64))| {
         let jitter = wire.random.between(0.0, 40.0);
-        let mut event = attack(wire, kind, strength, at + jitter, attacker(number / 3, kind));
+        let who = match number.checked_sub(FAST.len()) {
+            Some(slow) => inside(0, SLOW_ATTACKERS[slow]),
+            None => attacker(number / 3, kind),
+        };
+        let mut event = attack(wire, kind, strength, at + jitter, who);
         event.in_warmup = dirty && KNOWN.contains(&kind);
         event
     };

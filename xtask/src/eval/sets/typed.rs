@@ -65,8 +65,8 @@ fn spliced(
         in_warmup: false,
     };
     let packets = merge(base.to_vec(), attack);
-    let name: String = file.chars().take_while(|c| *c != '.').take(48).collect();
-    let name = format!("{background}-{class}-{name}-{}", file.len());
+    let file = file.split_once(".pcap").map_or(&*file, |(name, _)| name).replace('.', "-");
+    let name = format!("{background}-{class}-{file}");
     let path = folder.join(format!("typed-{name}.pcap"));
     capture::write(&path, &packets)?;
     Ok(Case::new("typed", name, path, &packets).warmup(LEARN, CALIBRATE).events(vec![event]))
