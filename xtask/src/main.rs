@@ -5,6 +5,7 @@
 mod bench;
 mod demo;
 mod ebpf;
+mod eval;
 mod fuzz;
 mod interrupt;
 mod lab;
@@ -31,6 +32,9 @@ usage: cargo xtask COMMAND
   bench stages [OPTIONS]     time of each stage of the sensor, by Criterion
   bench kernel [OPTIONS]     nanoseconds a packet in the kernel
                              options: --rounds N, --pcap FILE, --only NAME,NAME; results in target/bench
+  eval [DIR] [OPTIONS]       how well the sensor detects: on the captures in DIR (../shared/data) and on made traffic
+                             options: --only SET,SET, --seeds N, --vesper (no baselines), --sensor FILE (another
+                             build of vesper), --ablation, --write-docs; results in target/eval
   ebpf [--check]             build the XDP program from source and install it; --check only compares
   fuzz parse [--minutes N]   the header parser on what libFuzzer thinks of, 5 minutes unless told otherwise
   tidy                       what no compiler checks: file length, the committed object, unsafe, README
@@ -50,6 +54,7 @@ fn main() -> ExitCode {
         ["demo", rest @ ..] => demo::command(rest),
         ["test", rest @ ..] => test::command(rest),
         ["bench", rest @ ..] => bench::command(rest),
+        ["eval", rest @ ..] => eval::command(rest),
         ["ebpf", rest @ ..] => ebpf::command(rest),
         ["fuzz", rest @ ..] => fuzz::command(rest),
         ["tidy"] => tidy::command(),

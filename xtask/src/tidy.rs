@@ -20,7 +20,7 @@ const UNSAFE: [&str; 5] = [
 ];
 const PRIVATE_PATHS: [&str; 2] = [concat!("/wo", "rk/"), concat!("/ro", "ot/")];
 const METRIC_MAKERS: [&str; 3] = ["Opts::new(\"", "opts!(\"", "Desc::new(\""];
-const COMMANDS: [&str; 8] = ["bench", "demo", "test", "ebpf", "tidy", "lab", "setup", "fuzz"];
+const COMMANDS: [&str; 9] = ["bench", "demo", "eval", "test", "ebpf", "tidy", "lab", "setup", "fuzz"];
 
 /// `cargo xtask tidy`.
 pub fn command() -> Result<()> {

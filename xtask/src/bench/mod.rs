@@ -96,7 +96,7 @@ fn folder() -> Result<PathBuf> {
 }
 
 /// The sensor, as it is shipped; built where it must be.
-fn sensor() -> Result<PathBuf> {
+pub fn sensor() -> Result<PathBuf> {
     let build =
         || programs::run(programs::cargo().args(["build", "--release", "--quiet", "--package", "sensor"]));
     crate::step::announced("building the sensor (release)", build)?;

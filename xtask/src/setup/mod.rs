@@ -3,6 +3,7 @@
 
 mod bench;
 mod ebpf;
+mod eval;
 mod python;
 
 use std::fs;
@@ -18,6 +19,7 @@ use crate::step::announced;
 
 pub use bench::{for_live_bench, for_nfstream, for_offline_bench, nfstream_python};
 pub use ebpf::toolchain;
+pub use eval::{eval_python, for_eval};
 
 /// One thing that must be there.
 pub struct Requirement {
