@@ -12,6 +12,11 @@ use sensor_tests::traffic::{self, MILLISECOND, SECOND, Traffic};
 /// 2026-01-01T00:00:00Z.
 const START: u64 = 1_767_225_600 * SECOND;
 
+/// With what is only done when every packet is asked for.
+fn every_packet() -> ReplayConfig {
+    ReplayConfig { packets: true, ..ReplayConfig::default() }
+}
+
 #[test]
 fn cut_at_every_byte() {
     let mut traffic = Traffic::new(4);
@@ -26,7 +31,7 @@ fn cut_at_every_byte() {
         let boundaries = boundaries(name, &packets);
         let mut before = 0;
         for cut in 0..file.len() {
-            match replay(&file[..cut], ReplayConfig::default()) {
+            match replay(&file[..cut], every_packet()) {
                 Ok(outcome) => {
                     assert_conserved(&outcome);
                     let clean = boundaries.contains(&cut);
@@ -39,7 +44,7 @@ fn cut_at_every_byte() {
                 Err(error) => panic!("{name} cut at {cut}: {error}"),
             }
         }
-        let whole = replay(&file, ReplayConfig::default()).unwrap();
+        let whole = replay(&file, every_packet()).unwrap();
         assert_eq!(whole.summary.packets, 100, "{name}");
     }
 }
@@ -120,7 +125,8 @@ fn broken_files() {
         ("record of 256 KiB and a byte", lying_record((256 << 10) + 1), 1),
         ("record longer than the file", lying_record(65), 1),
     ] {
-        let outcome = replay(&file, ReplayConfig::default()).unwrap();
+        let outcome = replay(&file, every_packet()).unwrap();
+        assert_eq!(outcome.facts, outcome.totals.counted.packets);
         assert_conserved(&outcome);
         assert_eq!(outcome.summary.packets, packets, "{name}: {:?}", outcome.summary);
         assert!(outcome.summary.truncated, "{name}");
@@ -139,7 +145,7 @@ fn no_captures() {
         ("broken gzip", vec![0x1f, 0x8b, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10], "cannot be unpacked"),
     ] {
         let error =
-            replay(&file, ReplayConfig::default()).map(|outcome| outcome.summary).unwrap_err().to_string();
+            replay(&file, every_packet()).map(|outcome| outcome.summary).unwrap_err().to_string();
         assert!(error.contains("test is not a capture") && error.contains(hint), "{name}: {error}");
     }
     let missing = Replay::open(&["/nonexistent/x.pcap".into()], ReplayConfig::default());
@@ -159,7 +165,7 @@ proptest! {
             3 => [capture::section(Order::Big), capture::interface(Order::Big, 105, &[])].concat(),
             _ => vec![0x1f, 0x8b],
         };
-        if let Ok(outcome) = replay(&[start, bytes].concat(), ReplayConfig::default()) {
+        if let Ok(outcome) = replay(&[start, bytes].concat(), every_packet()) {
             assert_conserved(&outcome);
         }
     }
@@ -178,7 +184,7 @@ proptest! {
             let at = at.index(file.len());
             file[at] = value;
         }
-        if let Ok(outcome) = replay(&file, ReplayConfig::default()) {
+        if let Ok(outcome) = replay(&file, every_packet()) {
             assert_conserved(&outcome);
         }
     }

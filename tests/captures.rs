@@ -63,21 +63,22 @@ fn collect(folder: &Path, unpacked: &Path, captures: &mut Vec<PathBuf>) {
 /// Packets of a capture, and whether it is damaged; `None` where the file is refused as no capture.
 fn check(path: &Path) -> Option<(u64, bool)> {
     let name = path.display();
-    let opened = Replay::open(&[path.to_owned()], ReplayConfig::default());
+    let opened = Replay::open(&[path.to_owned()], ReplayConfig { packets: true, ..ReplayConfig::default() });
     let mut replay = match opened {
         Ok(replay) => replay,
         Err(ReplayError::NotCapture { .. }) => return None,
         Err(error) => panic!("{name}: {error}"),
     };
     let mut totals = Totals::default();
-    let (mut drained, mut samples) = (0, 0);
+    let (mut drained, mut samples, mut facts) = (0, 0, 0);
     while let Some(event) = replay.next_event().unwrap() {
         match event {
             Event::Samples(some) => samples += some.len() as u64,
             Event::Flows(deltas) => {
                 drained += deltas.iter().flat_map(|delta| delta.grown.packets).sum::<u64>();
             }
-            Event::Tunnels(_) | Event::Packets(_) => {}
+            Event::Packets(packets) => facts += packets.len() as u64,
+            Event::Tunnels(_) => {}
             Event::Tick(tick) => totals = tick.totals,
         }
     }
@@ -87,6 +88,7 @@ fn check(path: &Path) -> Option<(u64, bool)> {
     assert_eq!(totals.seen.packets, totals.counted.packets + totals.not_counted_total().packets, "{name}");
     assert_eq!(totals.counted.packets, drained + totals.overflow_total().packets, "{name}");
     assert_eq!(totals.sampled, samples, "{name}");
+    assert_eq!(totals.counted.packets, facts, "{name}");
     let counted = independent_count(path);
     assert_eq!(summary.packets, counted, "{name}: {:?}", summary.warnings);
     Some((summary.packets, summary.truncated))

@@ -25,6 +25,8 @@ pub struct Outcome {
     pub ticks: Vec<u64>,
     /// Samples handed on.
     pub samples: u64,
+    /// Packets of flows, where all are handed on.
+    pub facts: u64,
     /// Everything, in order, as text: two replays are compared by it.
     pub trace: String,
 }
@@ -64,7 +66,7 @@ pub fn drain(mut replay: Replay) -> Result<Outcome, ReplayError> {
                     outcome.outer.insert(tunnel.key, tunnel.addresses);
                 }
             }
-            Event::Packets(_) => {}
+            Event::Packets(packets) => outcome.facts += packets.len() as u64,
             Event::Tick(tick) => {
                 assert!(outcome.ticks.last().is_none_or(|last| *last < tick.time), "ticks go forward");
                 keys.clear();

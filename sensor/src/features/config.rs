@@ -10,11 +10,11 @@ pub struct FeaturesConfig {
     /// Rows per window, flows and hosts together; what is beyond is shed and counted: hosts have a row first, then
     /// flows that were answered, then others, chosen by chance. 16 to 1,000,000.
     pub max_rows: usize,
-    /// Hosts remembered at once; 250 bytes each. 1 or more.
+    /// Hosts remembered at once; 420 bytes each. 1 or more.
     pub max_hosts: usize,
-    /// Pairs (source, destination, service) remembered at once; 200 bytes each. 1 or more.
+    /// Pairs (source, destination, service) remembered at once; 330 bytes each. 1 or more.
     pub max_pairs: usize,
-    /// Services (destination, port, protocol) remembered at once; 100 bytes each. 1 or more.
+    /// Services (destination, port, protocol) remembered at once; 180 bytes each. 1 or more.
     pub max_services: usize,
     /// MAC addresses remembered at once, with four times as many streams and addresses claimed by ARP; 1,300 bytes each
     /// with theirs. 1 or more.

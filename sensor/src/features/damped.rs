@@ -10,10 +10,10 @@ use super::matrix::ln;
 use serde::{Deserialize, Serialize};
 
 /// Scales.
-pub const SCALES: usize = 3;
+pub const SCALES: usize = 4;
 /// Half-lives, seconds. Windows are a second: at the scale of a second, which packets allow, there would be nothing to
 /// compare with.
-pub const HALF_LIFE: [f64; SCALES] = [10.0, 60.0, 600.0];
+pub const HALF_LIFE: [f64; SCALES] = [10.0, 60.0, 600.0, 3600.0];
 
 /// Below this weight, in windows, nothing is known.
 const LEAST_WEIGHT: f32 = 0.5;
@@ -71,80 +71,67 @@ pub struct Deviations {
     pub size: [f32; SCALES],
 }
 
-/// Moments at one scale.
-#[derive(Clone, Copy, Debug, Default)]
-struct Moments {
-    weight: f32,
-    mean: [f32; 2],
-    variance: [f32; 2],
-    covariance: f32,
-}
+/// A number for each scale: a vector of the machines that every 64-bit x86 is.
+type Lanes = [f32; SCALES];
 
-/// Moments at all scales: 72 bytes.
+/// Moments at all scales: 96 bytes.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Multi([Moments; SCALES]);
+pub struct Multi {
+    weight: Lanes,
+    packets: Lanes,
+    bytes: Lanes,
+    packets_variance: Lanes,
+    bytes_variance: Lanes,
+    covariance: Lanes,
+}
 
 impl Multi {
     /// Time passed.
     #[inline]
     pub fn fade(&mut self, fades: &Fades) {
-        for (moments, fade) in self.0.iter_mut().zip(fades) {
-            moments.weight *= fade;
+        self.weight = std::array::from_fn(|scale| self.weight[scale] * fades[scale]);
+    }
+
+    /// Adds a window, of weight 1. The paper's sums, as means: its linear sum over the weight, and so on; sums of
+    /// squares would cancel in single precision.
+    #[inline]
+    pub fn add(&mut self, Rates([packets, bytes]): Rates) {
+        for scale in 0..SCALES {
+            let weight = self.weight[scale] + 1.0;
+            let part = 1.0 / weight;
+            let rest = 1.0 - part;
+            let (dp, db) = (packets - self.packets[scale], bytes - self.bytes[scale]);
+            self.weight[scale] = weight;
+            self.packets[scale] += part * dp;
+            self.bytes[scale] += part * db;
+            self.packets_variance[scale] = rest * (self.packets_variance[scale] + part * dp * dp);
+            self.bytes_variance[scale] = rest * (self.bytes_variance[scale] + part * db * db);
+            self.covariance[scale] = rest * (self.covariance[scale] + part * dp * db);
         }
     }
 
-    /// Adds a window, of weight 1.
+    /// How unusual a window is that was not added yet. The variance is the one seen and the one supposed, by their
+    /// weights; and the mean is itself uncertain by a window's deviation over the root of the weight.
     #[inline]
-    pub fn add(&mut self, rates: Rates) {
-        self.0.iter_mut().for_each(|moments| moments.add(rates.0));
-    }
-
-    /// How unusual a window is that was not added yet.
-    #[inline]
-    pub fn deviations(&self, rates: Rates) -> Deviations {
+    pub fn deviations(&self, Rates([packets, bytes]): Rates) -> Deviations {
         let mut found = Deviations::default();
-        for (scale, moments) in self.0.iter().enumerate() {
-            (found.rate[scale], found.size[scale]) = moments.deviations(rates.0);
+        for scale in 0..SCALES {
+            let weight = self.weight[scale];
+            let known = if weight < LEAST_WEIGHT { 0.0 } else { 1.0 };
+            let weight = weight.max(LEAST_WEIGHT);
+            // Of a variance in all: what it is multiplied by, and what is added.
+            let uncertain = (1.0 + 1.0 / weight) / (weight + SUPPOSED);
+            let per = |variance: f32| {
+                known / (uncertain * (weight * variance.max(0.0) + SUPPOSED * SUPPOSED_VARIANCE)).sqrt()
+            };
+            let variance = self.bytes_variance[scale];
+            let size_variance = self.packets_variance[scale] + variance - 2.0 * self.covariance[scale];
+            let rate = bytes - self.bytes[scale];
+            let size = rate - (packets - self.packets[scale]);
+            found.rate[scale] = rate.abs() * per(variance);
+            found.size[scale] = size.abs() * per(size_variance);
         }
         found
-    }
-}
-
-impl Moments {
-    /// The paper's sums, as means: its linear sum over the weight, and so on; sums of squares would cancel in single
-    /// precision.
-    #[inline]
-    fn add(&mut self, [packets, bytes]: [f32; 2]) {
-        self.weight += 1.0;
-        let part = 1.0 / self.weight;
-        let rest = 1.0 - part;
-        let (dp, db) = (packets - self.mean[0], bytes - self.mean[1]);
-        self.mean[0] += part * dp;
-        self.mean[1] += part * db;
-        self.variance[0] = rest * (self.variance[0] + part * dp * dp);
-        self.variance[1] = rest * (self.variance[1] + part * db * db);
-        self.covariance = rest * (self.covariance + part * dp * db);
-    }
-
-    /// Of bytes, and of bytes a packet.
-    #[inline]
-    fn deviations(&self, [packets, bytes]: [f32; 2]) -> (f32, f32) {
-        if self.weight < LEAST_WEIGHT {
-            return (0.0, 0.0);
-        }
-        let size_variance = self.variance[0] + self.variance[1] - 2.0 * self.covariance;
-        let rate = bytes - self.mean[1];
-        let size = (bytes - packets) - (self.mean[1] - self.mean[0]);
-        (self.in_deviations(rate, self.variance[1]), self.in_deviations(size, size_variance))
-    }
-
-    /// The variance seen and the one supposed, by their weights; and the mean is itself uncertain by a window's
-    /// deviation over the root of the weight.
-    #[inline]
-    fn in_deviations(&self, difference: f32, variance: f32) -> f32 {
-        let weight = self.weight;
-        let variance = (weight * variance.max(0.0) + SUPPOSED * SUPPOSED_VARIANCE) / (weight + SUPPOSED);
-        difference.abs() / (variance * (1.0 + 1.0 / weight)).sqrt()
     }
 }
 
@@ -241,15 +228,15 @@ mod tests {
             multi.add(Rates::new(packets as f32, bytes as f32));
             windows.push((now, [packets.ln(), bytes.ln()]));
         }
-        for (moments, half_life) in multi.0.iter().zip(HALF_LIFE) {
+        for (scale, half_life) in HALF_LIFE.into_iter().enumerate() {
             let (weight, mean, variance, covariance) = reference(&windows, now, half_life);
             let pairs = [
-                (moments.weight, weight),
-                (moments.mean[0], mean[0]),
-                (moments.mean[1], mean[1]),
-                (moments.variance[0], variance[0]),
-                (moments.variance[1], variance[1]),
-                (moments.covariance, covariance),
+                (multi.weight[scale], weight),
+                (multi.packets[scale], mean[0]),
+                (multi.bytes[scale], mean[1]),
+                (multi.packets_variance[scale], variance[0]),
+                (multi.bytes_variance[scale], variance[1]),
+                (multi.covariance[scale], covariance),
             ];
             for (seen, expected) in pairs {
                 assert!(
@@ -268,13 +255,13 @@ mod tests {
             multi.add(Rates::new(bytes / 100.0, bytes));
         };
         assert_eq!(multi.deviations(Rates::new(10.0, 1e9)), Deviations::default(), "nothing is known");
-        (0..1800).for_each(|_| window(&mut multi, 10_000.0));
+        (0..7200).for_each(|_| window(&mut multi, 10_000.0));
         let burst = Rates::new(10_000.0, 1e6);
         let first = multi.deviations(burst);
         assert!(first.rate.iter().all(|rate| *rate > 10.0), "{first:?}");
         assert!(first.size.iter().all(|size| *size < 0.1), "packets as large as ever: {first:?}");
         assert!(multi.deviations(Rates::new(100.0, 1e6)).size[0] > 10.0, "larger packets");
-        // A minute of bursts: usual for now, not over ten minutes.
+        // A minute of bursts: usual for now, not over ten minutes or an hour.
         (0..60).for_each(|_| window(&mut multi, 1e6));
         let later = multi.deviations(burst);
         assert!(later.rate[0] < 0.5 && later.rate[2] > 2.0, "{later:?}");
@@ -282,7 +269,7 @@ mod tests {
         // An hour of silence: the short scales have forgotten.
         multi.fade(scales.over(3600 * SECOND));
         let stale = multi.deviations(burst);
-        assert!(stale.rate[0] == 0.0 && stale.rate[1] == 0.0 && stale.rate[2] > 0.0, "{stale:?}");
+        assert!(stale.rate[0] == 0.0 && stale.rate[1] == 0.0 && stale.rate[3] > 0.0, "{stale:?}");
     }
 
     #[test]
@@ -296,7 +283,7 @@ mod tests {
             );
             multi.add(Rates::new(value, value));
         }
-        assert_eq!(size_of::<Multi>(), 72);
+        assert_eq!(size_of::<Multi>(), 96);
     }
 
     #[test]

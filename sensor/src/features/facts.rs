@@ -163,15 +163,19 @@ impl FlowFacts {
             off(pair.deviations.rate[0]),
             off(pair.deviations.rate[1]),
             off(pair.deviations.rate[2]),
+            off(pair.deviations.rate[3]),
             off(pair.deviations.size[0]),
             off(pair.deviations.size[1]),
             off(pair.deviations.size[2]),
+            off(pair.deviations.size[3]),
             off(pair.service_deviations.rate[0]),
             off(pair.service_deviations.rate[1]),
             off(pair.service_deviations.rate[2]),
+            off(pair.service_deviations.rate[3]),
             off(pair.service_deviations.size[0]),
             off(pair.service_deviations.size[1]),
             off(pair.service_deviations.size[2]),
+            off(pair.service_deviations.size[3]),
         ];
         let mut values = [0.0; spec::FLOW.len()];
         let (first, last) = values.split_at_mut(traffic.len());
@@ -291,15 +295,19 @@ impl HostFacts {
             off(sent_off.rate[0]),
             off(sent_off.rate[1]),
             off(sent_off.rate[2]),
+            off(sent_off.rate[3]),
             off(sent_off.size[0]),
             off(sent_off.size[1]),
             off(sent_off.size[2]),
+            off(sent_off.size[3]),
             off(received_off.rate[0]),
             off(received_off.rate[1]),
             off(received_off.rate[2]),
+            off(received_off.rate[3]),
             off(received_off.size[0]),
             off(received_off.size[1]),
             off(received_off.size[2]),
+            off(received_off.size[3]),
         ]
     }
 }

@@ -125,7 +125,7 @@ const TIGHT: f32 = 0.04;
 const EVIDENCE: f32 = 0.02;
 
 /// Features of a flow in a window, in the order of [`super::facts::FlowFacts::values`].
-pub const FLOW: [Feature; 57] = [
+pub const FLOW: [Feature; 61] = [
     log("packets_out", "packets/s", 1.0, 1e6, LOOSE),
     log("packets_in", "packets/s", 1.0, 1e6, LOOSE),
     log("bytes_out", "bytes/s", 1e3, 1e9, LOOSE),
@@ -154,15 +154,19 @@ pub const FLOW: [Feature; 57] = [
     off("pair_rate_off_10s"),
     off("pair_rate_off_1m"),
     off("pair_rate_off_10m"),
+    off("pair_rate_off_1h"),
     off("pair_size_off_10s"),
     off("pair_size_off_1m"),
     off("pair_size_off_10m"),
+    off("pair_size_off_1h"),
     off("service_rate_off_10s"),
     off("service_rate_off_1m"),
     off("service_rate_off_10m"),
+    off("service_rate_off_1h"),
     off("service_size_off_10s"),
     off("service_size_off_1m"),
     off("service_size_off_10m"),
+    off("service_size_off_1h"),
     log("dns_names_10s", "names", 5.0, 1e5, LOOSE).of(Group::Content),
     log("dns_names", "names/min", 30.0, 1e6, LOOSE).of(Group::Content),
     linear("dns_name_length", "bytes", 255.0, 0.1).of(Group::Content),
@@ -186,7 +190,7 @@ pub const FLOW: [Feature; 57] = [
 ];
 
 /// Features of a host in a window, in the order of [`super::facts::HostFacts::values`].
-pub const HOST: [Feature; 34] = [
+pub const HOST: [Feature; 38] = [
     log("connections_out", "connections/s", 2.0, 1e5, 0.12),
     log("peers", "hosts/s", 2.0, 4e3, 0.08),
     log("ports", "ports/s", 2.0, 4e3, 0.08),
@@ -212,15 +216,19 @@ pub const HOST: [Feature; 34] = [
     off("sent_rate_off_10s"),
     off("sent_rate_off_1m"),
     off("sent_rate_off_10m"),
+    off("sent_rate_off_1h"),
     off("sent_size_off_10s"),
     off("sent_size_off_1m"),
     off("sent_size_off_10m"),
+    off("sent_size_off_1h"),
     off("received_rate_off_10s"),
     off("received_rate_off_1m"),
     off("received_rate_off_10m"),
+    off("received_rate_off_1h"),
     off("received_size_off_10s"),
     off("received_size_off_1m"),
     off("received_size_off_10m"),
+    off("received_size_off_1h"),
 ];
 
 /// Features of a MAC address in a window, in the order of [`super::link::LinkFacts::values`].
