@@ -354,8 +354,7 @@ fn packet(parsed: &Parsed, outer_at: u16) -> Packet {
     }
 }
 
-/// Type and reply type where ICMP pairs requests with replies, so that both directions share a key; else
-/// type and code. This is what Community ID v1 does.
+/// Type and reply type where ICMP pairs requests with replies, else type and code: as Community ID v1 does.
 #[inline(always)]
 fn icmp_ports(kind: u8, code: u8, reply: Option<u8>) -> (u16, u16) {
     match reply {
