@@ -19,7 +19,7 @@ use sensor::flow::SECOND;
 use sensor::flow::config::FlowConfig;
 use sensor::score::config::ScoreConfig;
 use sensor::score::random::Random;
-use sensor::score::scorer::Scorer;
+use sensor::score::scorer::{Kind, Scorer};
 use sensor_ebpf::flow::{FlowKey, FlowStats, proto};
 use sensor_ebpf::parse::{mapped, parse_ethernet};
 use sensor_tests::capture::{ETHERNET, Fraction, Order, Packet, pcap};
@@ -148,7 +148,7 @@ fn scores(c: &mut Criterion) {
             let mut scores = Vec::new();
             b.iter(|| {
                 scores.clear();
-                scorer.score(black_box(&matrix), false, &mut scores).unwrap();
+                scorer.score(black_box(&matrix), Kind::Flow, &mut scores);
             });
         });
     }
