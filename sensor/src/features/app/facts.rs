@@ -123,7 +123,7 @@ pub struct HttpFacts {
 const MANY_NAMES: f32 = 300.0;
 /// What is hidden in ten minutes is compared with so many times what is in one: a tunnel that was in use is still one while
 /// it idles.
-const LASTING: f32 = 6.0;
+pub(super) const LASTING: f32 = 6.0;
 /// What names of known uses that look like a tunnel's come to, bytes a minute, and half a mark: see the rules' tests.
 const HIDDEN_OF_OTHERS: f32 = 512.0;
 const MARKS_OF_OTHERS: f32 = 0.5;

@@ -1,15 +1,16 @@
 //! What is remembered of the names that a client asks for, by registered domain and in all: bounded and fading.
 //!
 //! A tunnel over DNS writes data into names, so it cannot ask for the same name twice, and reads its answers, so these
-//! differ too. Counted is therefore what is new: names that were not asked for in the last minute or two, and answers
+//! differ too. Counted is therefore what is new: names that were not asked for in the last ten minutes, and answers
 //! that were not seen, each once, and about how many bytes they carry (after Paxson et al., "Practical Comprehensive
 //! Bounds on Surreptitious Communication over DNS", USENIX Security 2013).
 
 use super::bytes::{hash, text_entropy};
 use super::dns::{self, Message, Usual};
 use super::domain::{KNOWN_FORM, Parts};
-use super::facts::DnsFacts;
+use super::facts::{DnsFacts, LASTING};
 use super::rolling::Rolling;
+use crate::features::sketch::mix;
 use crate::flow::index::{Key, Seed};
 use crate::flow::slab::Slab;
 
@@ -41,7 +42,6 @@ enum Sum {
     Alone,
     /// Bytes carried by what is odd once its answers differ.
     Answered,
-    NewAnswers,
     AnswerBytes,
 }
 
@@ -58,6 +58,10 @@ const RARE: f32 = 16.0;
 const ALONE: [f32; 2] = [0.05, 0.3];
 /// Part that counts when no answer is seen at all.
 const UNANSWERED: f32 = 0.5;
+/// The first answers are new whatever they say: it takes more of them to tell that they differ.
+const FIRST_ANSWERS: f32 = 2.0;
+/// Samples that stand for more packets than this on average are few.
+const THIN: f32 = 4.0;
 /// New answers of free text count so much, bytes for bytes: much of it is policy and keys.
 const TEXT_ANSWER: f32 = 0.25;
 /// A sample stands for so many packets at most.
@@ -70,7 +74,9 @@ struct Domain {
     names: Rolling,
     answers: Rolling,
     sums: [[f32; 3]; SUMS],
+    /// Names and answers that were really samples, and the new ones among these answers: fading with the last constant.
     seen: f32,
+    answered: [f32; 2],
 }
 
 /// Where a client's domain is remembered: a guess that is checked.
@@ -185,6 +191,7 @@ impl Domain {
             answers: Rolling::default(),
             sums: [[0.0; 3]; SUMS],
             seen: 0.0,
+            answered: [0.0; 2],
         }
     }
 
@@ -196,6 +203,7 @@ impl Domain {
             let sums = self.sums.iter_mut();
             sums.for_each(|sum| sum.iter_mut().zip(fade).for_each(|(value, fade)| *value *= fade));
             self.seen *= fade[2];
+            self.answered.iter_mut().for_each(|count| *count *= fade[2]);
         }
     }
 
@@ -226,9 +234,11 @@ impl Domain {
         }
         self.grow(Sum::Responses, weight);
         self.grow(Sum::NoSuchName, if message.code == 3 { weight } else { 0.0 });
-        let new_answer = if message.answers > 0 { self.answers.add(message.answer_hash, now) } else { 0.0 };
+        let new_answer =
+            if message.answers > 0 { self.answers.add(mix(0, message.answer_hash), now) } else { 0.0 };
+        self.answered[0] += 1.0;
         if new_answer > 0.0 {
-            self.grow(Sum::NewAnswers, new_answer * weight);
+            self.answered[1] += new_answer;
             let bytes = message.answer_bytes as f32 * new_answer * weight;
             // What the owner of a domain says of a service, such as the key of a mail server, is text but no news.
             let known = if parts.known_form { KNOWN_FORM } else { 1.0 };
@@ -253,10 +263,12 @@ impl Domain {
         self.grow(Sum::Entropy, weight * text_entropy(parts.free));
         self.grow(Sum::Carried, weight * parts.carried);
         let times = match usual {
+            Usual::Rare => return self.grow(Sum::Alone, weight * parts.carried * RARE),
+            // Whoever asks for the text of an address or a service asks what everybody does.
+            _ if parts.known_form => 1.0,
             Usual::Common => 1.0,
             Usual::Text => TEXT,
             Usual::Name => NAMES,
-            Usual::Rare => return self.grow(Sum::Alone, weight * parts.carried * RARE),
         };
         let long = ((parts.carried - 32.0) / 64.0).clamp(0.0, 1.0);
         let alone = ALONE[0] + long * (ALONE[1] - ALONE[0]);
@@ -274,12 +286,15 @@ impl Domain {
         let last = |sum: Sum| self.sums[sum as usize][2] * (-passed / FADES[2]).exp();
         let share = |part: f32, of: f32| if of > 0.0 { (part / of).min(1.0) } else { 0.0 };
         let names = slow(self, Sum::NewNames);
-        let responses = slow(self, Sum::Responses);
-        let novelty = if responses < 0.05 * slow(self, Sum::Queries) {
+        let novelty = if slow(self, Sum::Responses) < 0.05 * slow(self, Sum::Queries) {
             UNANSWERED
         } else {
-            share(slow(self, Sum::NewAnswers), responses)
+            let [answers, new] = self.answered;
+            ((new - FIRST_ANSWERS) / (answers + FIRST_ANSWERS)).max(0.0)
         };
+        let hidden_10min = last(Sum::Alone) + novelty * last(Sum::Answered);
+        // A minute of a flow of which one packet in many is a sample says too little.
+        let thin = self.sums[Sum::NewNames as usize][2] > THIN * self.seen;
         let of_all = |sum: Sum| all.map_or(0.0, |all| slow(all, sum));
         DnsFacts {
             client,
@@ -293,8 +308,12 @@ impl Domain {
             answer_bytes: slow(self, Sum::AnswerBytes),
             novelty,
             unusual_types: share(slow(self, Sum::Unusual), slow(self, Sum::Queries)),
-            hidden: slow(self, Sum::Alone) + novelty * slow(self, Sum::Answered),
-            hidden_10min: last(Sum::Alone) + novelty * last(Sum::Answered),
+            hidden: if thin {
+                hidden_10min / LASTING
+            } else {
+                slow(self, Sum::Alone) + novelty * slow(self, Sum::Answered)
+            },
+            hidden_10min,
             seen: self.seen * (-passed / FADES[2]).exp(),
             client_names: of_all(Sum::NewNames),
             no_such_name: share(of_all(Sum::NoSuchName), of_all(Sum::Responses)),

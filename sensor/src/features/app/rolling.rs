@@ -3,7 +3,7 @@
 use crate::features::sketch::Distinct;
 
 /// Values are remembered for one to two of these, nanoseconds.
-const KEPT: u64 = 60 * crate::flow::SECOND;
+const KEPT: u64 = 600 * crate::flow::SECOND;
 /// Or until so many bits are set, so that new values are still told from old ones.
 const FULL: u32 = 200;
 

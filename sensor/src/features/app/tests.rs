@@ -143,7 +143,7 @@ fn samples_stand_for_the_packets_they_were_drawn_from() {
     // Two minutes in, 86 % of what a steady rate adds up to; some 80 samples say so.
     let expected = 3000.0 * 0.86;
     assert!((facts.new_names / expected - 1.0).abs() < 0.4, "{facts:?}");
-    assert!((facts.queries / expected - 1.0).abs() < 0.4 && facts.novelty > 0.9, "{facts:?}");
+    assert!((facts.queries / expected - 1.0).abs() < 0.4 && facts.novelty > 0.8, "{facts:?}");
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn busy() -> u64 {
 
 /// Printed by `cargo test -p sensor --lib features::app::tests::cost -- --ignored --nocapture`.
 #[test]
-#[ignore = "needs nothing, and shows nothing but the cost of a sample"]
+#[ignore = "a measurement: it prints the cost of a sample"]
 fn cost() {
     for (port, proto, payload) in payloads() {
         let mut app = App::new(&FeaturesConfig::default());
