@@ -57,7 +57,7 @@ impl Default for AlertConfig {
     fn default() -> Self {
         AlertConfig {
             budget_per_hour: 1.0,
-            refold_after: Duration::from_secs(600),
+            refold_after: Duration::from_secs(60),
             update_every: Duration::from_secs(5),
             max_per_minute: 60,
             max_standing: 1000,

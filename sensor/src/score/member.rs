@@ -68,7 +68,9 @@ impl FastFit {
         std::array::from_fn(|lane| {
             let over = (values[lane] - self.cut) * self.per_scale;
             let nats = over.min(0.0) + ln_1p(over.max(0.0) * self.shape) / self.shape;
-            ((nats - self.rate) * std::f32::consts::LOG10_E).clamp(-12.0, 12.0)
+            // Of nothing a member has nothing to say.
+            let decades = ((nats - self.rate) * std::f32::consts::LOG10_E).clamp(-12.0, 12.0);
+            if values[lane] > 0.0 { decades } else { -12.0 }
         })
     }
 }

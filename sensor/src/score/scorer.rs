@@ -345,6 +345,11 @@ impl Scorer {
         (self.refitted, self.confirmed) = (self.now, self.now);
         self.models.iter_mut().for_each(|model| model.refit(true));
         self.drift.iter_mut().for_each(Drift::confirm);
+        for (kind, model) in KINDS.into_iter().zip(&self.models) {
+            for member in &model.members {
+                tracing::debug!(kind = kind.name(), member = member.group.name(), fit = ?member.tail.fit, "tail");
+            }
+        }
         let mut reference = models(&self.config, &mut Random::new(0))?;
         for (copy, model) in reference.iter_mut().zip(&self.models) {
             copy.copy(model)?;
