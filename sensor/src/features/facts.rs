@@ -224,6 +224,8 @@ pub struct HostFacts {
     pub failed_targets: f64,
     /// Failed connections it tried, fading.
     pub recent_failed: f64,
+    /// Surprise of what it met for the first time in about the last minute, nats.
+    pub novelty: f64,
     /// The host that most of what failed went to, if there is one.
     pub target: Option<[u8; 16]>,
     /// The port that most of what failed went to, if there is one.
@@ -292,6 +294,7 @@ impl HostFacts {
             rate(self.refused_in),
             rate(self.one_sided_in),
             self.recent_failed,
+            self.novelty,
             off(sent_off.rate[0]),
             off(sent_off.rate[1]),
             off(sent_off.rate[2]),

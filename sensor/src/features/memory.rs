@@ -251,7 +251,7 @@ impl Memory {
         }
     }
 
-    /// Adds what a flow did; says where it is remembered, and whether the pair is seen for the first time. `guess` is
+    /// Adds what a flow did; says where it is remembered, and whether the pair was not until now. `guess` is
     /// where it was before.
     pub fn add(&mut self, key: PairKey, guess: Slots, now: u64, addition: &Addition) -> (Slots, bool) {
         let mut first = false;
@@ -281,7 +281,7 @@ impl Memory {
         if self.warming {
             self.absorb(slots);
         }
-        (slots, first && self.is_new(now, now, false))
+        (slots, first)
     }
 
     /// What was ordinary raises what is usual: at once while warming, else by a tenth a window, so that an attack

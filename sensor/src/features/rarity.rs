@@ -19,7 +19,7 @@ const DYNAMIC: u16 = 32_768;
 pub struct Rarity {
     /// The source never began anything.
     pub source: f64,
-    /// The destination was never there.
+    /// The destination was never there, or never answered anybody.
     pub destination: f64,
     /// The destination never offered this, or not to this source.
     pub service: f64,
@@ -28,6 +28,11 @@ pub struct Rarity {
 }
 
 impl Rarity {
+    /// All parts.
+    pub fn total(&self) -> f64 {
+        self.source + self.destination + self.service + self.port
+    }
+
     /// The larger of both, part by part.
     pub fn max(self, other: Rarity) -> Rarity {
         Rarity {
@@ -69,6 +74,8 @@ pub struct New {
     pub source: bool,
     /// The destination was never there.
     pub destination: bool,
+    /// The destination never answered anybody: a client becomes a server.
+    pub server: bool,
     /// Nobody ever used this service.
     pub service: bool,
     /// Nobody ever used this port, anywhere.
@@ -80,6 +87,7 @@ pub struct New {
 pub struct Habits {
     all: Habit,
     sources: f32,
+    servers: f32,
     new_services: f32,
     new_ports: f32,
     /// A bit a port: of TCP, of UDP, and one a protocol.
@@ -91,6 +99,7 @@ impl Default for Habits {
         Habits {
             all: Habit::default(),
             sources: 0.0,
+            servers: 0.0,
             new_services: 0.0,
             new_ports: 0.0,
             ports: vec![0; (2 * 65_536 + 256) / 64],
@@ -128,6 +137,8 @@ impl Habits {
         }
         if new.destination {
             rarity.destination = surprise(habit.destinations, self.all.destinations);
+        } else if new.server {
+            rarity.destination = plain(self.servers, self.all.rows);
         } else if new.service {
             rarity.service = surprise(habit.services, self.all.services);
         } else {
@@ -144,7 +155,7 @@ impl Habits {
         let mut nobody = Habit::default();
         let habit = habit.unwrap_or(&mut nobody);
         if self.all.rows > MOST {
-            self.sources /= 2.0;
+            (self.sources, self.servers) = (self.sources / 2.0, self.servers / 2.0);
         }
         if self.new_services > MOST {
             (self.new_services, self.new_ports) = (self.new_services / 2.0, self.new_ports / 2.0);
@@ -157,6 +168,7 @@ impl Habits {
             return;
         };
         self.sources += f32::from(u8::from(new.source));
+        self.servers += f32::from(u8::from(new.server && !new.destination));
         for habit in [habit, &mut self.all] {
             let count = match (new.destination, new.service) {
                 (true, _) => &mut habit.destinations,
@@ -180,11 +192,7 @@ impl Habits {
 mod tests {
     use super::*;
 
-    const NOTHING: New = New { source: false, destination: false, service: false, port: false };
-
-    fn total(rarity: Rarity) -> f64 {
-        rarity.source + rarity.destination + rarity.service + rarity.port
-    }
+    const NOTHING: New = New { source: false, destination: false, server: false, service: false, port: false };
 
     #[test]
     fn a_browser_may_meet_new_servers_and_a_controller_may_not() {
@@ -197,8 +205,8 @@ mod tests {
         }
         let new = New { destination: true, service: true, ..NOTHING };
         let (often, never) = (habits.rarity(new, &browser), habits.rarity(new, &controller));
-        assert!((total(often) - 10f64.ln()).abs() < 0.1, "{often:?}");
-        assert!(total(never) > 7.0, "{never:?}");
+        assert!((often.total() - 10f64.ln()).abs() < 0.1, "{often:?}");
+        assert!(never.total() > 7.0, "{never:?}");
         assert!(!habits.is_new_port(proto::TCP, 443) && habits.is_new_port(proto::UDP, 443));
     }
 
@@ -210,7 +218,7 @@ mod tests {
         }
         let nobody = Habit::default();
         let use_only = habits.rarity(NOTHING, &nobody);
-        let all = New { source: true, destination: true, service: true, port: true };
-        assert!(total(habits.rarity(all, &nobody)) > 2.0 * total(use_only));
+        let all = New { source: true, destination: true, server: true, service: true, port: true };
+        assert!(habits.rarity(all, &nobody).total() > 2.0 * use_only.total());
     }
 }

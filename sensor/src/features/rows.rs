@@ -150,9 +150,15 @@ impl Features {
             let guess = Slots { pair: *pair, service: *service };
             let addition = addition(&facts, grown);
             answered += usize::from(addition.answered);
-            let (slots, new_pair) = self.memory.add(pair_key(&facts), guess, now, &addition);
+            let (slots, first) = self.memory.add(pair_key(&facts), guess, now, &addition);
             (*pair, *service) = (slots.pair, slots.service);
+            let new_pair = first && self.memory.is_new(now, now, false);
             self.hosts.add(&facts, [src, dst], grown.began, new_pair, now);
+            let known = flow.known;
+            if first {
+                let nats = self.rarity(&facts, known, now).total();
+                self.hosts.surprised(known[2], nats);
+            }
         }
         self.hosts.close(seconds, now, &mut rows.hosts);
         self.links.close(window, &mut rows.links);
@@ -214,6 +220,7 @@ impl Features {
         let new = New {
             source: !begins && !is_self_assigned(&facts.src),
             destination: !there && !is_group(&facts.dst),
+            server: !self.hosts.known(dst).is_none_or(|host| host.serves) && !is_group(&facts.dst),
             service: new_service,
             port: self.habits.is_new_port(facts.key.proto, facts.dst_port),
         };
@@ -243,16 +250,17 @@ impl Features {
         // A scan must not make known what it tried.
         let answered = flow.total.packets[1] > 0 || group;
         let (new_pair, new_service) = self.memory.learn(slots, answered);
-        let there = self.hosts.known_mut(dst).is_none_or(|host| {
-            let there = host.there;
-            host.there |= answered;
-            there
+        let (there, serves) = self.hosts.known_mut(dst).map_or((true, true), |host| {
+            let before = (host.there, host.serves);
+            (host.there, host.serves) = (host.there || answered, host.serves || answered);
+            before
         });
         let source = self.hosts.known_mut(src);
         let begins = source.as_ref().is_none_or(|host| host.begins);
         let new = New {
             source: !begins,
             destination: !there && !group,
+            server: !serves && !group,
             service: new_service,
             port: self.habits.is_new_port(flow.key.proto, port),
         };

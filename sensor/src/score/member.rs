@@ -151,7 +151,7 @@ impl Member {
         }
     }
 
-    /// The member's values for the rows of a block: `ln(1 + mean square)`, or nats.
+    /// The member's values for the rows of a block: `ln(1 + mean square)`, of evidence `ln(1 + sum of squares)`, or nats.
     pub fn values(&mut self, block: &[Column], deviation: &[f32]) -> Column {
         let mut sums = [0.0; LANES];
         self.parts(block, deviation, |_, parts, _| {
@@ -160,7 +160,8 @@ impl Member {
         if matches!(self.method, Method::Nats) {
             return sums;
         }
-        let per = 1.0 / self.columns.len() as f32;
+        // One piece of evidence is enough; of learned deviations and of history many a little make an oddity.
+        let per = if self.group == Group::Evidence { 1.0 } else { 1.0 / self.columns.len() as f32 };
         std::array::from_fn(|lane| ln_1p(sums[lane] * per))
     }
 
