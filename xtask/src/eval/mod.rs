@@ -150,7 +150,7 @@ fn one_case(
         for &budget in budgets {
             let name = without.map_or_else(|| SENSOR.to_owned(), |member| format!("without {member}"));
             let what = format!("{} {}, seed {seed}, {}, {name}", case.set, case.name, report::budget(budget));
-            let settings = vesper::Settings { budget, seed, without };
+            let settings = vesper::Settings { budget, seed, without, rows: options.baselines };
             let said = announced(&what, || vesper::run(sensor, case, &settings, folder))?;
             keep(&name, budget, String::new(), judge(case, &said));
             if interrupt::asked() {
@@ -160,7 +160,7 @@ fn one_case(
     }
     if options.baselines {
         let what = format!("{} {}, seed {seed}, baselines", case.set, case.name);
-        let rows = vesper::scores_of(case, folder);
+        let rows = vesper::rows_of(case, folder);
         let all = announced(&what, || baseline::run(case, &rows, set.budgets, seed, folder))?;
         for said in all {
             let by_bin = Outcome::of(&trial(case), &said.alarms, &said.marked);
