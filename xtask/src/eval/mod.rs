@@ -105,10 +105,11 @@ pub fn command(args: &[&str]) -> Result<()> {
         measure(set, &options, &sensor, &folder, &mut runs)?;
         let kind = if options.ablation { "ablation-" } else { "" };
         publish(&format!("{kind}{}", set.name), &runs[before..], &folder)?;
+        println!("{}", report::markdown(&runs[before..]));
     }
-    let text = format!("{}{}", report::legend(), report::markdown(&runs));
-    println!("\n{text}");
+    println!("\n{}", report::legend());
     if options.write_docs {
+        let text = report::legend() + &report::markdown(&runs);
         docs::write(if options.ablation { "ablation" } else { "tables" }, &text)?;
     }
     Ok(())
