@@ -60,6 +60,7 @@ impl AnalyzeArgs {
             eve: self.eve.clone(),
             flows: self.flows.clone(),
             scores: self.scores.clone(),
+            rows: self.rows.clone(),
             json: self.json,
             model: self.model.clone(),
             save_model: self.save_model.clone(),
@@ -104,6 +105,9 @@ pub struct AnalyzeArgs {
     /// Write one row for each scored window here, in time order.
     #[arg(long, value_name = "FILE.csv")]
     pub scores: Option<PathBuf>,
+    /// Write the features of each scored window here, each between 0 and 1, for models of your own.
+    #[arg(long, value_name = "FILE.csv")]
+    pub rows: Option<PathBuf>,
     /// Write one row for each flow here, with the columns of CICFlowMeter (CICIDS2017); docs/flows.md says what they are.
     #[arg(long, value_name = "FILE.csv")]
     pub flows: Option<PathBuf>,
@@ -148,7 +152,7 @@ mod tests {
         for line in [
             "vesper run",
             "vesper run --config f.toml --interface eth0 --mode host --json",
-            "vesper analyze a.pcap b.pcapng.gz - --alerts a.jsonl --scores s.csv --flows f.csv --eve e.jsonl --json",
+            "vesper analyze a.pcap b.pcapng.gz - --alerts a.jsonl --scores s.csv --rows r.csv --flows f.csv --eve e.jsonl --json",
             "vesper analyze a.pcap --model m --save-model n --threads 4",
             "vesper check --config f.toml --interface eth0",
         ] {

@@ -95,6 +95,8 @@ impl Output {
 pub struct Keep {
     /// [`Output::scores`].
     pub scores: bool,
+    /// And their features.
+    pub features: bool,
     /// [`Output::ended`].
     pub records: bool,
 }

@@ -5,7 +5,7 @@ use crate::alert::candidate::Candidate;
 use crate::alert::report::confidence;
 use crate::features::rows::{Active, Rows};
 use crate::flow::ip;
-use crate::score::scorer::ScoreState;
+use crate::score::scorer::{Kind, ScoreState};
 use std::net::IpAddr;
 
 /// A flow in a window, with its score. Index 0 is from the initiator, 1 towards it.
@@ -41,19 +41,23 @@ pub struct ScoredWindow {
     pub confidence: f64,
     /// The score is above the threshold, and the window shows an attack.
     pub alerted: bool,
+    /// What it was scored by, each feature between 0 and 1; empty unless asked for.
+    pub features: Vec<f32>,
 }
 
 /// Appends a window's flows, in the order of their rows.
 pub(super) fn scored(
     rows: &Rows,
     scores: &[f32],
+    features: &[f32],
     active: &Active<'_>,
     state: &ScoreState,
     found: &[Candidate],
     into: &mut Vec<ScoredWindow>,
 ) {
     let threshold = if let ScoreState::Active { threshold, .. } = state { *threshold } else { 0.0 };
-    for (&place, &score) in rows.flows.iter().zip(scores) {
+    let width = Kind::Flow.features().len();
+    for (row, (&place, &score)) in rows.flows.iter().zip(scores).enumerate() {
         let (flow, grown) = active.get(place);
         let ((src, src_port), (dst, dst_port)) = (flow.src(), flow.dst());
         let cause = found.iter().take(64).find(|candidate| {
@@ -78,6 +82,7 @@ pub(super) fn scored(
             threat_type: cause.map(|candidate| candidate.verdict.kind),
             confidence: cause.map_or(0.0, confidence),
             alerted: cause.is_some(),
+            features: features.get(row * width..(row + 1) * width).unwrap_or_default().to_vec(),
         });
     }
 }

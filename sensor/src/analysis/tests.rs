@@ -4,6 +4,7 @@ use super::traffic::{Attack, Drained, EPOCH, Traffic, attacks, lan};
 use super::{Analysis, AnalysisConfig, Keep, Output};
 use crate::alert::{Alert, ThreatType};
 use crate::capture::{FLOW_BATCH, Tick};
+use crate::features::spec;
 use crate::flow::SECOND;
 use crate::score::random::Random;
 
@@ -214,13 +215,34 @@ fn silence_and_late_drains_do_not_change_rates() {
         tick.time += 3600 * SECOND;
         tick.deltas.iter_mut().for_each(|delta| delta.grown.last += 3600 * SECOND);
     }
-    analysis.keep(Keep { scores: true, records: false });
+    analysis.keep(Keep { scores: true, features: true, records: false });
     let mut scores = Vec::new();
     for tick in &ticks {
         scores.extend(drained(&mut analysis, tick).scores);
     }
     assert!(!scores.is_empty());
     assert!(scores.iter().all(|window| window.window_end - window.window_start <= 2 * SECOND));
+}
+
+#[test]
+fn kept_features_are_those_of_their_row() {
+    let mut traffic = Traffic::new(1);
+    traffic.ordinary(5.0);
+    let ticks = traffic.ticks();
+    let windows = |features: bool| {
+        let mut analysis = Analysis::new(&AnalysisConfig::default()).unwrap();
+        analysis.keep(Keep { scores: true, features, records: false });
+        ticks.iter().flat_map(|tick| drained(&mut analysis, tick).scores).collect::<Vec<_>>()
+    };
+    let kept = windows(true);
+    let rate = spec::FLOW.iter().position(|feature| feature.name == "packets_out").unwrap();
+    assert!(!kept.is_empty());
+    for window in &kept {
+        assert_eq!(window.features.len(), spec::FLOW.len());
+        assert!(window.features.iter().all(|value| (0.0..=1.0).contains(value)));
+        assert_eq!(window.features[rate] > 0.0, window.packets[0] > 0, "{window:?}");
+    }
+    assert!(windows(false).iter().all(|window| window.features.is_empty()));
 }
 
 #[test]

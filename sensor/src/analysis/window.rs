@@ -28,6 +28,8 @@ pub(super) struct Workshop {
     portions: [Matrix; KINDS.len()],
     /// Of each kind, in the order of the rows.
     scores: [Vec<f32>; KINDS.len()],
+    /// Features of flows, row by row, where they are asked for.
+    kept: Vec<f32>,
     /// Of the portion at hand.
     facts: Vec<FlowFacts>,
     flows: Vec<UnusualFlow>,
@@ -43,6 +45,7 @@ impl Workshop {
             rows: Rows::new(),
             portions: KINDS.map(|kind| Matrix::new(kind.features())),
             scores: Default::default(),
+            kept: Vec::new(),
             facts: Vec::new(),
             flows: Vec::new(),
             hosts: Vec::new(),
@@ -94,7 +97,8 @@ impl Analysis {
             }
         }
         if self.keep.scores {
-            scored::scored(rows, &scores[0], &active, &self.scorer.state(), &found, &mut output.scores);
+            let state = self.scorer.state();
+            scored::scored(rows, &scores[0], &work.kept, &active, &state, &found, &mut output.scores);
         }
         let step = rows.flows.len().div_ceil(TIMED).max(1);
         output.latest.extend(rows.flows.iter().step_by(step).map(|&place| active.get(place).0.last));
@@ -156,6 +160,7 @@ impl Analysis {
         let judging = self.scorer.phase == Phase::Active;
         work.scores.iter_mut().for_each(Vec::clear);
         work.links.clear();
+        work.kept.clear();
         let [flow_scores, host_scores, link_scores] = &mut work.scores;
         work.flows.clear();
         work.hosts.clear();
@@ -171,6 +176,9 @@ impl Analysis {
                 work.facts.push(facts);
             }
             portion.encode();
+            if self.keep.features {
+                (0..portion.rows()).for_each(|row| work.kept.extend(portion.row(row)));
+            }
             let first = flow_scores.len();
             self.scorer.score(portion, Kind::Flow, flow_scores);
             if !judging {

@@ -18,6 +18,8 @@ mod page;
 
 mod progress;
 
+mod rows;
+
 mod scores;
 
 use std::path::{Path, PathBuf};
@@ -37,6 +39,7 @@ use eve::EveWriter;
 use flows::FlowsWriter;
 use output::refuse_same_file;
 use progress::Progress;
+use rows::RowsWriter;
 use scores::ScoresWriter;
 
 pub use output::AnalyzeError;
@@ -54,6 +57,8 @@ pub struct AnalyzeOptions {
     pub flows: Option<PathBuf>,
     /// One row for each scored window.
     pub scores: Option<PathBuf>,
+    /// The features of each scored window.
+    pub rows: Option<PathBuf>,
     /// Print the summary as one JSON object instead of a page.
     pub json: bool,
     /// A saved state to begin with.
@@ -70,7 +75,7 @@ const READ_AHEAD: usize = 64;
 /// Analyses the captures, writes the results and prints the summary on standard output, unless a result goes
 /// there.
 pub fn analyze(options: &AnalyzeOptions, config: &Config) -> Result<Summary, AnalyzeError> {
-    let files = [&options.alerts, &options.eve, &options.flows, &options.scores];
+    let files = [&options.alerts, &options.eve, &options.flows, &options.scores, &options.rows];
     let files: Vec<&Path> = files.into_iter().flatten().map(PathBuf::as_path).collect();
     refuse_same_file(&files, options.json)?;
     let settings = ReplayConfig::new(&config.capture, config.flow.idle_timeout);
@@ -84,7 +89,11 @@ pub fn analyze(options: &AnalyzeOptions, config: &Config) -> Result<Summary, Ana
         alert: config.alert.clone(),
     };
     let mut analysis = Analysis::new(&stages)?;
-    analysis.keep(Keep { scores: options.scores.is_some(), records: options.eve.is_some() });
+    analysis.keep(Keep {
+        scores: options.scores.is_some() || options.rows.is_some(),
+        features: options.rows.is_some(),
+        records: options.eve.is_some(),
+    });
     if let Some(path) = &options.model {
         let failed = |why: String| AnalyzeError::Model { path: path.clone(), why };
         let state = model_file::read(path).map_err(|error| failed(error.to_string()))?;
@@ -233,6 +242,7 @@ struct Results {
     eve: Option<EveWriter>,
     flows: Option<FlowsWriter>,
     scores: Option<ScoresWriter>,
+    rows: Option<RowsWriter>,
 }
 
 impl Results {
@@ -243,6 +253,7 @@ impl Results {
             eve: options.eve.as_deref().map(EveWriter::create).transpose()?,
             flows: flows.map(|path| FlowsWriter::create(path, config.flow.max_flows)).transpose()?,
             scores: options.scores.as_deref().map(ScoresWriter::create).transpose()?,
+            rows: options.rows.as_deref().map(RowsWriter::create).transpose()?,
         })
     }
 
@@ -259,6 +270,9 @@ impl Results {
         if let Some(scores) = &mut self.scores {
             output.scores.iter().try_for_each(|window| scores.row(window))?;
         }
+        if let Some(rows) = &mut self.rows {
+            output.scores.iter().try_for_each(|window| rows.row(window))?;
+        }
         Ok(())
     }
 
@@ -267,6 +281,7 @@ impl Results {
         self.eve.take().map_or(Ok(()), EveWriter::finish)?;
         let warning = self.flows.take().map_or(Ok(None), FlowsWriter::finish)?;
         self.scores.take().map_or(Ok(()), ScoresWriter::finish)?;
+        self.rows.take().map_or(Ok(()), RowsWriter::finish)?;
         Ok((self.alerts.finish()?, warning))
     }
 }

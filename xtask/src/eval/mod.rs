@@ -105,10 +105,11 @@ pub fn command(args: &[&str]) -> Result<()> {
         measure(set, &options, &sensor, &folder, &mut runs)?;
         let kind = if options.ablation { "ablation-" } else { "" };
         publish(&format!("{kind}{}", set.name), &runs[before..], &folder)?;
+        println!("{}", report::markdown(&runs[before..]));
     }
-    let text = format!("{}{}", report::legend(), report::markdown(&runs));
-    println!("\n{text}");
+    println!("\n{}", report::legend());
     if options.write_docs {
+        let text = report::legend() + &report::markdown(&runs);
         docs::write(if options.ablation { "ablation" } else { "tables" }, &text)?;
     }
     Ok(())
@@ -150,7 +151,7 @@ fn one_case(
         for &budget in budgets {
             let name = without.map_or_else(|| SENSOR.to_owned(), |member| format!("without {member}"));
             let what = format!("{} {}, seed {seed}, {}, {name}", case.set, case.name, report::budget(budget));
-            let settings = vesper::Settings { budget, seed, without };
+            let settings = vesper::Settings { budget, seed, without, rows: options.baselines };
             let said = announced(&what, || vesper::run(sensor, case, &settings, folder))?;
             keep(&name, budget, String::new(), judge(case, &said));
             if interrupt::asked() {
@@ -160,7 +161,7 @@ fn one_case(
     }
     if options.baselines {
         let what = format!("{} {}, seed {seed}, baselines", case.set, case.name);
-        let rows = vesper::scores_of(case, folder);
+        let rows = vesper::rows_of(case, folder);
         let all = announced(&what, || baseline::run(case, &rows, set.budgets, seed, folder))?;
         for said in all {
             let by_bin = Outcome::of(&trial(case), &said.alarms, &said.marked);

@@ -25,6 +25,8 @@ pub struct Settings<'a> {
     pub seed: u64,
     /// Members left out.
     pub without: Option<&'a str>,
+    /// Keep the rows.
+    pub rows: bool,
 }
 
 /// What it said of a capture.
@@ -41,10 +43,14 @@ pub struct Said {
 pub fn run(sensor: &Path, case: &Case, settings: &Settings<'_>, folder: &Path) -> Result<Said> {
     let file = |end: &str| folder.join(format!("{}-{}{end}", case.set, case.name));
     let (config, alerts, scores) = (file(".toml"), file(".alerts.jsonl"), file(".scores.csv"));
+    let rows = rows_of(case, folder);
     fs::write(&config, toml(case, settings)).with_context(|| format!("write {}", config.display()))?;
     let mut command = Command::new(sensor);
     command.args(["analyze", "--json", "--config"]).arg(&config).arg("--alerts").arg(&alerts);
     command.arg("--scores").arg(&scores).arg(&case.path);
+    if settings.rows {
+        command.arg("--rows").arg(rows);
+    }
     let summary = program::output(&mut command)?;
     balanced(&summary)?;
     let (active, marked) = read_scores(&scores)?;
@@ -53,8 +59,8 @@ pub fn run(sensor: &Path, case: &Case, settings: &Settings<'_>, folder: &Path) -
 }
 
 /// Where the rows of the last run over this case are.
-pub fn scores_of(case: &Case, folder: &Path) -> PathBuf {
-    folder.join(format!("{}-{}.scores.csv", case.set, case.name))
+pub fn rows_of(case: &Case, folder: &Path) -> PathBuf {
+    folder.join(format!("{}-{}.rows.csv", case.set, case.name))
 }
 
 fn toml(case: &Case, settings: &Settings<'_>) -> String {
