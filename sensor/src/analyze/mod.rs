@@ -29,6 +29,7 @@ use crate::analysis::{Analysis, AnalysisConfig, Keep, Output};
 use crate::capture::replay::{self, Replay, ReplayConfig, ReplayError};
 use crate::capture::{Event, PacketFacts, Tick};
 use crate::config::Config;
+use crate::journal::{Limits, Sample, Writer};
 use crate::model_file;
 use crate::score::scorer::ScoreState;
 use crate::status::{FlowStatus, ModelState, ScoreStatus, Status, Summary};
@@ -54,6 +55,8 @@ pub struct AnalyzeOptions {
     pub flows: Option<PathBuf>,
     /// One row for each scored window.
     pub scores: Option<PathBuf>,
+    /// A journal of its windows.
+    pub journal: Option<PathBuf>,
     /// Print the summary as one JSON object instead of a page.
     pub json: bool,
     /// A saved state to begin with.
@@ -77,20 +80,20 @@ pub fn analyze(options: &AnalyzeOptions, config: &Config) -> Result<Summary, Ana
     let settings =
         ReplayConfig { read_ahead: options.threads >= 3, packets: options.flows.is_some(), ..settings };
     let replay = Replay::open(&options.files, settings)?;
-    let stages = AnalysisConfig {
-        flow: config.flow.clone(),
-        features: config.features.clone(),
-        score: config.score.clone(),
-        alert: config.alert.clone(),
-    };
-    let mut analysis = Analysis::new(&stages)?;
+    let mut analysis = Analysis::new(&AnalysisConfig::from(config))?;
     analysis.keep(Keep { scores: options.scores.is_some(), records: options.eve.is_some() });
+    if options.journal.is_some() {
+        analysis.keep_journal(Sample::new(&config.journal, config.score.seed));
+    }
     if let Some(path) = &options.model {
         let failed = |why: String| AnalyzeError::Model { path: path.clone(), why };
         let state = model_file::read(path).map_err(|error| failed(error.to_string()))?;
         analysis.restore(&state).map_err(|error| failed(error.to_string()))?;
     }
-    let mut run = Run { analysis, results: Results::create(options, config)?, status: Status::default() };
+    let journal = options.journal.as_deref();
+    let journal = journal.map(|folder| Writer::open(folder, Limits::of(&config.journal), &analysis.layout()));
+    let results = Results { journal: journal.transpose()?, ..Results::create(options, config)? };
+    let mut run = Run { analysis, results, status: Status::default() };
     let (summary, alerts) = run.all(replay, options.threads)?;
     if let Some(path) = &options.save_model {
         let state = run.analysis.save()?;
@@ -103,6 +106,17 @@ pub fn analyze(options: &AnalyzeOptions, config: &Config) -> Result<Summary, Ana
         output::print(&page::page(&summary, &alerts))?;
     }
     Ok(summary)
+}
+
+/// What the captures teach, without any result; memory does not grow with them.
+pub fn learn(files: &[PathBuf], config: &Config) -> Result<Analysis, AnalyzeError> {
+    let settings = ReplayConfig::new(&config.capture, config.flow.idle_timeout);
+    let replay = Replay::open(files, settings)?;
+    let analysis = Analysis::new(&AnalysisConfig::from(config))?;
+    let results = Results::create(&AnalyzeOptions::default(), config)?;
+    let mut run = Run { analysis, results, status: Status::default() };
+    run.all(replay, 2)?;
+    Ok(run.analysis)
 }
 
 /// An analysis under way.
@@ -233,6 +247,7 @@ struct Results {
     eve: Option<EveWriter>,
     flows: Option<FlowsWriter>,
     scores: Option<ScoresWriter>,
+    journal: Option<Writer>,
 }
 
 impl Results {
@@ -243,6 +258,7 @@ impl Results {
             eve: options.eve.as_deref().map(EveWriter::create).transpose()?,
             flows: flows.map(|path| FlowsWriter::create(path, config.flow.max_flows)).transpose()?,
             scores: options.scores.as_deref().map(ScoresWriter::create).transpose()?,
+            journal: None,
         })
     }
 
@@ -259,6 +275,9 @@ impl Results {
         if let Some(scores) = &mut self.scores {
             output.scores.iter().try_for_each(|window| scores.row(window))?;
         }
+        if let Some(journal) = &mut self.journal {
+            output.journal.iter().try_for_each(|window| journal.append(window))?;
+        }
         Ok(())
     }
 
@@ -267,6 +286,7 @@ impl Results {
         self.eve.take().map_or(Ok(()), EveWriter::finish)?;
         let warning = self.flows.take().map_or(Ok(None), FlowsWriter::finish)?;
         self.scores.take().map_or(Ok(()), ScoresWriter::finish)?;
+        self.journal.take().map_or(Ok(()), |mut journal| journal.sync())?;
         Ok((self.alerts.finish()?, warning))
     }
 }

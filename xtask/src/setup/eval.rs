@@ -9,7 +9,9 @@ use crate::program;
 
 const DETECTORS: Requirement = Requirement {
     what: "river and scikit-learn",
-    present: || program::run_quietly(Command::new(eval_python()).args(["-c", "import river, sklearn"])).is_ok(),
+    present: || {
+        program::run_quietly(Command::new(eval_python()).args(["-c", "import river, sklearn"])).is_ok()
+    },
     install: Install::Own(
         || python::install(&environment(), &["river==0.26.1", "scikit-learn==1.9.1", "numpy==2.4.6"]),
         "pip install river==0.26.1 scikit-learn==1.9.1 numpy==2.4.6 in target/eval/python",
