@@ -82,8 +82,15 @@ impl Sample {
 
     /// The rows kept of this window, each with its weight; the next window begins.
     pub fn take(&mut self) -> Vec<Row> {
-        let highest = self.highest.iter_mut().filter_map(Option::take);
-        self.kinds.iter_mut().flatten().flat_map(Reservoir::take).chain(highest).collect()
+        let highest: Vec<Row> = self.highest.iter_mut().filter_map(Option::take).collect();
+        let mut rows: Vec<Row> = self.kinds.iter_mut().flatten().flat_map(Reservoir::take).collect();
+        for row in highest {
+            // Chance may have chosen it too.
+            if !rows.iter().any(|kept| kept.key == row.key) {
+                rows.push(row);
+            }
+        }
+        rows
     }
 }
 
@@ -108,8 +115,9 @@ mod tests {
             sample.offer(1, true, 1.0, || flow_row(99));
             assert_eq!(sample.offered(), [40, 1, 0]);
             let rows = sample.take();
-            assert_eq!(rows.len(), 4 + 6 + 1 + 1);
-            assert_eq!((rows[11].score, rows[11].weight), (29.0, 0.0));
+            let ordinary: Vec<&Row> = rows.iter().filter(|row| !row.unusual && row.score > 0.0).collect();
+            assert!(ordinary.iter().filter(|row| row.score == 29.0).count() == 1, "the highest, once");
+            assert_eq!(rows.iter().filter(|row| row.weight > 0.0).count(), 4 + 6 + 1);
             assert!((rows.iter().map(|row| row.weight).sum::<f32>() - 41.0).abs() < 1e-4);
             kept_first += rows.iter().filter(|row| row.key == flow_row(0).key && row.weight > 0.0).count();
         }
