@@ -144,8 +144,7 @@ fn no_captures() {
         ("gzip of gzip", capture::gzip(&capture::gzip(b"hello")), "packed twice"),
         ("broken gzip", vec![0x1f, 0x8b, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10], "cannot be unpacked"),
     ] {
-        let error =
-            replay(&file, every_packet()).map(|outcome| outcome.summary).unwrap_err().to_string();
+        let error = replay(&file, every_packet()).map(|outcome| outcome.summary).unwrap_err().to_string();
         assert!(error.contains("test is not a capture") && error.contains(hint), "{name}: {error}");
     }
     let missing = Replay::open(&["/nonexistent/x.pcap".into()], ReplayConfig::default());

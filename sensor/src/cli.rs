@@ -1,12 +1,14 @@
 //! The command line.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::analyze::AnalyzeOptions;
 use crate::capture::Mode;
-use crate::config::Overrides;
+use crate::config::{Config, Overrides};
+use crate::journal::JournalOptions;
 
 /// Exit code of success.
 pub const EXIT_DONE: u8 = 0;
@@ -33,6 +35,10 @@ pub enum Command {
     Run(RunArgs),
     /// Watch captures instead of an interface: same stages, same alerts, memory that does not grow with the file.
     Analyze(AnalyzeArgs),
+    /// Look at what was learned, go back to an earlier state, exchange it with other sensors, train another.
+    Model(ModelArgs),
+    /// Print scored windows from the journal: what did this host do, and what was unusual?
+    Journal(JournalArgs),
     /// Say whether everything is in place: configuration, kernel, interface, GPU, sinks; changes nothing.
     Check(CheckArgs),
 }
@@ -61,6 +67,7 @@ impl AnalyzeArgs {
             flows: self.flows.clone(),
             scores: self.scores.clone(),
             rows: self.rows.clone(),
+            journal: self.journal.clone(),
             json: self.json,
             model: self.model.clone(),
             save_model: self.save_model.clone(),
@@ -108,6 +115,9 @@ pub struct AnalyzeArgs {
     /// Write the features of each scored window here, each between 0 and 1, for models of your own.
     #[arg(long, value_name = "FILE.csv")]
     pub rows: Option<PathBuf>,
+    /// Keep scored windows in this journal, for `vesper journal`.
+    #[arg(long, value_name = "FOLDER")]
+    pub journal: Option<PathBuf>,
     /// Write one row for each flow here, with the columns of CICFlowMeter (CICIDS2017); docs/flows.md says what they are.
     #[arg(long, value_name = "FILE.csv")]
     pub flows: Option<PathBuf>,
@@ -124,6 +134,101 @@ pub struct AnalyzeArgs {
     /// The results are the same.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub threads: u32,
+}
+
+/// `vesper model`.
+#[derive(Args, Clone, Debug)]
+pub struct ModelArgs {
+    /// Configuration file [default: /etc/vesper/vesper.toml, if there is one].
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ModelCommand,
+}
+
+/// What to do with models.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ModelCommand {
+    /// List the models and snapshots there are: state, generation, age, threshold, features.
+    Info {
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a model live: the candidate, or this file. A running sensor is asked to take it up.
+    Promote {
+        /// A model file.
+        file: Option<PathBuf>,
+    },
+    /// Go back to a snapshot: this one, or the latest that differs from the live model.
+    Rollback {
+        /// Its name, as `info` lists it.
+        snapshot: Option<String>,
+    },
+    /// Write the live model to a file.
+    Export {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Make a file the candidate, if it fits this sensor's features and settings.
+    Import {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Train a candidate from captures, or from the journal, and compare it with the live model.
+    Train {
+        /// Captures in the order of their time.
+        #[arg(value_name = "FILE", required_unless_present = "journal", conflicts_with = "journal")]
+        files: Vec<PathBuf>,
+        /// Train on what the journal kept.
+        #[arg(long)]
+        journal: bool,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `vesper journal`.
+#[derive(Args, Clone, Debug)]
+pub struct JournalArgs {
+    /// The journal [default: the one of the configuration].
+    #[arg(value_name = "FOLDER")]
+    pub folder: Option<PathBuf>,
+    /// Configuration file [default: /etc/vesper/vesper.toml, if there is one].
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Only what this host took part in, with a table of the services used.
+    #[arg(long, value_name = "IP")]
+    pub host: Option<IpAddr>,
+    /// Not before: 2026-11-21T08:00:00Z, 2026-11-21, or 90m for so long before the latest window.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Not after, likewise.
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Only unusual rows, all of which are in the journal; of ordinary ones there is a sample.
+    #[arg(long)]
+    pub unusual: bool,
+    /// One JSON object a row, with the features.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl JournalArgs {
+    /// What is wanted; `config` says where the journal is.
+    pub fn options(&self, config: &Config) -> JournalOptions {
+        let folder = || config.state_dir.join(&config.journal.path);
+        JournalOptions {
+            folder: self.folder.clone().unwrap_or_else(folder),
+            host: self.host,
+            since: self.since.clone(),
+            until: self.until.clone(),
+            unusual: self.unusual,
+            json: self.json,
+        }
+    }
 }
 
 /// `vesper check`.
@@ -153,12 +258,26 @@ mod tests {
             "vesper run",
             "vesper run --config f.toml --interface eth0 --mode host --json",
             "vesper analyze a.pcap b.pcapng.gz - --alerts a.jsonl --scores s.csv --rows r.csv --flows f.csv --eve e.jsonl --json",
-            "vesper analyze a.pcap --model m --save-model n --threads 4",
+            "vesper analyze a.pcap --model m --save-model n --journal j --threads 4",
             "vesper check --config f.toml --interface eth0",
+            "vesper journal --host 10.0.0.1 --since 1h --unusual --json",
+            "vesper model info --json",
+            "vesper model rollback 20261121T080000Z-g12 --config f.toml",
+            "vesper model promote",
+            "vesper model train --journal --json",
+            "vesper model train a.pcap b.pcap",
+            "vesper journal folder --until 2026-11-21",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }
-        for line in ["vesper", "vesper analyze", "vesper run --mode tap", "vesper runn"] {
+        for line in [
+            "vesper",
+            "vesper analyze",
+            "vesper run --mode tap",
+            "vesper runn",
+            "vesper model train",
+            "vesper model train a --journal",
+        ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
     }

@@ -19,6 +19,10 @@ pub mod pipeline;
 
 pub mod analyze;
 
+pub mod journal;
+
+pub mod model;
+
 pub mod model_file;
 
 pub mod ledger;

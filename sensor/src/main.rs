@@ -1,5 +1,6 @@
 //! The program `vesper`: read the command line, do what it says, say how it went.
 
+mod manage;
 mod run;
 
 use std::os::unix::process::CommandExt;
@@ -18,6 +19,8 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Analyze(arguments) => analyze(&arguments),
+        Command::Model(arguments) => manage::model(&arguments),
+        Command::Journal(arguments) => manage::journal(&arguments),
         Command::Check(arguments) => {
             return match sensor::check::run(&arguments, &mut std::io::stdout().lock()) {
                 Ok(code) => ExitCode::from(code),

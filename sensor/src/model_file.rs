@@ -1,11 +1,10 @@
-//! The learned state on disk: written whole or not at all.
+//! A file of the state folder: written whole or not at all.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-/// A state is a few megabytes; something larger is another file.
-const LARGEST: u64 = 256 << 20;
+use crate::score::checkpoint::LARGEST;
 
 /// Reads a saved state.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {

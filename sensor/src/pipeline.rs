@@ -4,7 +4,6 @@
 //! takes events from one bounded queue; it alone touches flow table, model and ledger.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -22,54 +21,65 @@ use crate::capture::{
     Target, Tick, XdpAttached,
 };
 use crate::config::Config;
+use crate::journal::{Journal, Sample};
 use crate::ledger::{Ledger, Residue};
-use crate::model_file;
+use crate::model::{self, Keeper, Mailbox, Store};
 use crate::score::ScoreError;
-use crate::score::scorer::ScoreState;
 use crate::sinks::Sinks;
-use crate::status::{CaptureStatus, FlowStatus, Latency, ModelState, Reading, ScoreStatus, Shared, Status};
+use crate::status::{CaptureStatus, FlowStatus, Latency, Reading, Shared, Status};
 
-/// How long sinks may take for what still waits when the sensor stops.
+/// How long sinks, journal and model may take for what still waits when the sensor stops.
 const SINK_PATIENCE: Duration = Duration::from_secs(5);
-
-/// The learned state, in the state folder.
-const MODEL: &str = "model";
 
 /// A running sensor.
 pub struct Pipeline {
     live: Live,
     // Behind `live`: the interface is put back once no program is on it.
     prepared: Prepared,
-    analysis: thread::JoinHandle<(Analysis, Sinks)>,
-    model: PathBuf,
+    analysis: thread::JoinHandle<(Analysis, Outlets)>,
+    mailbox: Arc<Mailbox>,
     shared: Arc<Shared>,
+}
+
+/// Where results go; they outlive the analysis.
+struct Outlets {
+    sinks: Sinks,
+    journal: Journal,
+    keeper: Keeper,
 }
 
 impl Pipeline {
     /// Starts every stage, the last one first, so that nothing is handed to a stage that is not there.
     pub fn start(config: &Config, nic: &Nic, shared: Arc<Shared>) -> anyhow::Result<Pipeline> {
         let sinks = Sinks::start(&config.sinks, &config.state_dir)?;
-        let model = config.state_dir.join(MODEL);
-        let mut analysis = Analysis::new(&AnalysisConfig {
-            flow: config.flow.clone(),
-            features: config.features.clone(),
-            score: config.score.clone(),
-            alert: config.alert.clone(),
-        })?;
-        restore(&mut analysis, &model);
+        let mut analysis = Analysis::new(&AnalysisConfig::from(config))?;
+        Store::new(&config.state_dir).take_up(&mut analysis);
+        model::run_shadow(&mut analysis, config);
+        let keeper = Keeper::start(&config.state_dir, &config.score)?;
+        let mailbox = keeper.mailbox.clone();
+        let journal = Journal::start(&config.journal, &config.state_dir, analysis.layout())?;
+        if config.journal.enabled {
+            analysis.keep_journal(Sample::new(&config.journal, config.score.seed));
+        }
         let (sender, events) = sync_channel(config.capture.queue_batches as usize + TICK_ROOM);
         let prepared = prepare(&config.capture, nic, &config.state_dir);
         let live = Live::start(&config.capture, nic, sender)?;
-        let mut watcher = Watcher::new(analysis, sinks, &live, config, shared.clone());
+        let mut watcher =
+            Watcher::new(analysis, Outlets { sinks, journal, keeper }, &live, config, shared.clone());
         watcher.capture.prepared = prepared.lines().to_vec();
         let analysis =
             thread::Builder::new().name("analysis".to_owned()).spawn(move || watcher.run(&events))?;
-        Ok(Pipeline { live, prepared, analysis, model, shared })
+        Ok(Pipeline { live, prepared, analysis, mailbox, shared })
     }
 
     /// What a person wants to know about the start.
     pub fn live(&self) -> &Live {
         &self.live
+    }
+
+    /// Where a model waits that somebody asked for.
+    pub fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.mailbox
     }
 
     /// Stops in the order of the path: no more packets, then everything that was counted is analysed, then every
@@ -78,42 +88,23 @@ impl Pipeline {
         self.live.stop();
         drop(self.prepared);
         // Capture dropped its ends of the queue: the analysis ends when it has read it all.
-        let Ok((analysis, sinks)) = self.analysis.join() else {
+        let Ok((analysis, outlets)) = self.analysis.join() else {
             tracing::error!("the analysis had panicked: the summary is the last one it wrote");
             return self.shared.latest();
         };
-        let saved = analysis.save().map_err(anyhow::Error::from);
-        if let Err(error) = saved.and_then(|state| Ok(model_file::write(&self.model, &state)?)) {
-            tracing::error!(path = %self.model.display(), %error, "what was learned could not be saved");
-        }
         let mut last = Status::clone(&self.shared.latest());
-        last.sinks = sinks.stop(SINK_PATIENCE);
+        last.model = outlets.keeper.stop(&analysis, SINK_PATIENCE);
+        last.sinks = outlets.sinks.stop(SINK_PATIENCE);
+        last.journal = outlets.journal.stop(SINK_PATIENCE);
         self.shared.publish(last);
         self.shared.latest()
-    }
-}
-
-/// Goes on with what was learned before; where that is not possible, learns anew and says so.
-fn restore(analysis: &mut Analysis, path: &Path) {
-    let shown = path.display();
-    match model_file::read(path) {
-        Ok(state) => match analysis.restore(&state) {
-            Ok(()) => tracing::info!("going on with the model in {shown}: {}", analysis.state().name()),
-            Err(error) => tracing::error!(%error, "the model in {shown} cannot be used: learning anew"),
-        },
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            tracing::info!(
-                "no model in {shown} yet: learning what is normal here, without alerts until then"
-            );
-        }
-        Err(error) => tracing::error!(%error, "the model in {shown} cannot be read: learning anew"),
     }
 }
 
 /// The analysis thread.
 struct Watcher {
     analysis: Analysis,
-    sinks: Sinks,
+    outlets: Outlets,
     shared: Arc<Shared>,
     clock: Clock,
     counters: Arc<CaptureCounters>,
@@ -142,10 +133,16 @@ struct Watcher {
 }
 
 impl Watcher {
-    fn new(analysis: Analysis, sinks: Sinks, live: &Live, config: &Config, shared: Arc<Shared>) -> Watcher {
+    fn new(
+        analysis: Analysis,
+        outlets: Outlets,
+        live: &Live,
+        config: &Config,
+        shared: Arc<Shared>,
+    ) -> Watcher {
         Watcher {
             analysis,
-            sinks,
+            outlets,
             shared,
             clock: live.clock,
             counters: live.counters.clone(),
@@ -177,7 +174,7 @@ impl Watcher {
     }
 
     /// Reads events until capture is gone; gives back what outlives it.
-    fn run(mut self, events: &Receiver<Queued>) -> (Analysis, Sinks) {
+    fn run(mut self, events: &Receiver<Queued>) -> (Analysis, Outlets) {
         self.publish();
         for queued in events {
             match queued.event {
@@ -194,7 +191,7 @@ impl Watcher {
         self.hand_on(output);
         self.at_rest = true;
         self.publish();
-        (self.analysis, self.sinks)
+        (self.analysis, self.outlets)
     }
 
     fn flows(&mut self, deltas: &[FlowDelta]) {
@@ -215,6 +212,7 @@ impl Watcher {
         }
         let output = self.analysis.tick(tick);
         self.hand_on(output);
+        self.outlets.keeper.tend(&mut self.analysis, tick.time);
         if tick.time >= self.published.time + 1_000_000_000 {
             self.publish();
         }
@@ -249,8 +247,9 @@ impl Watcher {
             self.raise(alert);
         }
         for update in &output.updates {
-            self.sinks.send(update);
+            self.outlets.sinks.send(update);
         }
+        self.outlets.journal.record(output.journal);
     }
 
     fn raise(&mut self, alert: &Alert) {
@@ -262,7 +261,7 @@ impl Watcher {
             alert.severity,
             alert.details.narrative
         );
-        self.sinks.send(alert);
+        self.outlets.sinks.send(alert);
     }
 
     /// What the counters say that a person must know of.
@@ -361,40 +360,17 @@ impl Watcher {
                 refused: tables.flow_overflow_packets,
             },
             links: tables.links,
-            score: score_status(self.analysis.state()),
+            score: self.analysis.state().into(),
             rates,
             threats: self.threats.clone(),
             latency_score: self.latency_score.clone(),
             latency_alert: self.latency_alert.clone(),
-            sinks: self.sinks.status(),
+            sinks: self.outlets.sinks.status(),
+            journal: self.outlets.journal.status(),
+            model: self.outlets.keeper.status(),
+            shadow: self.analysis.agreement(),
             truncated: false,
             warnings,
         });
-    }
-}
-
-/// The model's state as the control plane shows it.
-pub fn score_status(state: ScoreState) -> ScoreStatus {
-    let part = |have: f64, needed: f64| {
-        if needed > 0.0 { (have / needed).min(1.0) } else { 1.0 }
-    };
-    let slower = |rows: u64, needed_rows: u64, seconds: f64, needed_seconds: f64| {
-        part(rows as f64, needed_rows as f64).min(part(seconds, needed_seconds))
-    };
-    match state {
-        // Two halves of the way.
-        ScoreState::Warming { rows, needed_rows, seconds, needed_seconds } => ScoreStatus {
-            state: ModelState::Warming,
-            progress: slower(rows, needed_rows, seconds, needed_seconds) / 2.0,
-            ..ScoreStatus::default()
-        },
-        ScoreState::Calibrating { rows, needed_rows, seconds, needed_seconds } => ScoreStatus {
-            state: ModelState::Calibrating,
-            progress: 0.5 + slower(rows, needed_rows, seconds, needed_seconds) / 2.0,
-            ..ScoreStatus::default()
-        },
-        ScoreState::Active { threshold } => {
-            ScoreStatus { state: ModelState::Active, progress: 1.0, threshold }
-        }
     }
 }

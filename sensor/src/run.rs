@@ -7,6 +7,7 @@ use sensor::capture::Steering;
 use sensor::capture::nic;
 use sensor::cli::{ConfigArgs, RunArgs};
 use sensor::config::{self, Config};
+use sensor::model::{self, Mailbox};
 use sensor::pipeline::Pipeline;
 use sensor::status::{Shared, Status, Summary};
 use sensor::{api, telemetry};
@@ -27,6 +28,12 @@ pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
             config.state_dir.display()
         )
     })?;
+    let Some(_lock) = model::request::lock(&config.state_dir).context("locking the state folder")? else {
+        anyhow::bail!(
+            "another vesper runs with the state folder {}: give each its own state_dir",
+            config.state_dir.display()
+        );
+    };
     // Before anything is attached: two sensors on one box are noticed here.
     let listener = api::bind(&config.api)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -50,9 +57,11 @@ pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
     announce(&config, &pipeline);
 
     let (steering, again) = (pipeline.live().steering.clone(), arguments.config.clone());
+    let mailbox = pipeline.mailbox().clone();
     let mut running = config.clone();
     runtime.spawn(async move {
         while hangup.recv().await.is_some() {
+            promote(&mailbox, &running);
             reload(&again, &mut running, &steering);
         }
     });
@@ -70,6 +79,15 @@ pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
     runtime.shutdown_background();
     served?;
     summarise(&status, arguments.json)
+}
+
+/// Has the model read that somebody asked for, if anybody did.
+fn promote(mailbox: &Mailbox, running: &Config) {
+    match mailbox.look(&running.state_dir) {
+        Ok(true) => tracing::info!("SIGHUP: a model is waiting to be taken up"),
+        Ok(false) => {}
+        Err(error) => tracing::error!(%error, "SIGHUP: the model that was asked for cannot be used"),
+    }
 }
 
 /// Takes up what may change while packets come. What was there stays where the new settings are wrong.

@@ -1,14 +1,16 @@
 //! Joins the stages after capture: flow, features, score, alert. One thread owns it; it never blocks, does no
 //! I/O and reads no clock, so a replay of the same events gives the same alerts.
 
+pub mod journal;
 mod saved;
 mod scored;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod traffic;
+pub(crate) mod traffic;
 mod window;
 
+pub use saved::Learned;
 pub use scored::ScoredWindow;
 
 use crate::alert::Alert;
@@ -16,6 +18,7 @@ use crate::alert::book::Book;
 use crate::alert::condition::Condition;
 use crate::alert::config::AlertConfig;
 use crate::capture::{FlowDelta, Outer, Sample, Tick};
+use crate::config::Config;
 use crate::features::app::AppCounts;
 use crate::features::config::FeaturesConfig;
 use crate::features::link::LinkTables;
@@ -25,10 +28,12 @@ use crate::flow::SECOND;
 use crate::flow::config::FlowConfig;
 use crate::flow::record::FlowRecord;
 use crate::flow::table::FlowTable;
+use crate::journal::{Sample as JournalSample, Window as JournalWindow};
 use crate::ledger::{AlertBins, SampleBins, ScoringBins};
 use crate::score::ScoreError;
 use crate::score::config::ScoreConfig;
 use crate::score::scorer::{ScoreState, Scorer};
+use crate::score::shadow::{Agreement, Shadow};
 use window::Workshop;
 
 /// Flows beyond the flow table that one window still accounts to their hosts.
@@ -45,6 +50,17 @@ pub struct AnalysisConfig {
     pub score: ScoreConfig,
     /// Section `alert`.
     pub alert: AlertConfig,
+}
+
+impl From<&Config> for AnalysisConfig {
+    fn from(config: &Config) -> Self {
+        AnalysisConfig {
+            flow: config.flow.clone(),
+            features: config.features.clone(),
+            score: config.score.clone(),
+            alert: config.alert.clone(),
+        }
+    }
 }
 
 impl AnalysisConfig {
@@ -73,6 +89,8 @@ pub struct Output {
     pub windows: u64,
     /// Initiators of what the score found, whether or not it was told: worth a closer look.
     pub suspects: Vec<[u8; 16]>,
+    /// Scored windows for the journal, where [`Analysis::keep_journal`] asks for them.
+    pub journal: Vec<JournalWindow>,
     /// Changes of state, for the log.
     pub notices: Vec<String>,
 }
@@ -86,6 +104,7 @@ impl Output {
         self.ended.extend(later.ended);
         self.latest.extend(later.latest);
         self.windows += later.windows;
+        self.journal.extend(later.journal);
         self.notices.extend(later.notices);
     }
 }
@@ -118,6 +137,9 @@ pub struct Analysis {
     early: Option<Result<Output, ScoreError>>,
     beyond_lost: u64,
     keep: Keep,
+    journal: Option<JournalSample>,
+    /// A model that decides nothing.
+    shadow: Option<Shadow>,
     work: Workshop,
     /// Rows scored in one step.
     portion: usize,
@@ -147,6 +169,8 @@ impl Analysis {
             early: None,
             beyond_lost: 0,
             keep: Keep::default(),
+            journal: None,
+            shadow: None,
             work: Workshop::new(),
             portion: config.score.chunk_rows,
             seed: config.score.seed,
@@ -158,6 +182,16 @@ impl Analysis {
     pub fn keep(&mut self, keep: Keep) {
         self.keep = keep;
         self.flows.keep_records = keep.records;
+    }
+
+    /// Runs another model beside the live one.
+    pub fn run_shadow(&mut self, scorer: Scorer) {
+        self.shadow = Some(Shadow::new(scorer));
+    }
+
+    /// How the other model agrees with the live one, if there is one.
+    pub fn agreement(&self) -> Option<Agreement> {
+        self.shadow.as_ref().map(|shadow| shadow.agreement)
     }
 
     /// Looks into samples: detail for the flows they belong to.

@@ -1,26 +1,30 @@
-//! What was learned, as bytes and back: models, threshold, and what is familiar.
-//!
-//! Magic, format, SHA-1 of the body, body. A state that was cut short, changed or made by other code is refused
-//! with a reason, before any of it is used.
+//! What was learned, as a checkpoint and back: models, threshold, and what is familiar.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 
 use super::Analysis;
+use crate::config::Config;
 use crate::features::host::SavedHost;
 use crate::features::link::SavedLinks;
 use crate::features::memory::{Pair, PairKey, Service, ServiceKey};
 use crate::features::rarity::Habits;
 use crate::score::ScoreError;
-use crate::score::scorer::{Phase, ScorerState};
-use serde::{Deserialize, Serialize};
-use sha1::{Digest, Sha1};
+use crate::score::checkpoint::{About, Checkpoint, FORMAT};
+use crate::score::scorer::{Phase, Scorer, ScorerState};
 
-const MAGIC: &[u8; 8] = b"vesper-m";
-/// Changes whenever the meaning of a field changes.
-const FORMAT: u32 = 3;
-const HEAD: usize = 8 + 4 + 20;
-
-#[derive(Serialize, Deserialize)]
-struct Saved {
+/// Everything that was learned, on its own: to be written by another thread while the analysis goes on.
+#[derive(Clone, Debug)]
+pub struct Learned {
     scorer: ScorerState,
+    threshold: f64,
+    memory: Remembered,
+}
+
+/// What is familiar.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Remembered {
     learned_until: u64,
     now: u64,
     pairs: Vec<(PairKey, Pair)>,
@@ -31,12 +35,74 @@ struct Saved {
     sequence: (String, u64),
 }
 
+impl Learned {
+    /// As a file.
+    pub fn encode(&self) -> Result<Vec<u8>, ScoreError> {
+        let mut checkpoint = Checkpoint { about: self.about(), ..Checkpoint::default() };
+        self.scorer.write(&mut checkpoint)?;
+        checkpoint.put_record("memory", &self.memory)?;
+        checkpoint.encode()
+    }
+
+    /// Reads and checks a file; whether it fits this program and its settings is for [`Analysis::take_up`] to say.
+    pub fn decode(bytes: &[u8]) -> Result<Learned, ScoreError> {
+        let mut checkpoint = Checkpoint::decode(bytes)?;
+        let threshold = checkpoint.about.threshold;
+        let scorer = ScorerState::read(&mut checkpoint)?;
+        let memory: Remembered = checkpoint.record("memory")?;
+        checkpoint.is_empty()?;
+        if !memory.habits.is_sound() || !threshold.is_finite() {
+            return Err(ScoreError::Damaged { what: "memory: a number in it is impossible".to_owned() });
+        }
+        Ok(Learned { scorer, threshold, memory })
+    }
+
+    /// What is known of it.
+    pub fn about(&self) -> About {
+        let memory = &self.memory;
+        let counts = [
+            ("pairs", memory.pairs.len()),
+            ("services", memory.services.len()),
+            ("hosts", memory.hosts.len()),
+        ];
+        let remembered: BTreeMap<String, u64> =
+            counts.into_iter().map(|(name, count)| (name.to_owned(), count as u64)).collect();
+        About {
+            format: FORMAT,
+            version: crate::status::VERSION.to_owned(),
+            saved_at: memory.now,
+            remembered,
+            ..self.scorer.about(self.threshold)
+        }
+    }
+
+    /// The models alone, with these settings.
+    pub fn scorer(&self, config: &Config) -> Result<Scorer, ScoreError> {
+        let mut scorer = Scorer::new(&config.score, config.alert.budget_per_hour)?;
+        scorer.restore(&self.scorer)?;
+        Ok(scorer)
+    }
+
+    /// The models become these; what is familiar stays.
+    pub fn replace(&mut self, scorer: &Scorer) -> Result<(), ScoreError> {
+        (self.scorer, self.threshold) = (scorer.save()?, scorer.threshold());
+        Ok(())
+    }
+
+    /// Alerts are numbered on from where `current` stands, so that no two ever have the same number.
+    pub fn number_on(&mut self, current: &Learned) {
+        let (sequence, ahead) = (&mut self.memory.sequence, &current.memory.sequence);
+        if *ahead > *sequence {
+            sequence.clone_from(ahead);
+        }
+    }
+}
+
 impl Analysis {
-    /// The whole learned state.
-    pub fn save(&self) -> Result<Vec<u8>, ScoreError> {
+    /// Everything that was learned.
+    pub fn learned(&self) -> Result<Learned, ScoreError> {
         let (pairs, services) = self.features.memory.saved();
-        let saved = Saved {
-            scorer: self.scorer.save()?,
+        let memory = Remembered {
             learned_until: self.features.memory.learned_until,
             now: self.now,
             pairs,
@@ -46,50 +112,32 @@ impl Analysis {
             links: self.features.links.saved(),
             sequence: self.book.sequence.clone(),
         };
-        let body = postcard::to_stdvec(&saved).map_err(|error| damaged(&error.to_string()))?;
-        let mut bytes = Vec::with_capacity(HEAD + body.len());
-        bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&FORMAT.to_le_bytes());
-        bytes.extend_from_slice(&Sha1::digest(&body));
-        bytes.extend_from_slice(&body);
-        Ok(bytes)
+        Ok(Learned { scorer: self.scorer.save()?, threshold: self.scorer.threshold(), memory })
     }
 
-    /// Takes up a saved state. On an error nothing has changed.
-    pub fn restore(&mut self, bytes: &[u8]) -> Result<(), ScoreError> {
-        if bytes.get(..8) != Some(MAGIC) {
-            return Err(damaged("it does not begin like one"));
-        }
-        let (Some(format), Some(sum), Some(body)) =
-            (bytes.get(8..12).and_then(|b| b.first_chunk()), bytes.get(12..HEAD), bytes.get(HEAD..))
-        else {
-            return Err(damaged("it ends too early"));
-        };
-        let found = u32::from_le_bytes(*format);
-        if found != FORMAT {
-            return Err(ScoreError::Version { found, expected: FORMAT });
-        }
-        if Sha1::digest(body).as_slice() != sum {
-            return Err(damaged("its checksum is wrong"));
-        }
-        let (saved, rest): (Saved, _) =
-            postcard::take_from_bytes(body).map_err(|error| damaged(&error.to_string()))?;
-        if !rest.is_empty() {
-            return Err(damaged("there is more than one state in it"));
-        }
-        self.scorer.restore(&saved.scorer)?;
+    /// Goes on with what was learned instead of what it knows. On an error nothing has changed.
+    pub fn take_up(&mut self, learned: Learned) -> Result<(), ScoreError> {
+        let Learned { scorer, memory, .. } = learned;
+        self.scorer.restore(&scorer)?;
         let warming = self.scorer.phase == Phase::Warming;
-        self.features.memory.restore(saved.pairs, saved.services, saved.learned_until, warming);
-        for host in saved.hosts {
-            self.features.hosts.remember(host, saved.now);
+        self.features.clear();
+        self.features.memory.restore(memory.pairs, memory.services, memory.learned_until, warming);
+        for host in memory.hosts {
+            self.features.hosts.remember(host, memory.now);
         }
-        self.features.habits = saved.habits;
-        self.features.links.restore(saved.links, saved.now);
-        self.book.sequence = saved.sequence;
+        self.features.habits = memory.habits;
+        self.features.links.restore(memory.links, memory.now);
+        self.book.sequence = memory.sequence.max(std::mem::take(&mut self.book.sequence));
         Ok(())
     }
-}
 
-fn damaged(what: &str) -> ScoreError {
-    ScoreError::Damaged { what: what.to_owned() }
+    /// The whole learned state as a file.
+    pub fn save(&self) -> Result<Vec<u8>, ScoreError> {
+        self.learned()?.encode()
+    }
+
+    /// Takes up a file. On an error nothing has changed.
+    pub fn restore(&mut self, bytes: &[u8]) -> Result<(), ScoreError> {
+        self.take_up(Learned::decode(bytes)?)
+    }
 }

@@ -3,7 +3,7 @@
 //! Everything a window needs is kept for the next one: once the traffic is what it was, closing a window allocates
 //! nothing for a flow.
 
-use super::{Analysis, Output, scored};
+use super::{Analysis, Output, journal, scored};
 use crate::alert::candidate::{Candidate, Unusual, UnusualFlow, UnusualHost, UnusualLink, candidates};
 use crate::alert::link_rules::judge_link;
 use crate::alert::rules::{Verdict, judge_flow, judge_host};
@@ -57,10 +57,12 @@ impl Workshop {
 
 impl Analysis {
     pub(super) fn close_window(&mut self, window: Window, output: &mut Output) -> Result<(), ScoreError> {
+        let state = self.scorer.state();
         let closed = self.judge_window(window, output);
         // Whatever happened, the next window begins without this one's flows.
         self.work.beyond.clear();
         self.flows.next_window();
+        self.close_journal(window, state, output);
         closed
     }
 
@@ -116,6 +118,9 @@ impl Analysis {
                 let facts = self.features.flow_facts(rows, active.get(place));
                 self.features.hold_surprise(&facts, active.get(place).0);
             }
+        }
+        if let Some(sample) = &mut self.journal {
+            journal::mark(sample, &found, suspect);
         }
         let seed = self.seed;
         let who = |row: usize, kind: Kind| {
@@ -181,13 +186,23 @@ impl Analysis {
             }
             let first = flow_scores.len();
             self.scorer.score(portion, Kind::Flow, flow_scores);
-            if !judging {
+            if let Some(shadow) = self.shadow.as_mut().filter(|_| judging) {
+                shadow.score(portion, Kind::Flow, &flow_scores[first..], threshold);
+            }
+            if !judging && self.journal.is_none() {
                 continue;
             }
             for (row, (facts, score)) in work.facts.drain(..).zip(&mut flow_scores[first..]).enumerate() {
-                let verdict = judge_flow(&facts, &self.alert);
-                if lift(score, verdict.as_ref(), threshold) {
-                    work.flows.push(unusual(facts, portion, row, *score));
+                let unusual = judging && lift(score, judge_flow(&facts, &self.alert).as_ref(), threshold);
+                journal::offer(
+                    &mut self.journal,
+                    &mut self.scorer,
+                    &facts,
+                    (&*portion, row),
+                    (*score, unusual),
+                );
+                if unusual {
+                    work.flows.push(kept(facts, portion, row, *score));
                 }
             }
         }
@@ -197,13 +212,18 @@ impl Analysis {
             host_portion.encode();
             let first = host_scores.len();
             self.scorer.score(host_portion, Kind::Host, host_scores);
-            if !judging {
+            if let Some(shadow) = self.shadow.as_mut().filter(|_| judging) {
+                shadow.score(host_portion, Kind::Host, &host_scores[first..], threshold);
+            }
+            if !judging && self.journal.is_none() {
                 continue;
             }
             for (row, (facts, score)) in facts.iter().zip(&mut host_scores[first..]).enumerate() {
-                let verdict = judge_host(facts, &self.alert);
-                if lift(score, verdict.as_ref(), threshold) {
-                    work.hosts.push(unusual(facts.clone(), host_portion, row, *score));
+                let unusual = judging && lift(score, judge_host(facts, &self.alert).as_ref(), threshold);
+                let place = (&*host_portion, row);
+                journal::offer(&mut self.journal, &mut self.scorer, facts, place, (*score, unusual));
+                if unusual {
+                    work.hosts.push(kept(facts.clone(), host_portion, row, *score));
                 }
             }
         }
@@ -213,13 +233,18 @@ impl Analysis {
             link_portion.encode();
             let first = link_scores.len();
             self.scorer.score(link_portion, Kind::Link, link_scores);
-            if !judging {
+            if let Some(shadow) = self.shadow.as_mut().filter(|_| judging) {
+                shadow.score(link_portion, Kind::Link, &link_scores[first..], threshold);
+            }
+            if !judging && self.journal.is_none() {
                 continue;
             }
             for (row, (facts, score)) in facts.iter().zip(&mut link_scores[first..]).enumerate() {
-                let verdict = judge_link(facts, &self.alert);
-                if lift(score, verdict.as_ref(), threshold) {
-                    work.links.push(unusual(facts.clone(), link_portion, row, *score));
+                let unusual = judging && lift(score, judge_link(facts, &self.alert).as_ref(), threshold);
+                let place = (&*link_portion, row);
+                journal::offer(&mut self.journal, &mut self.scorer, facts, place, (*score, unusual));
+                if unusual {
+                    work.links.push(kept(facts.clone(), link_portion, row, *score));
                 }
             }
         }
@@ -236,7 +261,7 @@ fn lift(score: &mut f32, verdict: Option<&Verdict>, threshold: f64) -> bool {
     f64::from(*score) > threshold
 }
 
-fn unusual<F, const N: usize>(facts: F, portion: &Matrix, row: usize, score: f32) -> Unusual<F, N> {
+fn kept<F, const N: usize>(facts: F, portion: &Matrix, row: usize, score: f32) -> Unusual<F, N> {
     let mut features = [0.0; N];
     features.iter_mut().zip(portion.row(row)).for_each(|(into, value)| *into = value);
     Unusual { facts, features, score }

@@ -31,6 +31,7 @@ use crate::analysis::{Analysis, AnalysisConfig, Keep, Output};
 use crate::capture::replay::{self, Replay, ReplayConfig, ReplayError};
 use crate::capture::{Event, PacketFacts, Tick};
 use crate::config::Config;
+use crate::journal::{Limits, Sample, Writer};
 use crate::model_file;
 use crate::score::scorer::ScoreState;
 use crate::status::{FlowStatus, ModelState, ScoreStatus, Status, Summary};
@@ -59,6 +60,8 @@ pub struct AnalyzeOptions {
     pub scores: Option<PathBuf>,
     /// The features of each scored window.
     pub rows: Option<PathBuf>,
+    /// A journal of its windows.
+    pub journal: Option<PathBuf>,
     /// Print the summary as one JSON object instead of a page.
     pub json: bool,
     /// A saved state to begin with.
@@ -82,24 +85,24 @@ pub fn analyze(options: &AnalyzeOptions, config: &Config) -> Result<Summary, Ana
     let settings =
         ReplayConfig { read_ahead: options.threads >= 3, packets: options.flows.is_some(), ..settings };
     let replay = Replay::open(&options.files, settings)?;
-    let stages = AnalysisConfig {
-        flow: config.flow.clone(),
-        features: config.features.clone(),
-        score: config.score.clone(),
-        alert: config.alert.clone(),
-    };
-    let mut analysis = Analysis::new(&stages)?;
+    let mut analysis = Analysis::new(&AnalysisConfig::from(config))?;
     analysis.keep(Keep {
         scores: options.scores.is_some() || options.rows.is_some(),
         features: options.rows.is_some(),
         records: options.eve.is_some(),
     });
+    if options.journal.is_some() {
+        analysis.keep_journal(Sample::new(&config.journal, config.score.seed));
+    }
     if let Some(path) = &options.model {
         let failed = |why: String| AnalyzeError::Model { path: path.clone(), why };
         let state = model_file::read(path).map_err(|error| failed(error.to_string()))?;
         analysis.restore(&state).map_err(|error| failed(error.to_string()))?;
     }
-    let mut run = Run { analysis, results: Results::create(options, config)?, status: Status::default() };
+    let journal = options.journal.as_deref();
+    let journal = journal.map(|folder| Writer::open(folder, Limits::of(&config.journal), &analysis.layout()));
+    let results = Results { journal: journal.transpose()?, ..Results::create(options, config)? };
+    let mut run = Run { analysis, results, status: Status::default() };
     let (summary, alerts) = run.all(replay, options.threads)?;
     if let Some(path) = &options.save_model {
         let state = run.analysis.save()?;
@@ -112,6 +115,17 @@ pub fn analyze(options: &AnalyzeOptions, config: &Config) -> Result<Summary, Ana
         output::print(&page::page(&summary, &alerts))?;
     }
     Ok(summary)
+}
+
+/// What the captures teach, without any result; memory does not grow with them.
+pub fn learn(files: &[PathBuf], config: &Config) -> Result<Analysis, AnalyzeError> {
+    let settings = ReplayConfig::new(&config.capture, config.flow.idle_timeout);
+    let replay = Replay::open(files, settings)?;
+    let analysis = Analysis::new(&AnalysisConfig::from(config))?;
+    let results = Results::create(&AnalyzeOptions::default(), config)?;
+    let mut run = Run { analysis, results, status: Status::default() };
+    run.all(replay, 2)?;
+    Ok(run.analysis)
 }
 
 /// An analysis under way.
@@ -243,6 +257,7 @@ struct Results {
     flows: Option<FlowsWriter>,
     scores: Option<ScoresWriter>,
     rows: Option<RowsWriter>,
+    journal: Option<Writer>,
 }
 
 impl Results {
@@ -254,6 +269,7 @@ impl Results {
             flows: flows.map(|path| FlowsWriter::create(path, config.flow.max_flows)).transpose()?,
             scores: options.scores.as_deref().map(ScoresWriter::create).transpose()?,
             rows: options.rows.as_deref().map(RowsWriter::create).transpose()?,
+            journal: None,
         })
     }
 
@@ -273,6 +289,9 @@ impl Results {
         if let Some(rows) = &mut self.rows {
             output.scores.iter().try_for_each(|window| rows.row(window))?;
         }
+        if let Some(journal) = &mut self.journal {
+            output.journal.iter().try_for_each(|window| journal.append(window))?;
+        }
         Ok(())
     }
 
@@ -282,6 +301,7 @@ impl Results {
         let warning = self.flows.take().map_or(Ok(None), FlowsWriter::finish)?;
         self.scores.take().map_or(Ok(()), ScoresWriter::finish)?;
         self.rows.take().map_or(Ok(()), RowsWriter::finish)?;
+        self.journal.take().map_or(Ok(()), |mut journal| journal.sync())?;
         Ok((self.alerts.finish()?, warning))
     }
 }

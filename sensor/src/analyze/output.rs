@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use crate::capture::replay::ReplayError;
+use crate::journal::JournalError;
 use crate::score::ScoreError;
 
 /// Why an analysis fails.
@@ -16,6 +17,9 @@ pub enum AnalyzeError {
     /// The model.
     #[error(transparent)]
     Score(#[from] ScoreError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// The summary cannot be printed.
     #[error("cannot write to standard output: {0}")]
     Print(#[from] io::Error),

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::status::{ModelState, Status};
+use crate::telemetry::printable;
 
 /// The pipeline writes a snapshot every second; one this old means that it stands still.
 const STALE: u64 = 5_000_000_000;
@@ -25,7 +26,7 @@ pub enum State {
 /// One part of the sensor.
 #[derive(Clone, Debug, Serialize)]
 pub struct Component {
-    /// Its name: `pipeline`, `capture`, `nic`, `model`, `ledger`, or `sink` with a label.
+    /// Its name: `pipeline`, `capture`, `nic`, `model`, `ledger`, `journal`, or `sink` with a label.
     pub name: String,
     /// How it is.
     pub state: State,
@@ -54,8 +55,14 @@ impl Health {
     /// Judges a snapshot at `now`, nanoseconds since the Unix epoch.
     pub fn of(status: &Status, now: u64) -> Health {
         let capture = capture(status);
-        let mut components =
-            vec![pipeline(status, now), capture.clone(), nic(status), model(status), ledger(status)];
+        let mut components = vec![
+            pipeline(status, now),
+            capture.clone(),
+            nic(status),
+            model(status),
+            ledger(status),
+            journal(status),
+        ];
         let sinks: Vec<Component> = status
             .sinks
             .iter()
@@ -145,6 +152,12 @@ fn model(status: &Status) -> Component {
         }
     };
     component("model", State::Degraded, reason)
+}
+
+fn journal(status: &Status) -> Component {
+    let failing = &status.journal.failing;
+    let reason = (!failing.is_empty()).then(|| format!("windows are not kept: {}", printable(failing, 300)));
+    component("journal", State::Degraded, reason)
 }
 
 fn ledger(status: &Status) -> Component {

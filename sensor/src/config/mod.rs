@@ -24,6 +24,7 @@ use crate::api::ApiConfig;
 use crate::capture::CaptureConfig;
 use crate::features::FeaturesConfig;
 use crate::flow::FlowConfig;
+use crate::journal::JournalConfig;
 use crate::score::ScoreConfig;
 use crate::sinks::SinksConfig;
 use crate::telemetry::TelemetryConfig;
@@ -46,6 +47,8 @@ pub struct Config {
     pub alert: AlertConfig,
     /// Where alerts go.
     pub sinks: SinksConfig,
+    /// Scored windows on disk.
+    pub journal: JournalConfig,
     /// API and metrics.
     pub api: ApiConfig,
     /// The sensor's own log.
@@ -62,6 +65,7 @@ impl Default for Config {
             score: ScoreConfig::default(),
             alert: AlertConfig::default(),
             sinks: SinksConfig::default(),
+            journal: JournalConfig::default(),
             api: ApiConfig::default(),
             telemetry: TelemetryConfig::default(),
         }
@@ -78,6 +82,7 @@ impl Config {
             ("score", self.score.problems()),
             ("alert", self.alert.problems()),
             ("sinks", self.sinks.problems()),
+            ("journal", self.journal.problems()),
             ("api", self.api.problems()),
             ("telemetry", self.telemetry.problems()),
         ];

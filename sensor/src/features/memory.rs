@@ -307,7 +307,8 @@ impl Memory {
     /// and how surprising the pair was at most.
     pub fn surprising(&self, slots: Slots, now: u64) -> Option<(bool, Rarity)> {
         let pair = self.pairs.get(slots.pair)?;
-        if pair.learned || !self.is_new(pair.first_seen, now, pair.suspect) && self.learned_until != u64::MAX {
+        if pair.learned || !self.is_new(pair.first_seen, now, pair.suspect) && self.learned_until != u64::MAX
+        {
             return None;
         }
         let new_service = self.services.get(slots.service).is_some_and(|service| !service.learned);

@@ -117,6 +117,13 @@ fn place(protocol: u8, port: u16) -> usize {
 }
 
 impl Habits {
+    /// Whether the numbers are possible.
+    pub fn is_sound(&self) -> bool {
+        let counts = [self.sources, self.new_services, self.new_ports];
+        counts.iter().all(|count| count.is_finite() && *count >= 0.0)
+            && self.ports.len() == (2 * 65_536 + 256) / 64
+    }
+
     /// Whether nobody ever used a port. Those drawn by chance count as one.
     pub fn is_new_port(&self, protocol: u8, port: u16) -> bool {
         let place = place(protocol, port);

@@ -137,6 +137,14 @@ impl Features {
         }
     }
 
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.memory = Memory::new(&self.config);
+        self.hosts = Hosts::new(&self.config);
+        self.habits = Habits::default();
+        self.links = Links::new(&self.config);
+    }
+
     /// Closes a window over the flows that were active in it: remembers what they did, and says which rows there are.
     pub fn close(&mut self, window: Window, active: &mut Active<'_>, rows: &mut Rows) {
         let now = window.end;

@@ -2,6 +2,7 @@
 
 use crate::features::spec::{GROUPS, Group};
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How long the model warms up, and how it learns.
@@ -52,6 +53,15 @@ pub struct ScoreConfig {
     pub source_rows: usize,
     /// Units of the outer and of the inner hidden layer. 1 to 256.
     pub layers: [usize; 2],
+    /// What was learned is saved so often, and as soon as the model is active; then it is a snapshot too, which
+    /// `vesper model rollback` goes back to. 1m or more.
+    #[serde(with = "crate::config::duration")]
+    pub snapshot_every: Duration,
+    /// Snapshots kept: half of them the latest, the others the last of their day. 0 to 1000.
+    pub snapshots: usize,
+    /// A model file that runs beside the live one, decides nothing and is compared with it in the metrics, as
+    /// `candidate.safetensors`; empty is none. Relative paths start at `state_dir`. It costs as much as scoring does.
+    pub shadow: PathBuf,
     /// Seeds the first weights and the choice of training rows.
     pub seed: u64,
 }
@@ -77,6 +87,9 @@ impl Default for ScoreConfig {
             window_rows: 2048,
             source_rows: 16,
             layers: [16, 8],
+            snapshot_every: Duration::from_secs(3600),
+            snapshots: 24,
+            shadow: PathBuf::new(),
             seed: 0x7e59_e201,
         }
     }
@@ -143,6 +156,9 @@ impl ScoreConfig {
             "16 to 1000000",
         );
         check(self.source_rows >= 1, "source_rows", self.source_rows.to_string(), "at least 1");
+        let every = crate::config::duration::format(self.snapshot_every);
+        check(self.snapshot_every >= Duration::from_secs(60), "snapshot_every", every, "1m or more");
+        check(self.snapshots <= 1000, "snapshots", self.snapshots.to_string(), "at most 1000");
         for units in self.layers {
             check(within(units, 1, 256), "layers", format!("{:?}", self.layers), "1 to 256 each");
         }

@@ -207,6 +207,13 @@ impl Member {
         self.fit = FastFit::new(&self.tail.fit);
     }
 
+    /// How its values are spread is to be measured anew.
+    pub fn forget_spread(&mut self) {
+        let calm = if matches!(self.method, Method::Nats) { CALM_NATS } else { CALM };
+        self.highest = 0.0;
+        self.restore(Tail::new(calm));
+    }
+
     /// Takes up a saved tail.
     pub fn restore(&mut self, tail: Tail) {
         self.tail = tail;

@@ -4,6 +4,7 @@
 //! here: what kind of threat it is, or a device other than the one `device.rs` gives.
 
 pub mod autoencoder;
+pub mod checkpoint;
 pub mod config;
 pub mod dense;
 pub mod device;
@@ -16,7 +17,10 @@ pub mod network;
 pub mod random;
 pub mod save;
 pub mod scorer;
+pub mod shadow;
+pub mod study;
 pub mod tail;
+mod tensors;
 pub mod training_set;
 
 pub use error::ScoreError;

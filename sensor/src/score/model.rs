@@ -93,6 +93,37 @@ impl Model {
         best
     }
 
+    /// What each member says of a row; changes nothing.
+    pub fn member_scores(&mut self, row: &[f32]) -> Vec<f32> {
+        self.scratch.clear();
+        self.scratch.push_encoded(row.iter().copied());
+        let Some(block) = self.scratch.blocks().next() else {
+            return Vec::new();
+        };
+        let decades = |member: &mut Member| {
+            let values = member.values(block, &self.deviation);
+            member.decades(&values)[0]
+        };
+        self.members.iter_mut().map(decades).collect()
+    }
+
+    /// What the networks have not understood of a row: the mean of their values.
+    pub fn loss(&mut self, row: &[f32]) -> f32 {
+        self.scratch.clear();
+        self.scratch.push_encoded(row.iter().copied());
+        let Some(block) = self.scratch.blocks().next() else {
+            return 0.0;
+        };
+        let (mut sum, mut networks) = (0.0, 0.0f32);
+        for member in &mut self.members {
+            if matches!(member.method, Method::Learned(_)) {
+                sum += member.values(block, &self.deviation)[0].exp_m1();
+                networks += 1.0;
+            }
+        }
+        sum / networks.max(1.0)
+    }
+
     /// What made a row's score: the member that speaks, and its features, the largest part first; the shares add up to
     /// 1 before the list is cut to `most`.
     pub fn explain(&mut self, row: &[f32], most: usize) -> (&'static str, Vec<Share>) {

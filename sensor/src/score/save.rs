@@ -88,7 +88,8 @@ impl Scorer {
             models.iter_mut().for_each(|model| model.threshold = threshold);
         }
         let drift = state.drift.clone().try_into();
-        let drift = drift.map_err(|_| ScoreError::Damaged { what: "drift of other kinds".to_owned() })?;
+        let drift =
+            drift.map_err(|_other_kinds| ScoreError::Damaged { what: "drift of other kinds".to_owned() })?;
         (self.models, self.reference, self.drift) = (models, reference, drift);
         (self.phase, self.rows, self.generation) = (state.phase, state.rows, state.generation);
         self.random = Random::new(state.random);

@@ -181,6 +181,16 @@ impl Scorer {
         })
     }
 
+    /// Training steps so far.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// What each member says of a row, decades of seconds; changes nothing.
+    pub fn member_scores(&mut self, row: &[f32], kind: Kind) -> Vec<f32> {
+        self.models[kind as usize].member_scores(row)
+    }
+
     /// Where every row went.
     pub fn bins(&self) -> ScoringBins {
         self.bins

@@ -37,6 +37,8 @@ pub fn render(status: &Status) -> Result<String, prometheus::Error> {
     scoring(&mut families, status);
     alerts(&mut families, status);
     sinks(&mut families, status);
+    super::journal::metrics(&mut families, &status.journal);
+    super::model::metrics(&mut families, status);
     sensor(&mut families, status);
     families.text()
 }

@@ -3,16 +3,19 @@
 //! A snapshot is whole and never changes: readers take the latest one and keep nobody waiting.
 
 mod exposition;
+mod journal;
 pub mod latency;
 pub mod metrics;
+mod model;
 mod process;
 mod reading;
+mod score;
 mod summary;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use latency::Latency;
 pub use reading::Reading;
@@ -23,7 +26,10 @@ use crate::capture::flood::Flood;
 use crate::capture::nic::counters::NicCounters;
 use crate::capture::{Mode, Queue, XskStatistics};
 use crate::features::link::LinkTables;
+use crate::journal::JournalStatus;
 use crate::ledger::{Ledger, Residue};
+use crate::model::ModelStatus;
+use crate::score::shadow::Agreement;
 use crate::sinks::SinkStatus;
 
 /// This program.
@@ -79,6 +85,12 @@ pub struct Status {
     pub latency_alert: Latency,
     /// Every sink.
     pub sinks: Vec<SinkStatus>,
+    /// How the model in the shadow agrees with the live one, if there is one.
+    pub shadow: Option<Agreement>,
+    /// The learned state on disk.
+    pub model: ModelStatus,
+    /// The window journal.
+    pub journal: JournalStatus,
     /// Whether the end of a capture is missing.
     pub truncated: bool,
     /// What a person should know, in words; bounded by whoever writes it.
@@ -136,7 +148,7 @@ pub struct FlowStatus {
 }
 
 /// What the model is doing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ModelState {
     /// It learns what is normal; it raises no alerts.
@@ -183,6 +195,6 @@ impl Status {
     /// Every equation of the ledger with its residue; all sinks' are one.
     pub fn residues(&self) -> impl Iterator<Item = (&'static str, i64)> {
         let sinks = self.sinks.iter().map(SinkStatus::residue).find(|residue| *residue != 0).unwrap_or(0);
-        self.residue.equations().into_iter().chain([("sinks", sinks)])
+        self.residue.equations().into_iter().chain([("sinks", sinks), ("journal", self.journal.residue())])
     }
 }

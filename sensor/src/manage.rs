@@ -1,0 +1,47 @@
+//! `vesper model` and `vesper journal`: what was kept, for people.
+
+use std::io::{BufWriter, ErrorKind, stderr, stdout};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use sensor::cli::{JournalArgs, ModelArgs, ModelCommand};
+use sensor::config::{self, Overrides};
+use sensor::journal::PrintError;
+use sensor::model::command;
+use sensor::model::train::{self, Source};
+use sensor::telemetry;
+
+pub fn model(arguments: &ModelArgs) -> anyhow::Result<()> {
+    let loaded = config::load(arguments.config.as_deref(), std::env::vars(), &Overrides::default())?;
+    let config = &loaded.config;
+    telemetry::init(&config.telemetry);
+    let out = &mut stdout().lock();
+    match &arguments.command {
+        ModelCommand::Info { json } => command::info(config, now(), *json, out)?,
+        ModelCommand::Promote { file } => command::promote(config, file.as_deref(), out)?,
+        ModelCommand::Rollback { snapshot } => command::rollback(config, snapshot.as_deref(), out)?,
+        ModelCommand::Export { file } => command::export(config, file, out)?,
+        ModelCommand::Import { file } => command::import(config, file, out)?,
+        ModelCommand::Train { files, journal, json } => {
+            let source = if *journal { Source::Journal } else { Source::Captures(files.clone()) };
+            train::report(&train::train(config, &source)?, *json, out)?;
+        }
+    }
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a person is told how old a model is")]
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+pub fn journal(arguments: &JournalArgs) -> anyhow::Result<()> {
+    let loaded = config::load(arguments.config.as_deref(), std::env::vars(), &Overrides::default())?;
+    let options = arguments.options(&loaded.config);
+    let out = &mut BufWriter::new(stdout().lock());
+    match sensor::journal::print(&options, out, &mut stderr().lock()) {
+        // `head` has seen enough.
+        Err(PrintError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        printed => Ok(printed?),
+    }
+}

@@ -1,0 +1,31 @@
+//! The model's state as the control plane shows it.
+
+use super::{ModelState, ScoreStatus};
+use crate::score::scorer::ScoreState;
+
+impl From<ScoreState> for ScoreStatus {
+    fn from(state: ScoreState) -> ScoreStatus {
+        let part = |have: f64, needed: f64| {
+            if needed > 0.0 { (have / needed).min(1.0) } else { 1.0 }
+        };
+        let slower = |rows: u64, needed_rows: u64, seconds: f64, needed_seconds: f64| {
+            part(rows as f64, needed_rows as f64).min(part(seconds, needed_seconds))
+        };
+        match state {
+            // Two halves of the way.
+            ScoreState::Warming { rows, needed_rows, seconds, needed_seconds } => ScoreStatus {
+                state: ModelState::Warming,
+                progress: slower(rows, needed_rows, seconds, needed_seconds) / 2.0,
+                ..ScoreStatus::default()
+            },
+            ScoreState::Calibrating { rows, needed_rows, seconds, needed_seconds } => ScoreStatus {
+                state: ModelState::Calibrating,
+                progress: 0.5 + slower(rows, needed_rows, seconds, needed_seconds) / 2.0,
+                ..ScoreStatus::default()
+            },
+            ScoreState::Active { threshold } => {
+                ScoreStatus { state: ModelState::Active, progress: 1.0, threshold }
+            }
+        }
+    }
+}
