@@ -4,6 +4,7 @@
 //! nothing for a flow.
 
 use super::{Analysis, Output, journal, scored};
+use crate::alert::ThreatType;
 use crate::alert::candidate::{Candidate, Unusual, UnusualFlow, UnusualHost, UnusualLink, candidates};
 use crate::alert::link_rules::judge_link;
 use crate::alert::rules::{Verdict, judge_flow, judge_host};
@@ -11,6 +12,7 @@ use crate::features::facts::FlowFacts;
 use crate::features::matrix::Matrix;
 use crate::features::rows::{Active, Rows, Window, pair_key};
 use crate::features::sketch::mix_address;
+use crate::flow::is_group;
 use crate::flow::table::{Flow, Grown};
 use crate::score::ScoreError;
 use crate::score::lessons::Hold;
@@ -82,16 +84,21 @@ impl Analysis {
             }
             let model = self.scorer.name();
             for candidate in &found {
-                let (scorer, row) = (&mut self.scorer, candidate.row);
+                let (scorer, row, mut member) = (&mut self.scorer, candidate.row, "");
                 let explain = |candidate: &Candidate| {
                     let features: &[f32] = match candidate.kind {
                         Kind::Flow => &work.flows[row].features,
                         Kind::Host => &work.hosts[row].features,
                         Kind::Link => &work.links[row].features,
                     };
-                    Ok::<_, ScoreError>(scorer.explain(features, candidate.kind, EXPLAINED).1)
+                    let (name, shares) = scorer.explain(features, candidate.kind, EXPLAINED);
+                    member = name;
+                    Ok::<_, ScoreError>(shares)
                 };
                 let alert = self.book.consider(candidate, window.end, &model, explain)?;
+                if alert.is_some() && candidate.verdict.kind == ThreatType::Anomaly {
+                    self.scorer.told(candidate.kind, member);
+                }
                 if alert.is_some() && candidate.kind == Kind::Flow {
                     self.features.memory.suspect(&pair_key(&work.flows[row].facts));
                 }
@@ -111,12 +118,21 @@ impl Analysis {
         for (&place, &score) in rows.flows.iter().zip(&scores[0]) {
             let (flow, _) = active.get(place);
             let ordinary = !judging || f64::from(score) <= self.scorer.learn_below();
-            let accepted = f64::from(score) <= threshold && !self.features.is_new(flow, window.end);
+            let accepted = if is_group(&flow.dst().0) {
+                // What is called out to everybody is news once.
+                !self.features.is_first_window(flow, window.end)
+            } else {
+                f64::from(score) <= threshold && !self.features.is_new(flow, window.end)
+            };
             if (ordinary || accepted) && !suspects(flow) {
                 self.features.absorb(flow);
             } else if !ordinary {
                 let facts = self.features.flow_facts(rows, active.get(place));
-                self.features.hold_surprise(&facts, active.get(place).0);
+                let (flow, _) = active.get(place);
+                self.features.hold_surprise(&facts, flow);
+                if !suspects(flow) {
+                    self.features.note_novelty(&facts, flow, window.end);
+                }
             }
         }
         if let Some(sample) = &mut self.journal {

@@ -15,6 +15,8 @@ use sensor_ebpf::flow::proto;
 const UNANSWERED_KEPT: u64 = 15 * SECOND;
 /// Failed targets are counted over half a minute to a whole one.
 const HALF_MINUTE: u64 = 30 * SECOND;
+/// Of one source, unusual novelty is noted this often.
+const NOTED: u64 = 600 * SECOND;
 /// What a host met that is new fades with this time constant, nanoseconds.
 const MINUTE: f64 = 60e9;
 /// Entries looked at per window for what can be forgotten.
@@ -56,6 +58,7 @@ struct Host {
     half_minute: u64,
     recent_failed: f64,
     novelty: f64,
+    noted: u64,
     /// Of what it sent, and of what it received.
     usual: [Multi; 2],
     window: u32,
@@ -157,6 +160,7 @@ impl Hosts {
             half_minute: 0,
             recent_failed: 0.0,
             novelty: 0.0,
+            noted: 0,
             usual: Default::default(),
             window: NO_WINDOW,
         });
@@ -179,6 +183,16 @@ impl Hosts {
         }
     }
 
+    /// The habit of the host of a slot, if it may be added to although what the host did was unusual: once in a while.
+    pub fn may_note(&mut self, slot: u32, now: u64) -> Option<&mut Habit> {
+        let host = self.hosts.get_mut(slot)?;
+        if now.saturating_sub(host.noted) < NOTED {
+            return None;
+        }
+        host.noted = now;
+        Some(&mut host.known.habit)
+    }
+
     /// Whether the host of a slot was first seen after what was learned.
     pub fn is_new(&self, slot: u32, now: u64, memory: &Memory) -> bool {
         self.hosts.get(slot).is_some_and(|host| memory.is_new(host.first_seen, now, false))
@@ -195,6 +209,7 @@ impl Hosts {
             half_minute: now / HALF_MINUTE,
             recent_failed: 0.0,
             novelty: 0.0,
+            noted: 0,
             usual: Default::default(),
             window: NO_WINDOW,
         });

@@ -316,6 +316,11 @@ impl Memory {
         Some((new_service, Rarity { source, destination, service, port }))
     }
 
+    /// Whether a pair was first seen in the window that ends now.
+    pub fn is_first_window(&self, pair: u32, now: u64) -> bool {
+        self.pairs.get(pair).is_some_and(|pair| pair.first_seen == now)
+    }
+
     /// A pair was unusual: what else is learned meanwhile does not make it less of a surprise.
     pub fn hold_surprise(&mut self, slots: Slots, rarity: &Rarity) {
         let Some(pair) = self.pairs.get_mut(slots.pair) else {

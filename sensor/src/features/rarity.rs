@@ -157,6 +157,24 @@ impl Habits {
         rarity
     }
 
+    /// Something new turned up: such things happen.
+    pub fn note(&mut self, new: New, habit: &mut Habit) {
+        self.sources += f32::from(u8::from(new.source));
+        self.servers += f32::from(u8::from(new.server && !new.destination));
+        for habit in [habit, &mut self.all] {
+            let count = match (new.destination, new.service) {
+                (true, _) => &mut habit.destinations,
+                (false, true) => &mut habit.services,
+                (false, false) => &mut habit.uses,
+            };
+            *count += 1.0;
+        }
+        if new.service {
+            self.new_services += 1.0;
+            self.new_ports += f32::from(u8::from(new.port));
+        }
+    }
+
     /// An ordinary row of a source with this habit, and what was new about it.
     pub fn learn(&mut self, new: Option<New>, habit: Option<&mut Habit>, protocol: u8, port: u16) {
         let mut nobody = Habit::default();
@@ -174,19 +192,8 @@ impl Habits {
         let Some(new) = new else {
             return;
         };
-        self.sources += f32::from(u8::from(new.source));
-        self.servers += f32::from(u8::from(new.server && !new.destination));
-        for habit in [habit, &mut self.all] {
-            let count = match (new.destination, new.service) {
-                (true, _) => &mut habit.destinations,
-                (false, true) => &mut habit.services,
-                (false, false) => &mut habit.uses,
-            };
-            *count += 1.0;
-        }
+        self.note(new, habit);
         if new.service {
-            self.new_services += 1.0;
-            self.new_ports += f32::from(u8::from(new.port));
             let place = place(protocol, port);
             if let Some(word) = self.ports.get_mut(place / 64) {
                 *word |= 1 << (place % 64);

@@ -216,24 +216,50 @@ impl Features {
     }
 
     /// How surprising it is that a flow's hosts talk.
-    fn rarity(&self, facts: &FlowFacts, [pair, service, src, dst]: [u32; 4], now: u64) -> Rarity {
+    fn rarity(&self, facts: &FlowFacts, known: [u32; 4], now: u64) -> Rarity {
+        let [pair, service, src, _] = known;
         if is_housekeeping(facts) {
             return Rarity::default();
         }
         let Some((new_service, held)) = self.memory.surprising(Slots { pair, service }, now) else {
             return Rarity::default();
         };
-        let begins = self.hosts.known(src).is_none_or(|host| host.begins);
-        let there = self.hosts.known(dst).is_none_or(|host| host.there);
-        let new = New {
+        let habit = self.hosts.known(src).map(|host| host.habit).unwrap_or_default();
+        self.habits.rarity(self.novelty(facts, known, new_service), &habit).max(held)
+    }
+
+    /// What is new about a pair that is a surprise.
+    fn novelty(&self, facts: &FlowFacts, [_, _, src, dst]: [u32; 4], new_service: bool) -> New {
+        let (begins, group) =
+            (self.hosts.known(src).is_none_or(|host| host.begins), is_group(&facts.dst));
+        let (there, serves) = self.hosts.known(dst).map_or((true, true), |host| (host.there, host.serves));
+        New {
             source: !begins && !is_self_assigned(&facts.src),
-            destination: !there && !is_group(&facts.dst),
-            server: !self.hosts.known(dst).is_none_or(|host| host.serves) && !is_group(&facts.dst),
+            destination: !there && !group,
+            server: !serves && !group,
             service: new_service,
             port: self.habits.is_new_port(facts.key.proto, facts.dst_port),
+        }
+    }
+
+    /// A pair was unusual in its first window: nothing about it is learned but that such things happen, of each source
+    /// once in a while, so that no source makes them ordinary alone.
+    pub fn note_novelty(&mut self, facts: &FlowFacts, flow: &Flow, now: u64) {
+        let [pair, service, src, _] = flow.known;
+        let first = self.memory.is_first_window(pair, now) && !is_housekeeping(facts);
+        let surprising = self.memory.surprising(Slots { pair, service }, now).filter(|_| first);
+        let Some((new_service, _)) = surprising else {
+            return;
         };
-        let habit = self.hosts.known(src).map(|host| host.habit).unwrap_or_default();
-        self.habits.rarity(new, &habit).max(held)
+        let new = self.novelty(facts, flow.known, new_service);
+        if let Some(habit) = self.hosts.may_note(src, now) {
+            self.habits.note(new, habit);
+        }
+    }
+
+    /// Whether the pair of a flow was first seen in the window that ends now.
+    pub fn is_first_window(&self, flow: &Flow, now: u64) -> bool {
+        self.memory.is_first_window(flow.known[0], now)
     }
 
     /// A flow was unusual: what else is learned meanwhile does not make it less of a surprise.

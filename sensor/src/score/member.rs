@@ -10,9 +10,9 @@ use crate::features::matrix::{Column, LANES, ln_1p};
 use crate::features::spec::{Feature, Group};
 use candle_core::Device;
 
-/// Scales of calm tails: of the logarithm of squared deviations, and of nats.
+/// Scales of calm tails, of the logarithm of squared deviations. Traffic of one hour is unlike that of the next.
 const CALM: f64 = 0.25;
-const CALM_NATS: f64 = 1.0;
+const CALM_HISTORY: f64 = 0.4;
 
 /// How a member comes to a value.
 pub enum Method {
@@ -75,6 +75,14 @@ impl FastFit {
     }
 }
 
+fn fresh(group: Group) -> Tail {
+    match group {
+        Group::Rarity => Tail::of_nats(),
+        Group::History => Tail::new(CALM_HISTORY),
+        _ => Tail::new(CALM),
+    }
+}
+
 impl Member {
     /// Knows nothing. `None` if no feature belongs to the group.
     pub fn new(
@@ -99,8 +107,7 @@ impl Member {
             Group::Evidence | Group::History => Method::FromZero,
             Group::Rarity => Method::Nats,
         };
-        let calm = if matches!(method, Method::Nats) { CALM_NATS } else { CALM };
-        let tail = Tail::new(calm);
+        let tail = fresh(group);
         Ok(Some(Member {
             group,
             features: columns.iter().map(|&place| features[place]).collect(),
@@ -191,6 +198,12 @@ impl Member {
         network.train(&self.batch, &self.weights, trim, rate)
     }
 
+    /// An alert without a type was told because of this member: such a value, at the threshold, is one that ordinary
+    /// traffic shows. What it was beyond the threshold does not count, or an attack would make itself ordinary.
+    pub fn told(&mut self, threshold: f64) {
+        self.highest = self.highest.max(self.tail.fit.value(threshold) as f32);
+    }
+
     /// The window is over: its highest ordinary value, or silence, is one more to know the spread from.
     pub fn end_window(&mut self, seconds: f64) {
         self.tail.add(self.highest, seconds);
@@ -209,9 +222,8 @@ impl Member {
 
     /// How its values are spread is to be measured anew.
     pub fn forget_spread(&mut self) {
-        let calm = if matches!(self.method, Method::Nats) { CALM_NATS } else { CALM };
         self.highest = 0.0;
-        self.restore(Tail::new(calm));
+        self.restore(fresh(self.group));
     }
 
     /// Takes up a saved tail.

@@ -206,6 +206,16 @@ impl Scorer {
         self.threshold - LEARN_MARGIN
     }
 
+    /// An alert without a type was told because of a member (see [`Scorer::explain`]): if there are more of them than the
+    /// budget allows, its tail is heavier than it was thought to be.
+    pub fn told(&mut self, kind: Kind, member: &str) {
+        let threshold = self.threshold;
+        let mut members = self.models[kind as usize].members.iter_mut();
+        if let Some(member) = members.find(|one| one.group.name() == member) {
+            member.told(threshold);
+        }
+    }
+
     /// The model of a kind.
     pub fn model(&mut self, kind: Kind) -> &mut Model {
         &mut self.models[kind as usize]

@@ -17,6 +17,8 @@ const LEAST: usize = 20;
 const BLOCKS: usize = 4096;
 /// Blocks are at most so long, seconds; from then on the oldest is forgotten.
 const LONGEST: f64 = 64.0;
+/// So many values are enough to say how often there is one as high.
+const ENOUGH: usize = 5;
 /// Heavier tails than this are noise of few points; lighter ones than exponential are not believed.
 const HEAVIEST: f64 = 0.25;
 /// The live fit may differ from the reference by so much: cut by so many reference scales, scale by such a factor.
@@ -48,6 +50,8 @@ pub struct Tail {
     open: (f32, f64),
     /// No scale is below this, however calm it was.
     least: f64,
+    /// The values are surprises, nats: how the tail falls off is known, only where it lies is fitted.
+    nats: bool,
     /// The tail.
     pub fit: Fit,
     /// The tail when it was first fitted, or since confirmed: what the live one must stay near.
@@ -58,7 +62,12 @@ impl Tail {
     /// Knows nothing; no scale will be below `least`.
     pub fn new(least: f64) -> Tail {
         let fit = Fit { cut: 0.0, scale: least, shape: 0.0, rate: 1.0 };
-        Tail { blocks: Vec::new(), length: 1.0, open: (0.0, 0.0), least, fit, reference: None }
+        Tail { blocks: Vec::new(), length: 1.0, open: (0.0, 0.0), least, nats: false, fit, reference: None }
+    }
+
+    /// Knows nothing; the values will be surprises, nats.
+    pub fn of_nats() -> Tail {
+        Tail { nats: true, ..Tail::new(1.0) }
     }
 
     /// Blocks kept.
@@ -96,7 +105,7 @@ impl Tail {
         let Some(mut fit) = self.fitted() else {
             return;
         };
-        if let Some(reference) = self.reference {
+        if let Some(reference) = self.reference.filter(|_| !self.nats) {
             fit.scale = fit.scale.min(reference.scale * STRETCH);
             fit.cut = fit.cut.min(reference.cut + reference.scale * CREEP);
         }
@@ -122,6 +131,9 @@ impl Tail {
         let mut sorted: Vec<f64> = self.blocks.iter().map(|&block| f64::from(block)).collect();
         sorted.sort_unstable_by(f64::total_cmp);
         let n = sorted.len();
+        if self.nats {
+            return self.fitted_nats(&sorted);
+        }
         let count = ((n as f64 * TAIL) as usize).max(LEAST.min(n / 2));
         if count == 0 {
             return None;
@@ -140,6 +152,15 @@ impl Tail {
         let scale = (a0 * (1.0 - shape * trust)).max(self.least);
         Some(Fit { cut, scale, shape: shape * trust + 1.0 / k, rate: k / (n as f64 * self.length) })
     }
+
+    /// A surprise of so many nats is e times as rare as one of a nat less, if its chances are right. How rare one is at
+    /// all is what the blocks say: from the fifth highest on.
+    fn fitted_nats(&self, sorted: &[f64]) -> Option<Fit> {
+        let cut = sorted.len().checked_sub(ENOUGH).map_or(0.0, |place| sorted[place]);
+        let above = sorted.iter().filter(|value| **value >= cut.max(f64::MIN_POSITIVE)).count();
+        let seconds = sorted.len() as f64 * self.length;
+        (seconds > 0.0).then(|| Fit { cut, scale: 1.0, shape: 0.0, rate: (above + 1) as f64 / seconds })
+    }
 }
 
 impl Fit {
@@ -150,6 +171,13 @@ impl Fit {
         let nats =
             if over <= 0.0 || self.shape < 1e-6 { over } else { (over * self.shape).ln_1p() / self.shape };
         ((nats - self.rate.ln()) * std::f64::consts::LOG10_E).clamp(-MOST, MOST)
+    }
+
+    /// The value of so many decades: what [`Fit::decades`] is the other way round.
+    pub fn value(&self, decades: f64) -> f64 {
+        let nats = decades / std::f64::consts::LOG10_E + self.rate.ln();
+        let over = if nats <= 0.0 || self.shape < 1e-6 { nats } else { (nats * self.shape).exp_m1() / self.shape };
+        self.cut + over * self.scale
     }
 
     /// Whether the numbers are possible.
@@ -198,6 +226,21 @@ mod tests {
     }
 
     #[test]
+    fn surprises_are_as_rare_as_they_say_from_what_was_seen_on() {
+        let mut tail = Tail::of_nats();
+        (0..1000).for_each(|_| tail.add(0.0, 1.0));
+        tail.confirm();
+        assert!((tail.fit.decades(0.1) - 3.0).abs() < 0.1, "nothing in a thousand seconds");
+        assert!(tail.fit.decades(10.0) > 7.0);
+        for _ in 0..10 {
+            tail.add(9.0, 10.0);
+        }
+        tail.refit();
+        assert!((tail.fit.decades(9.0) - 2.0).abs() < 0.1, "ten in a thousand seconds: {:?}", tail.fit);
+        assert!(tail.fit.decades(20.0) > 6.5);
+    }
+
+    #[test]
     fn few_points_make_careful() {
         let (short, long) = (calm(10, 3).fit.decades(15.0), calm(4000, 3).fit.decades(15.0));
         assert!(short < long - 1.0, "{short} {long}");
@@ -239,5 +282,8 @@ mod tests {
         let all: Vec<f64> = (0..400).map(|n| tail.fit.decades(f64::from(n) / 20.0)).collect();
         assert!(all.windows(2).all(|pair| pair[0] <= pair[1]));
         assert!(all.iter().all(|value| value.is_finite()));
+        for decades in [-2.0, 0.5, 3.0, 5.0] {
+            assert!((tail.fit.decades(tail.fit.value(decades)) - decades).abs() < 1e-9);
+        }
     }
 }
