@@ -44,6 +44,13 @@ fn is_of(alert: &Alert, attack: &Attack) -> bool {
     attack.kinds.contains(&alert.threat_type) && alert.source_ip == source && alert.destination_ip == target
 }
 
+/// What an attacker does first may be unusual before it has a name.
+fn is_part_of(alert: &Alert, time: u64, attack: &Attack) -> bool {
+    let source = std::net::Ipv4Addr::from(attack.source).to_string();
+    let during = (attack.start..attack.start + 16 * SECOND).contains(&time);
+    alert.threat_type == ThreatType::Anomaly && during && alert.source_ip == source
+}
+
 fn bins_add_up(analysis: &Analysis) {
     let (_, scoring, alerts) = analysis.bins();
     assert_eq!(scoring.made, scoring.scored + scoring.shed_limit);
@@ -82,7 +89,7 @@ fn every_attack_is_one_alert_within_five_seconds() {
             }
         }
         for ((time, alert), claimed) in alerts.iter().zip(claimed) {
-            if !claimed {
+            if !claimed && !attacks.iter().any(|attack| is_part_of(alert, *time, attack)) {
                 let at = (*time - EPOCH) as f64 / 1e9;
                 println!("{seed:>4} FALSE {at:.1} {:?} {:#?}", alert.threat_type, alert.details);
                 failures.push(format!("seed {seed}: false {:?} at {at:.1} s", alert.threat_type));

@@ -224,8 +224,6 @@ pub struct HostFacts {
     pub failed_targets: f64,
     /// Failed connections it tried, fading.
     pub recent_failed: f64,
-    /// Surprise of what it met for the first time in about the last minute, nats.
-    pub novelty: f64,
     /// The host that most of what failed went to, if there is one.
     pub target: Option<[u8; 16]>,
     /// The port that most of what failed went to, if there is one.
@@ -271,6 +269,8 @@ impl HostFacts {
         let rate = |count: u64| count as f64 / self.seconds;
         let [sent, received] = self.bytes.map(|n| n as f64);
         let ([sent_off, received_off], off) = (&self.deviations, f64::from);
+        // What failed a while ago is no evidence in a window in which nothing does.
+        let still = if self.failed() + self.one_sided_out > 0 { 1.0 } else { 0.0 };
         [
             rate(self.started),
             self.peers / self.seconds,
@@ -280,7 +280,7 @@ impl HostFacts {
             rate(self.refused),
             rate(self.half_open),
             rate(self.unreachable),
-            self.failed_targets,
+            self.failed_targets * still,
             rate(self.new_services),
             rate(self.packets[0]),
             rate(self.packets[1]),
@@ -293,8 +293,7 @@ impl HostFacts {
             rate(self.incomplete_in),
             rate(self.refused_in),
             rate(self.one_sided_in),
-            self.recent_failed,
-            self.novelty,
+            self.recent_failed * still,
             off(sent_off.rate[0]),
             off(sent_off.rate[1]),
             off(sent_off.rate[2]),

@@ -17,8 +17,6 @@ const UNANSWERED_KEPT: u64 = 15 * SECOND;
 const HALF_MINUTE: u64 = 30 * SECOND;
 /// Of one source, unusual novelty is noted this often.
 const NOTED: u64 = 600 * SECOND;
-/// What a host met that is new fades with this time constant, nanoseconds.
-const MINUTE: f64 = 60e9;
 /// Entries looked at per window for what can be forgotten.
 const SWEEP: usize = 16_384;
 const NO_WINDOW: u32 = u32::MAX;
@@ -57,7 +55,6 @@ struct Host {
     failed_targets: [Distinct; 2],
     half_minute: u64,
     recent_failed: f64,
-    novelty: f64,
     noted: u64,
     /// Of what it sent, and of what it received.
     usual: [Multi; 2],
@@ -159,7 +156,6 @@ impl Hosts {
             failed_targets: Default::default(),
             half_minute: 0,
             recent_failed: 0.0,
-            novelty: 0.0,
             noted: 0,
             usual: Default::default(),
             window: NO_WINDOW,
@@ -174,13 +170,6 @@ impl Hosts {
     /// The same, to be added to.
     pub fn known_mut(&mut self, slot: u32) -> Option<&mut Known> {
         self.hosts.get_mut(slot).map(|host| &mut host.known)
-    }
-
-    /// The host of a slot, active in this window, met something so surprising, nats.
-    pub fn surprised(&mut self, slot: u32, nats: f64) {
-        if let Some(host) = self.hosts.get_mut(slot) {
-            host.novelty += nats;
-        }
     }
 
     /// The habit of the host of a slot, if it may be added to although what the host did was unusual: once in a while.
@@ -208,7 +197,6 @@ impl Hosts {
             failed_targets: Default::default(),
             half_minute: now / HALF_MINUTE,
             recent_failed: 0.0,
-            novelty: 0.0,
             noted: 0,
             usual: Default::default(),
             window: NO_WINDOW,
@@ -225,7 +213,6 @@ impl Hosts {
             host.recent_failed *= (-(passed as f64) / self.fading).exp();
             let fades = self.scales.over(passed);
             host.usual.iter_mut().for_each(|usual| usual.fade(fades));
-            host.novelty *= (-(now.saturating_sub(host.last_seen) as f64) / MINUTE).exp();
             host.last_seen = now;
             if host.half_minute != now / HALF_MINUTE {
                 let follows = host.half_minute + 1 == now / HALF_MINUTE;
@@ -334,7 +321,6 @@ impl Hosts {
                 host.window = NO_WINDOW;
                 facts.failed_targets = host.failed_targets[0].union(&host.failed_targets[1]).count();
                 facts.recent_failed = host.recent_failed;
-                facts.novelty = host.novelty;
                 for (side, usual) in host.usual.iter_mut().enumerate() {
                     let each = |count: u64| (count as f64 / seconds) as f32;
                     let rates = Rates::new(each(facts.packets[side]), each(facts.bytes[side]));

@@ -162,11 +162,6 @@ impl Features {
             (*pair, *service) = (slots.pair, slots.service);
             let new_pair = first && self.memory.is_new(now, now, false);
             self.hosts.add(&facts, [src, dst], grown.began, new_pair, now);
-            let known = flow.known;
-            if first {
-                let nats = self.rarity(&facts, known, now).total();
-                self.hosts.surprised(known[2], nats);
-            }
         }
         self.hosts.close(seconds, now, &mut rows.hosts);
         self.links.close(window, &mut rows.links);

@@ -190,7 +190,7 @@ pub const FLOW: [Feature; 61] = [
 ];
 
 /// Features of a host in a window, in the order of [`super::facts::HostFacts::values`].
-pub const HOST: [Feature; 39] = [
+pub const HOST: [Feature; 38] = [
     log("connections_out", "connections/s", 2.0, 1e5, 0.12),
     log("peers", "hosts/s", 2.0, 4e3, 0.08),
     log("ports", "ports/s", 2.0, 4e3, 0.08),
@@ -213,7 +213,6 @@ pub const HOST: [Feature; 39] = [
     log("refused_in", "connections/s", 4.0, 1e5, TIGHT).of(Group::Evidence),
     log("one_sided_in", "packets/s", 10.0, 1e7, TIGHT).of(Group::Evidence),
     log("recent_failed_out", "connections", 4.0, 1e5, 0.06).of(Group::Evidence),
-    linear("novelty_last_minute", "nats", 500.0, 0.05).of(Group::Rarity),
     off("sent_rate_off_10s"),
     off("sent_rate_off_1m"),
     off("sent_rate_off_10m"),

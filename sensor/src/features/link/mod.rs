@@ -22,6 +22,7 @@ use super::host::Majority;
 use super::rows::Window;
 use super::sketch::{Distinct, mix};
 use crate::capture::Sample;
+use super::memory::patience;
 use crate::flow::SECOND;
 use crate::flow::slab::Slab;
 use claims::{Means, Owners, Place, Sign};
@@ -30,7 +31,8 @@ use sensor_ebpf::parse::mapped;
 use station::{Station, Stream, StreamKey};
 use wire::{Arp, LinkFrame};
 
-/// What was in so few windows is forgotten after [`PASSING_KEPT`], or invented addresses would fill the tables.
+/// What was in so few windows is forgotten after [`PASSING_KEPT`] once half of the table is taken, or invented addresses
+/// would fill it.
 const PASSING: u32 = 3;
 /// See [`PASSING`].
 const PASSING_KEPT: u64 = 600 * SECOND;
@@ -64,6 +66,7 @@ pub struct Links {
     active: Vec<u32>,
     seed: u64,
     forget_after: u64,
+    room: usize,
     new_macs: Novelty,
     new_streams: Novelty,
     samples: u64,
@@ -97,6 +100,7 @@ impl Links {
             active: Vec::new(),
             seed: config.seed,
             forget_after: nanos(config.forget_after),
+            room: config.max_macs,
             new_macs: Novelty::default(),
             new_streams: Novelty::default(),
             samples: 0,
@@ -306,11 +310,15 @@ impl Links {
         rows.extend(all.drain(..).map(|sums| self.row(sums, seconds, now)));
         self.sums = all;
         let forget = self.forget_after;
-        let old = |windows: u32, last_seen: u64| {
-            now.saturating_sub(last_seen) > if windows < PASSING { PASSING_KEPT.min(forget) } else { forget }
+        let passing = [
+            patience(self.stations.len(), self.room, PASSING_KEPT).min(forget),
+            patience(self.streams.len(), self.room.saturating_mul(EACH), PASSING_KEPT).min(forget),
+        ];
+        let old = |windows: u32, last_seen: u64, passing: u64| {
+            now.saturating_sub(last_seen) > if windows < PASSING { passing } else { forget }
         };
-        self.stations.sweep(SWEEP, |_, station| old(station.windows, station.last_seen));
-        self.streams.sweep(SWEEP, |_, stream| old(stream.windows, stream.last_seen));
+        self.stations.sweep(SWEEP, |_, station| old(station.windows, station.last_seen, passing[0]));
+        self.streams.sweep(SWEEP, |_, stream| old(stream.windows, stream.last_seen, passing[1]));
         self.owners.forget(now, forget);
     }
 
