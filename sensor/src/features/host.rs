@@ -3,7 +3,8 @@
 use super::config::FeaturesConfig;
 use super::damped::{Multi, Rates, Scales};
 use super::facts::{FlowFacts, HostFacts, Outcome};
-use super::memory::{Memory, NOWHERE, patience};
+use super::fading::patience;
+use super::memory::{Memory, NOWHERE};
 use super::rarity::Habit;
 use super::sketch::{Distinct, Spread, mix, mix_address};
 use crate::flow::slab::Slab;

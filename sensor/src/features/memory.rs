@@ -3,43 +3,11 @@
 use super::config::FeaturesConfig;
 use super::damped::{Damped, Scales, Usual};
 use super::facts::PairFacts;
+use super::fading::{Fading, patience};
+pub use super::keys::{PairKey, ServiceKey};
 use super::rarity::Rarity;
-use crate::flow::index::{Key, Seed};
 use crate::flow::slab::Slab;
 use serde::{Deserialize, Serialize};
-
-/// A source and the service it uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct PairKey {
-    /// The initiator.
-    pub src: [u8; 16],
-    /// The service.
-    pub service: ServiceKey,
-}
-
-/// A service: a port of a host. ICMP has none; its port is 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct ServiceKey {
-    /// The host.
-    pub dst: [u8; 16],
-    /// Its port.
-    pub port: u16,
-    /// IP protocol number.
-    pub proto: u8,
-}
-
-impl Key for ServiceKey {
-    fn hash(&self, seed: &Seed) -> u64 {
-        seed.words(&[self.dst], (u64::from(self.port) << 8) | u64::from(self.proto))
-    }
-}
-
-impl Key for PairKey {
-    fn hash(&self, seed: &Seed) -> u64 {
-        let ServiceKey { dst, port, proto } = self.service;
-        seed.words(&[self.src, dst], (u64::from(port) << 8) | u64::from(proto))
-    }
-}
 
 /// The most that was usual.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -87,27 +55,6 @@ pub struct Pair {
     /// Not saved: minutes after a stop it would be stale.
     #[serde(skip)]
     usual: Usual,
-}
-
-/// How recent counts fade. Most entries were seen in the window before, and so fade by the same.
-#[derive(Clone, Copy, Debug)]
-struct Fading {
-    memory: f64,
-    latest: (u64, f64),
-    scales: Scales,
-}
-
-impl Fading {
-    /// What is left after `passed` nanoseconds.
-    fn over(&mut self, passed: u64) -> f64 {
-        if passed == 0 {
-            return 1.0;
-        }
-        if self.latest.0 != passed {
-            self.latest = (passed, (-(passed as f64) / self.memory).exp());
-        }
-        self.latest.1
-    }
 }
 
 /// What a flow adds to its pair in a window.
@@ -202,17 +149,6 @@ const UNANSWERED_KEPT: u64 = 60 * crate::flow::SECOND;
 const SUSPECT: u64 = 24;
 /// Entries looked at per window for what can be forgotten.
 const SWEEP: usize = 16_384;
-
-/// How long something that was never answered is kept in silence: a day while there is room (a name that is called
-/// out once in an hour is an old acquaintance), `least` when half of the table is taken.
-pub(super) fn patience(taken: usize, room: usize, least: u64) -> u64 {
-    let hour = 3600 * crate::flow::SECOND;
-    match (taken.saturating_mul(4) < room, taken.saturating_mul(2) < room) {
-        (true, _) => 24 * hour,
-        (false, true) => hour,
-        (false, false) => least,
-    }
-}
 
 /// All pairs and services.
 pub struct Memory {

@@ -206,7 +206,8 @@ impl Habits {
 mod tests {
     use super::*;
 
-    const NOTHING: New = New { source: false, destination: false, server: false, service: false, port: false };
+    const NOTHING: New =
+        New { source: false, destination: false, server: false, service: false, port: false };
 
     #[test]
     fn a_browser_may_meet_new_servers_and_a_controller_may_not() {

@@ -6,6 +6,7 @@ use super::facts::{FlowFacts, HostFacts, Outcome, PairFacts};
 use super::host::Hosts;
 use super::link::{LinkFacts, Links};
 use super::memory::{Addition, Memory, PairKey, ServiceKey, Slots};
+use super::outcome::outcome;
 use super::rarity::{Habits, New, Rarity};
 use crate::flow::table::{Flow, FlowTable, Grown};
 use crate::flow::{SECOND, ip, is_group};
@@ -15,10 +16,6 @@ use std::net::IpAddr;
 
 /// Internet Group Management Protocol (RFC 3376).
 const IGMP: u8 = 2;
-/// A SYN this close to the end of the window may still be answered.
-const TOO_EARLY: u64 = SECOND / 20;
-/// A probe is at most so many packets.
-const PROBE_PACKETS: u64 = 3;
 /// A connection closed within this time was short.
 const SHORT: u64 = 5 * SECOND;
 
@@ -225,8 +222,7 @@ impl Features {
 
     /// What is new about a pair that is a surprise.
     fn novelty(&self, facts: &FlowFacts, [_, _, src, dst]: [u32; 4], new_service: bool) -> New {
-        let (begins, group) =
-            (self.hosts.known(src).is_none_or(|host| host.begins), is_group(&facts.dst));
+        let (begins, group) = (self.hosts.known(src).is_none_or(|host| host.begins), is_group(&facts.dst));
         let (there, serves) = self.hosts.known(dst).map_or((true, true), |host| (host.there, host.serves));
         New {
             source: !begins && !is_self_assigned(&facts.src),
@@ -346,49 +342,6 @@ fn facts(flow: &Flow, grown: &Grown, seconds: f64, now: u64) -> FlowFacts {
         entropy: flow.entropy,
         pair: PairFacts::default(),
         app: AppFacts::default(),
-    }
-}
-
-/// What became of what the initiator tried in this window: to open a connection, or to provoke an answer.
-fn outcome(flow: &Flow, grown: &Grown, now: u64) -> Outcome {
-    let begun = flow.total.packets == grown.carried.packets;
-    match flow.key.proto {
-        proto::TCP if grown.carried.flags[0].syn > 0 => opened(flow, now),
-        proto::TCP | proto::UDP if begun => probed(flow, now),
-        _ => Outcome::None,
-    }
-}
-
-/// A SYN was sent.
-fn opened(flow: &Flow, now: u64) -> Outcome {
-    if flow.total.flags[1].syn == 0 && flow.total.flags[1].rst > 0 {
-        Outcome::Refused
-    } else if flow.total.established() {
-        Outcome::Completed
-    } else if now.saturating_sub(flow.last) < TOO_EARLY {
-        Outcome::None
-    } else if flow.total.packets[1] > 0 {
-        Outcome::HalfOpen
-    } else {
-        Outcome::Unanswered
-    }
-}
-
-/// A flow began in this window without a SYN: a few packets to a port that resets or says nothing are a probe (the
-/// ACK, FIN, NULL, Xmas and UDP scans of nmap). What more packets are, or an answer is, was there before us.
-fn probed(flow: &Flow, now: u64) -> Outcome {
-    let [out, back] = flow.total.packets;
-    let resets = u64::from(flow.total.flags[1].rst);
-    let ends = flow.total.flags[0].rst > 0;
-    let (dst, _) = flow.dst();
-    if out > PROBE_PACKETS || ends || flow.total.flags[1].syn > 0 || is_group(&dst) {
-        Outcome::None
-    } else if back > 0 {
-        if resets == back { Outcome::Refused } else { Outcome::None }
-    } else if now.saturating_sub(flow.last) < TOO_EARLY {
-        Outcome::None
-    } else {
-        Outcome::Unanswered
     }
 }
 

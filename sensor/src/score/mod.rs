@@ -10,6 +10,7 @@ pub mod dense;
 pub mod device;
 pub mod drift;
 pub mod error;
+mod learning;
 pub mod lessons;
 pub mod member;
 pub mod model;

@@ -176,7 +176,8 @@ impl Fit {
     /// The value of so many decades: what [`Fit::decades`] is the other way round.
     pub fn value(&self, decades: f64) -> f64 {
         let nats = decades / std::f64::consts::LOG10_E + self.rate.ln();
-        let over = if nats <= 0.0 || self.shape < 1e-6 { nats } else { (nats * self.shape).exp_m1() / self.shape };
+        let over =
+            if nats <= 0.0 || self.shape < 1e-6 { nats } else { (nats * self.shape).exp_m1() / self.shape };
         self.cut + over * self.scale
     }
 

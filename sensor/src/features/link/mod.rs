@@ -18,11 +18,11 @@ pub use saved::SavedLinks;
 pub use wire::Mac;
 
 use super::config::FeaturesConfig;
+use super::fading::patience;
 use super::host::Majority;
 use super::rows::Window;
 use super::sketch::{Distinct, mix};
 use crate::capture::Sample;
-use super::memory::patience;
 use crate::flow::SECOND;
 use crate::flow::slab::Slab;
 use claims::{Means, Owners, Place, Sign};
