@@ -1,11 +1,13 @@
 //! How what is remembered fades, and how long it is kept.
 
+use super::damped::Scales;
+
 /// How recent counts fade. Most entries were seen in the window before, and so fade by the same.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fading {
     pub(super) memory: f64,
     pub(super) latest: (u64, f64),
-    scales: Scales,
+    pub(super) scales: Scales,
 }
 
 impl Fading {
