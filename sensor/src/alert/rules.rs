@@ -54,19 +54,27 @@ fn flow_verdict(facts: &FlowFacts, kind: ThreatType, strength: f64, narrative: S
     }
 }
 
+/// How new a service is of which there was nothing in the warm-up, and which became familiar since.
+const PREPARED: f64 = 0.25;
+
 /// Far more leaves than comes back, to where this host never sent anything.
 fn exfiltration(facts: &FlowFacts, config: &AlertConfig) -> Option<Verdict> {
     let pair = &facts.pair;
     // A host of this network that merely is new to the sender may be a file server: it takes far more.
-    let asked = config.exfiltration_bytes as f64 / pair.newness().max(0.01);
-    let unusual = pair.new_pair && (pair.new_host || pair.bytes_surge >= 10.0);
+    let surge = pair.bytes_surge >= 10.0;
+    // Time makes a place familiar, not a place for any amount: small uploads for a month may prepare for a large one.
+    let prepared = pair.late_service && !pair.new_pair && surge;
+    let newness = if prepared { PREPARED } else { pair.newness() };
+    let asked = config.exfiltration_bytes as f64 / newness.max(0.01);
+    let unusual = prepared || pair.new_pair && (pair.new_host || surge);
     let outgoing = pair.bytes_out >= 5.0 * pair.bytes_in && facts.total.packets[1] > 0;
     (unusual && outgoing && pair.bytes_out >= asked).then(|| {
         let narrative = format!(
-            "{} sent {:.1} MB within about 10 s to {}, a destination it never used before, and got {:.2} MB back.",
+            "{} sent {:.1} MB within about 10 s to {}, a destination {}, and got {:.2} MB back.",
             ip(&facts.src),
             pair.bytes_out / 1e6,
             ip(&facts.dst),
+            if prepared { "to which it never sent nearly as much" } else { "it never used before" },
             pair.bytes_in / 1e6,
         );
         flow_verdict(facts, ThreatType::Exfiltration, pair.bytes_out / asked, narrative)
@@ -78,7 +86,7 @@ fn brute_force(facts: &FlowFacts, config: &AlertConfig) -> Option<Verdict> {
     let pair = &facts.pair;
     let asked = config.brute_force_logins as f64;
     let alike = pair.short_variation <= 0.8 && pair.short_size <= config.brute_force_bytes as f64;
-    let unusual = pair.connections_surge >= 2.5 && pair.short >= pair.connections / 2.0;
+    let unusual = pair.trusted_surge >= 2.5 && pair.short >= pair.connections / 2.0;
     (pair.short >= asked && alike && unusual).then(|| {
         let narrative = format!(
             "{} made {:.0} short connections of about {:.1} KB each to port {} of {} within about 10 s, {:.0} times \
@@ -88,7 +96,7 @@ fn brute_force(facts: &FlowFacts, config: &AlertConfig) -> Option<Verdict> {
             pair.short_size / 1e3,
             facts.dst_port,
             ip(&facts.dst),
-            pair.connections_surge,
+            pair.trusted_surge,
         );
         flow_verdict(facts, ThreatType::BruteForce, pair.short / asked, narrative)
     })

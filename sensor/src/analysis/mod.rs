@@ -2,6 +2,8 @@
 //! I/O and reads no clock, so a replay of the same events gives the same alerts.
 
 pub mod journal;
+#[cfg(test)]
+mod poison;
 mod saved;
 mod scored;
 #[cfg(test)]

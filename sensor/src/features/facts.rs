@@ -56,6 +56,10 @@ pub struct PairFacts {
     pub new_host: bool,
     /// Recent connections over the most that any source usually makes to this service.
     pub connections_surge: f64,
+    /// The same over what may have become usual since the warm-up, which is bounded: a rule must not be talked round.
+    pub trusted_surge: f64,
+    /// The service was first seen after the warm-up, however familiar it is by now.
+    pub late_service: bool,
     /// Recent bytes out over the most that any source usually sends to this service.
     pub bytes_surge: f64,
     /// How surprising it is that these two talk; see [`super::rarity`].

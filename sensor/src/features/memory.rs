@@ -16,6 +16,8 @@ pub struct Peaks {
     pub connections: f64,
     /// Bytes out, as recent counts go.
     pub bytes_out: f64,
+    /// Connections in the warm-up.
+    warm: f64,
 }
 
 impl Peaks {
@@ -23,6 +25,11 @@ impl Peaks {
     fn raise(&mut self, connections: f64, bytes_out: f64, part: f64) {
         self.connections += part * (connections - self.connections).max(0.0);
         self.bytes_out += part * (bytes_out - self.bytes_out).max(0.0);
+    }
+
+    /// Connections, as far as nobody can have made them usual by adding a little every day.
+    fn trusted_connections(&self) -> f64 {
+        self.connections.min(self.warm.max(USUAL_CONNECTIONS) * GROWN)
     }
 }
 
@@ -143,6 +150,8 @@ pub struct Slots {
 /// Below these recent counts nothing is a surge: connections, and bytes out.
 const USUAL_CONNECTIONS: f64 = 5.0;
 const USUAL_BYTES: f64 = 1e6;
+/// So many times what was usual in the warm-up may become usual since, where a rule asks.
+const GROWN: f64 = 2.5;
 /// What was never answered is forgotten after this silence once half of the table is taken, or a scan would fill it.
 const UNANSWERED_KEPT: u64 = 60 * crate::flow::SECOND;
 /// What took part in an alert stays new for so many times as long as what did not.
@@ -233,9 +242,13 @@ impl Memory {
         pair.absorbed = pair.last_seen;
         let part = if warming { 1.0 } else { 0.1 };
         let (connections, bytes_out) = (pair.connections, pair.bytes_out);
-        pair.peaks.raise(connections, bytes_out, part);
+        let raise = |peaks: &mut Peaks| {
+            peaks.raise(connections, bytes_out, part);
+            peaks.warm = if warming { peaks.connections } else { peaks.warm };
+        };
+        raise(&mut pair.peaks);
         if let Some(service) = self.services.get_mut(slots.service) {
-            service.peaks.raise(connections, bytes_out, part);
+            raise(&mut service.peaks);
         }
     }
 
@@ -300,6 +313,7 @@ impl Memory {
         let known = self.services.get(slots.service);
         let service = known.copied().unwrap_or_default();
         let usual_connections = pair.peaks.connections.max(service.peaks.connections).max(USUAL_CONNECTIONS);
+        let [own, all] = [&pair.peaks, &service.peaks].map(Peaks::trusted_connections);
         let usual_bytes = pair.peaks.bytes_out.max(service.peaks.bytes_out).max(USUAL_BYTES);
         PairFacts {
             connections: pair.connections,
@@ -317,6 +331,8 @@ impl Memory {
             new_service: known.is_some() && self.is_new(service.first_seen, now, service.suspect),
             new_host: false,
             connections_surge: pair.connections / usual_connections,
+            trusted_surge: pair.connections / own.max(all).max(USUAL_CONNECTIONS),
+            late_service: known.is_some_and(|service| service.first_seen >= self.learned_until),
             bytes_surge: pair.bytes_out / usual_bytes,
             rarity: Rarity::default(),
             deviations: pair.usual.deviations(),

@@ -281,7 +281,11 @@ impl Scorer {
                 self.models.iter_mut().for_each(|model| model.end_window(seconds + silence));
             }
             Phase::Active => {
-                self.models.iter_mut().for_each(|model| model.end_window(seconds + silence));
+                match hold {
+                    // What goes with an attack is not ordinary, however near the threshold it stays.
+                    Some(Hold::Attack) => self.models.iter_mut().for_each(Model::forget_window),
+                    _ => self.models.iter_mut().for_each(|model| model.end_window(seconds + silence)),
+                }
                 match hold {
                     Some(Hold::Ledger) => self.bins.withheld_ledger += all,
                     Some(Hold::Attack) => self.bins.withheld_attack += all,

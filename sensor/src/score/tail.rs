@@ -21,7 +21,7 @@ const LONGEST: f64 = 64.0;
 const ENOUGH: usize = 5;
 /// Heavier tails than this are noise of few points; lighter ones than exponential are not believed.
 const HEAVIEST: f64 = 0.25;
-/// The live fit may differ from the reference by so much: cut by so many reference scales, scale by such a factor.
+/// The live fit may be above the reference by so much: cut by so many reference scales, scale by such a factor.
 const CREEP: f64 = 1.0;
 const STRETCH: f64 = 1.5;
 /// Told apart, decades of seconds: beyond 30,000 years every value is the same.
@@ -56,13 +56,24 @@ pub struct Tail {
     pub fit: Fit,
     /// The tail when it was first fitted, or since confirmed: what the live one must stay near.
     pub reference: Option<Fit>,
+    /// How often the reference was taken.
+    pub confirmed: u32,
 }
 
 impl Tail {
     /// Knows nothing; no scale will be below `least`.
     pub fn new(least: f64) -> Tail {
         let fit = Fit { cut: 0.0, scale: least, shape: 0.0, rate: 1.0 };
-        Tail { blocks: Vec::new(), length: 1.0, open: (0.0, 0.0), least, nats: false, fit, reference: None }
+        Tail {
+            blocks: Vec::new(),
+            length: 1.0,
+            open: (0.0, 0.0),
+            least,
+            nats: false,
+            fit,
+            reference: None,
+            confirmed: 0,
+        }
     }
 
     /// Knows nothing; the values will be surprises, nats.
@@ -106,15 +117,22 @@ impl Tail {
             return;
         };
         if let Some(reference) = self.reference.filter(|_| !self.nats) {
-            fit.scale = fit.scale.min(reference.scale * STRETCH);
-            fit.cut = fit.cut.min(reference.cut + reference.scale * CREEP);
+            fit = fit.near(&reference, 1.0);
         }
         self.fit = fit;
     }
 
-    /// The tail as it is now is what later ones must stay near.
+    /// The tail as it is now is what later ones must stay near. What a reference may differ from the one before
+    /// shrinks as they get older: the first hours of a network may teach much that is new, but whoever adds a little
+    /// every day gets as far in a month as in the first four days together.
     pub fn confirm(&mut self) {
-        self.reference = self.fitted().or(Some(self.fit));
+        let fit = self.fitted().unwrap_or(self.fit);
+        let reference = match self.reference.filter(|_| !self.nats) {
+            Some(before) => fit.near(&before, 1.0 / f64::from(self.confirmed.max(1))),
+            None => fit,
+        };
+        self.reference = Some(reference);
+        self.confirmed = self.confirmed.saturating_add(1);
         self.refit();
     }
 
@@ -164,6 +182,15 @@ impl Tail {
 }
 
 impl Fit {
+    /// No further above another fit than a part of what is allowed.
+    fn near(self, other: &Fit, part: f64) -> Fit {
+        Fit {
+            scale: self.scale.min(other.scale * STRETCH.powf(part)),
+            cut: self.cut.min(other.cut + other.scale * CREEP * part),
+            ..self
+        }
+    }
+
     /// Decades of seconds that ordinary traffic takes to show such a value, or a higher one, again. Below the cut the
     /// tail goes on as an exponential one, so that common values keep their order.
     pub fn decades(&self, value: f64) -> f64 {
@@ -270,8 +297,29 @@ mod tests {
         }
         tail.refit();
         assert!(tail.fit.decades(18.0) > before / 2.0, "{} {before}", tail.fit.decades(18.0));
+        let level = tail.fit.value(4.0);
         tail.confirm();
-        assert!(tail.fit.decades(18.0) < before / 2.0, "confirmed, it is ordinary");
+        assert!(tail.fit.value(4.0) > level, "what was confirmed counts");
+    }
+
+    #[test]
+    fn a_month_of_renewals_leads_little_further_than_the_first_days() {
+        let mut tail = calm(1000, 5);
+        tail.confirm();
+        let mut random = Random::new(3);
+        let mut levels = vec![tail.fit.value(4.0)];
+        for _ in 0..60 {
+            // One window in five nearly is an alert.
+            for n in 0..8192 {
+                let ordinary = -uniform(&mut random).max(1e-9).ln() as f32;
+                tail.add(if n % 5 == 0 { tail.fit.value(3.9) as f32 } else { ordinary }, 1.0);
+            }
+            tail.confirm();
+            levels.push(tail.fit.value(4.0));
+        }
+        let moved = |day: usize| levels[day] / levels[0];
+        assert!(moved(1) > 1.0 && moved(60) < 1.5 * moved(30), "{levels:?}");
+        assert!(moved(30) < 4.0 * moved(3), "{levels:?}");
     }
 
     #[test]
