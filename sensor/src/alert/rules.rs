@@ -63,8 +63,8 @@ fn exfiltration(facts: &FlowFacts, config: &AlertConfig) -> Option<Verdict> {
     // A host of this network that merely is new to the sender may be a file server: it takes far more.
     let surge = pair.bytes_surge >= 10.0;
     // Time makes a place familiar, not a place for any amount: small uploads for a month may prepare for a large one.
-    let prepared = pair.late_service && !pair.new_pair && surge;
-    let newness = if prepared { PREPARED } else { pair.newness() };
+    let prepared = pair.late_service && surge;
+    let newness = pair.newness().max(if prepared { PREPARED } else { 0.0 });
     let asked = config.exfiltration_bytes as f64 / newness.max(0.01);
     let unusual = prepared || pair.new_pair && (pair.new_host || surge);
     let outgoing = pair.bytes_out >= 5.0 * pair.bytes_in && facts.total.packets[1] > 0;
@@ -74,7 +74,11 @@ fn exfiltration(facts: &FlowFacts, config: &AlertConfig) -> Option<Verdict> {
             ip(&facts.src),
             pair.bytes_out / 1e6,
             ip(&facts.dst),
-            if prepared { "to which it never sent nearly as much" } else { "it never used before" },
+            if prepared && !pair.new_pair {
+                "to which it never sent nearly as much"
+            } else {
+                "it never used before"
+            },
             pair.bytes_in / 1e6,
         );
         flow_verdict(facts, ThreatType::Exfiltration, pair.bytes_out / asked, narrative)

@@ -182,13 +182,12 @@ impl Tail {
 }
 
 impl Fit {
-    /// No further above another fit than a part of what is allowed.
+    /// No further above another fit than a part of what is allowed. What is above the cut that is allowed is excess: else
+    /// whoever piles up values at one height would make a tail that falls off at once, and everybody else unusual.
     fn near(self, other: &Fit, part: f64) -> Fit {
-        Fit {
-            scale: self.scale.min(other.scale * STRETCH.powf(part)),
-            cut: self.cut.min(other.cut + other.scale * CREEP * part),
-            ..self
-        }
+        let cut = self.cut.min(other.cut + other.scale * CREEP * part);
+        let scale = (self.scale + self.cut - cut).min(other.scale * STRETCH.powf(part));
+        Fit { scale, cut, ..self }
     }
 
     /// Decades of seconds that ordinary traffic takes to show such a value, or a higher one, again. Below the cut the
