@@ -72,8 +72,8 @@ impl Month<'_> {
         for tick in self.ordinary {
             let now = tick.time - EPOCH;
             let second = (now - TICK) / SECOND;
-            let starts = (now - TICK) % SECOND == 0;
-            if starts && second >= BEGIN && second < end && (second - BEGIN) % STEP == 0 {
+            let starts = (now - TICK).is_multiple_of(SECOND);
+            if starts && second >= BEGIN && second < end && (second - BEGIN).is_multiple_of(STEP) {
                 let mut traffic = Traffic::new(seed * 1_000_003 + second);
                 attacker.hears(highest, analysis.scorer.learn_below(), analysis.scorer.threshold());
                 highest = f64::MIN;
@@ -83,14 +83,14 @@ impl Month<'_> {
             let struck = second.checked_sub(end).map(|passed| (passed / APART) as usize);
             if let Some(&(name, target)) = struck.and_then(|place| TARGETS.get(place))
                 && starts
-                && (second - end) % APART == 0
+                && (second - end).is_multiple_of(APART)
             {
                 let mut traffic = Traffic::new(seed + second);
                 let source = if name == "new service" { CLIENTS[0] } else { attacker.sources[0] };
                 strike(&mut traffic, name, source, target);
                 shift(traffic, second, &mut pending);
             }
-            let confirm = starts && second > BEGIN && (second - BEGIN) % self.reference_every == 0;
+            let confirm = starts && second > BEGIN && (second - BEGIN).is_multiple_of(self.reference_every);
             if confirm && second < end && !analysis.book.attack_goes_on(tick.time) {
                 analysis.scorer.confirm().unwrap();
             }
@@ -219,7 +219,7 @@ fn what_was_taught_for_a_month_does_not_hide_the_attack() {
 }
 
 #[test]
-#[ignore = "a quarter of an hour: every seed, share and number of sources"]
+#[ignore = "ten minutes on two cores: every seed, share and number of sources"]
 fn every_plan_share_and_number_of_sources() {
     let mut runs = Vec::new();
     for seed in 1..=5 {
