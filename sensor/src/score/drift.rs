@@ -13,12 +13,16 @@ pub struct Drift {
     /// When the reference was taken.
     reference: Vec<f32>,
     windows: f32,
+    #[serde(skip)]
+    sums: Vec<f32>,
 }
 
 impl Drift {
     /// Adds the rows of a window that were learned from.
     pub fn add(&mut self, rows: &Matrix, taken: impl Iterator<Item = usize>) {
-        let mut sums = vec![0f32; rows.width()];
+        let sums = &mut self.sums;
+        sums.clear();
+        sums.resize(rows.width(), 0.0);
         let mut count = 0f32;
         for row in taken {
             sums.iter_mut().zip(rows.row(row)).for_each(|(sum, value)| *sum += value);
@@ -30,7 +34,7 @@ impl Drift {
         self.live.resize(rows.width(), 0.0);
         self.windows = (self.windows + 1.0).min(WINDOWS);
         for (live, sum) in self.live.iter_mut().zip(sums) {
-            *live += (sum / count - *live) / self.windows;
+            *live += (*sum / count - *live) / self.windows;
         }
     }
 

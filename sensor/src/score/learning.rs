@@ -25,7 +25,9 @@ impl Scorer {
                 reference[kind as usize].score(&lessons.rows, agreed);
             }
             let unusual = |score: f32| active && score > threshold;
-            let (mut taken, mut attack, mut disputed) = (Vec::new(), 0, 0);
+            let (mut attack, mut disputed) = (0, 0);
+            let taken = &mut self.taken;
+            taken.clear();
             for (lesson, &row) in lessons.places.iter().enumerate() {
                 if unusual(scores[row]) {
                     continue;
@@ -51,7 +53,7 @@ impl Scorer {
             self.bins.withheld_attack += attack;
             self.bins.withheld_reference += disputed;
             self.bins.withheld_budget += scores.len() as u64 - trained - anomalous - attack - disputed;
-            self.drift[kind as usize].add(&lessons.rows, taken.into_iter());
+            self.drift[kind as usize].add(&lessons.rows, taken.drain(..));
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use super::ScoreError;
 use super::autoencoder::Weights;
 use super::config::ScoreConfig;
-use super::network::Network;
+use super::network::{Network, Trimming};
 use super::random::Random;
 use super::tail::{Fit, Tail};
 use crate::features::matrix::{Column, LANES, ln_1p};
@@ -42,6 +42,7 @@ pub struct Member {
     input: Vec<Column>,
     fit: FastFit,
     batch: Vec<f32>,
+    trimming: Trimming,
 }
 
 /// [`Fit::decades`] in single precision.
@@ -120,6 +121,7 @@ impl Member {
             tail,
             highest: 0.0,
             batch: Vec::new(),
+            trimming: Trimming::default(),
         }))
     }
 
@@ -195,7 +197,7 @@ impl Member {
         for row in rows.chunks_exact(width) {
             self.batch.extend(self.columns.iter().map(|&place| row[place]));
         }
-        network.train(&self.batch, &self.weights, trim, rate)
+        network.train(&self.batch, &self.weights, (trim, &mut self.trimming), rate)
     }
 
     /// An alert without a type was told because of this member: such a value, at the threshold, is one that ordinary

@@ -66,24 +66,36 @@ impl Network {
 
     /// One step of AdamW on a batch of rows, features weighted by `weights` (one per feature); the part `trim` of the
     /// rows that fit worst teaches nothing.
-    pub fn train(&mut self, rows: &[f32], weights: &[f32], trim: f64, rate: f64) -> Result<(), ScoreError> {
-        let kept = self.trimmed(rows, weights, trim);
+    pub fn train(
+        &mut self,
+        rows: &[f32],
+        weights: &[f32],
+        (trim, trimming): (f64, &mut Trimming),
+        rate: f64,
+    ) -> Result<(), ScoreError> {
+        let rows = self.trimmed(rows, weights, trim, trimming);
         match self {
-            Network::Dense(dense) => dense.train(&kept, weights, rate as f32),
-            Network::Tensors(tensors, _) => tensors.train(&kept, weights, rate)?,
+            Network::Dense(dense) => dense.train(rows, weights, rate as f32),
+            Network::Tensors(tensors, _) => tensors.train(rows, weights, rate)?,
         }
         Ok(())
     }
 
-    fn trimmed(&mut self, rows: &[f32], weights: &[f32], trim: f64) -> Vec<f32> {
+    fn trimmed<'a>(
+        &mut self,
+        rows: &'a [f32],
+        weights: &[f32],
+        trim: f64,
+        Trimming { block, losses, sorted, kept }: &'a mut Trimming,
+    ) -> &'a [f32] {
         let width = weights.len();
         let count = rows.len() / width;
         let leave = (count as f64 * trim) as usize;
         if leave == 0 {
-            return rows.to_vec();
+            return rows;
         }
-        let mut block = vec![[0.0; LANES]; width];
-        let mut losses = Vec::with_capacity(count);
+        block.resize(width, [0.0; LANES]);
+        losses.clear();
         for chunk in rows.chunks(LANES * width) {
             for (feature, column) in block.iter_mut().enumerate() {
                 for (lane, row) in chunk.chunks_exact(width).enumerate() {
@@ -91,16 +103,27 @@ impl Network {
                 }
             }
             let mut loss = [0.0f32; LANES];
-            for ((seen, expected), weight) in block.iter().zip(self.expect_block(&block)).zip(weights) {
+            for ((seen, expected), weight) in block.iter().zip(self.expect_block(block)).zip(weights) {
                 for lane in 0..LANES {
                     loss[lane] += ((seen[lane] - expected[lane]) * weight).powi(2);
                 }
             }
             losses.extend_from_slice(&loss[..chunk.len() / width]);
         }
-        let mut sorted = losses.clone();
+        sorted.clone_from(losses);
         let (_, &mut worst, _) = sorted.select_nth_unstable_by(count - leave - 1, f32::total_cmp);
-        let kept = rows.chunks_exact(width).zip(&losses).filter(|(_, loss)| **loss <= worst);
-        kept.flat_map(|(row, _)| row.iter().copied()).collect()
+        kept.clear();
+        let fitting = rows.chunks_exact(width).zip(losses.iter()).filter(|(_, loss)| **loss <= worst);
+        kept.extend(fitting.flat_map(|(row, _)| row));
+        kept
     }
+}
+
+/// What trimming needs, kept from batch to batch.
+#[derive(Default)]
+pub struct Trimming {
+    block: Vec<Column>,
+    losses: Vec<f32>,
+    sorted: Vec<f32>,
+    kept: Vec<f32>,
 }

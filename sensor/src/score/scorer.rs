@@ -142,6 +142,8 @@ pub struct Scorer {
     pub(super) bins: ScoringBins,
     pub(super) lessons: [Lessons; KINDS.len()],
     pub(super) reference_scores: Vec<f32>,
+    /// Lessons taken from a window.
+    pub(super) taken: Vec<usize>,
 }
 
 pub(super) fn models(config: &ScoreConfig, random: &mut Random) -> Result<[Model; KINDS.len()], ScoreError> {
@@ -178,6 +180,7 @@ impl Scorer {
             bins: ScoringBins::default(),
             lessons: KINDS.map(|kind| Lessons::new(kind.features())),
             reference_scores: Vec::new(),
+            taken: Vec::new(),
         })
     }
 

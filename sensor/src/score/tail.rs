@@ -17,6 +17,10 @@ const LEAST: usize = 20;
 const BLOCKS: usize = 4096;
 /// Blocks are at most so long, seconds; from then on the oldest is forgotten.
 const LONGEST: f64 = 64.0;
+/// Below this a value is none.
+const NOTHING: f64 = 1e-6;
+/// That the least scale is the right one is believed as if so many values had shown it.
+const BELIEF: f64 = 4.0;
 /// So many values are enough to say how often there is one as high.
 const ENOUGH: usize = 5;
 /// Heavier tails than this are noise of few points; lighter ones than exponential are not believed.
@@ -152,11 +156,17 @@ impl Tail {
         if self.nats {
             return self.fitted_nats(&sorted);
         }
-        let count = ((n as f64 * TAIL) as usize).max(LEAST.min(n / 2));
-        if count == 0 {
+        // Where mostly nothing is seen, what is seen is the tail.
+        let something = sorted.iter().filter(|value| **value > NOTHING).count();
+        let count = ((n as f64 * TAIL) as usize).max(LEAST.min(n / 2)).min(something);
+        if n < 2 {
             return None;
         }
-        let cut = sorted[n - count - 1];
+        if count == 0 {
+            let rate = 1.0 / (n as f64 * self.length);
+            return Some(Fit { cut: 0.0, scale: self.least, shape: 1.0 / BELIEF, rate });
+        }
+        let cut = (n - count).checked_sub(1).map_or(0.0, |place| sorted[place]);
         let k = count as f64;
         let (mut a0, mut a1) = (0.0, 0.0);
         for (rank, value) in sorted[n - count..].iter().enumerate() {
@@ -168,7 +178,7 @@ impl Tail {
         // A few points give wild shapes.
         let trust = k / (k + 2.0 * LEAST as f64);
         let scale = (a0 * (1.0 - shape * trust)).max(self.least);
-        Some(Fit { cut, scale, shape: shape * trust + 1.0 / k, rate: k / (n as f64 * self.length) })
+        Some(Fit { cut, scale, shape: shape * trust + 1.0 / (k + BELIEF), rate: k / (n as f64 * self.length) })
     }
 
     /// A surprise of so many nats is e times as rare as one of a nat less, if its chances are right. How rare one is at
