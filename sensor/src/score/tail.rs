@@ -178,7 +178,12 @@ impl Tail {
         // A few points give wild shapes.
         let trust = k / (k + 2.0 * LEAST as f64);
         let scale = (a0 * (1.0 - shape * trust)).max(self.least);
-        Some(Fit { cut, scale, shape: shape * trust + 1.0 / (k + BELIEF), rate: k / (n as f64 * self.length) })
+        Some(Fit {
+            cut,
+            scale,
+            shape: shape * trust + 1.0 / (k + BELIEF),
+            rate: k / (n as f64 * self.length),
+        })
     }
 
     /// A surprise of so many nats is e times as rare as one of a nat less, if its chances are right. How rare one is at
