@@ -31,7 +31,7 @@ use sets::{SETS, Set};
 
 const SENSOR: &str = "Vesper";
 /// Members of its ensemble, as `score.without` names them.
-const MEMBERS: [&str; 4] = ["volume", "connection", "evidence", "rarity"];
+const MEMBERS: [&str; 6] = ["volume", "connection", "content", "evidence", "rarity", "history"];
 
 /// What the command line says.
 #[derive(Debug)]

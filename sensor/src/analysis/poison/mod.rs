@@ -218,9 +218,21 @@ fn what_was_taught_for_a_month_does_not_hide_the_attack() {
     assert!(missed.is_empty(), "{missed:#?}");
 }
 
+/// The long runs are no part of every test run.
+fn is_asked_for() -> bool {
+    let asked = std::env::var_os("VESPER_LONG").is_some();
+    if !asked {
+        println!("SKIPPED: set VESPER_LONG=1 for the ten minutes that this takes");
+    }
+    asked
+}
+
 #[test]
 #[ignore = "ten minutes on two cores: every seed, share and number of sources"]
 fn every_plan_share_and_number_of_sources() {
+    if !is_asked_for() {
+        return;
+    }
     let mut runs = Vec::new();
     for seed in 1..=5 {
         for share in [0.01, 0.05] {
@@ -239,6 +251,9 @@ fn every_plan_share_and_number_of_sources() {
 #[test]
 #[ignore = "a measurement: prints tables"]
 fn guards() {
+    if !is_asked_for() {
+        return;
+    }
     let runs = [Plan::Lessons, Plan::Tail].map(|plan| Run { seed: 1, plan, share: 0.05, sources: 1 });
     let with = |change: fn(&mut AnalysisConfig)| {
         let mut config = config();
