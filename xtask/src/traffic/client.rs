@@ -123,12 +123,28 @@ fn look_up_now_and_then(random: &mut Random) -> io::Result<()> {
     look_up(random)
 }
 
-/// A question and an answer of the sizes that DNS has.
+const NAMES: [&str; 8] = ["www", "mail", "api", "cdn", "images", "login", "news", "static"];
+const DOMAINS: [&str; 5] = ["example.com", "example.net", "example.org", "campus.example", "shop.example"];
+
+/// A question of DNS (RFC 1035, 4.1) for the address of a name.
+fn dns_question(random: &mut Random) -> Vec<u8> {
+    let id = random.bits().to_be_bytes();
+    let mut question = vec![id[0], id[1], 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    let name = NAMES[random.below(NAMES.len() as u64) as usize];
+    let domain = DOMAINS[random.below(DOMAINS.len() as u64) as usize];
+    for label in std::iter::once(name).chain(domain.split('.')) {
+        question.push(label.len() as u8);
+        question.extend(label.as_bytes());
+    }
+    question.extend([0, 0, 1, 0, 1]);
+    question
+}
+
+/// A question and its answer.
 fn look_up(random: &mut Random) -> io::Result<()> {
     let infra = host("infra");
     let server: IpAddr = if random.below(3) == 0 { infra.v6().into() } else { infra.v4().into() };
-    let question = vec![random.bits() as u8; 28 + random.below(24) as usize];
-    net::ask(SocketAddr::new(server, port::DNS), &question).map(drop)
+    net::ask(SocketAddr::new(server, port::DNS), &dns_question(random)).map(drop)
 }
 
 /// A login with a few commands; now and then the password is mistyped first.

@@ -45,9 +45,9 @@ pub fn files(random: Random) -> Result<()> {
 }
 
 pub fn infra(random: Random) -> Result<()> {
-    std::thread::spawn(|| answer(port::DNS, dns_answer_len));
-    std::thread::spawn(|| answer(port::NTP, |_| 48));
-    std::thread::spawn(|| answer(port::MONITOR, |_| 16));
+    std::thread::spawn(|| answer(port::DNS, dns_answer));
+    std::thread::spawn(|| answer(port::NTP, |_| vec![0x5a; 48]));
+    std::thread::spawn(|| answer(port::MONITOR, |_| vec![0x5a; 16]));
     listen(port::MONITOR, random, monitor)
 }
 
@@ -74,23 +74,32 @@ fn listen(port: u16, mut random: Random, serve: fn(TcpStream, Random) -> io::Res
     Ok(())
 }
 
-/// Answers datagrams with as many bytes as `len` says of the question, for ever.
-fn answer(port: u16, len: fn(&[u8]) -> usize) -> Result<()> {
+/// Answers datagrams with what `say` says to the question, for ever.
+fn answer(port: u16, say: fn(&[u8]) -> Vec<u8>) -> Result<()> {
     let socket = UdpSocket::bind(("::", port)).with_context(|| format!("bind port {port}"))?;
     let mut question = [0; 2048];
     loop {
         let Ok((read, from)) = socket.recv_from(&mut question) else {
             continue;
         };
-        let answer = vec![0x5a; len(&question[..read]).min(1400)];
-        let _ = socket.send_to(&answer, from);
+        let _ = socket.send_to(&say(&question[..read]), from);
     }
 }
 
-/// The same question gets the same answer, between one and five records of 16 bytes.
-fn dns_answer_len(question: &[u8]) -> usize {
-    let sum: usize = question.iter().skip(2).map(|&byte| usize::from(byte)).sum();
-    question.len() + 16 * (1 + sum % 5)
+/// The same question gets the same answer (RFC 1035, 4.1), between one and five addresses.
+fn dns_answer(question: &[u8]) -> Vec<u8> {
+    let [id, more, _, _, rest @ ..] = question else {
+        return Vec::new();
+    };
+    let sum: usize = rest.iter().map(|&byte| usize::from(byte)).sum();
+    let count = 1 + (sum % 5) as u8;
+    let mut answer = vec![*id, *more, 0x81, 0x80, 0, 1, 0, count, 0, 0, 0, 0];
+    answer.extend(rest.get(8..).unwrap_or_default());
+    for number in 0..count {
+        // The name of the question, A, IN, five minutes, four bytes.
+        answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 1, 44, 0, 4, 203, 0, 113, (sum % 200) as u8 + number]);
+    }
+    answer
 }
 
 /// Requests of the form `GET SIZE` or `POST SIZE`, with header lines up to an empty one.
