@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use crate::alert::report::protocol;
+use crate::analysis::ScoredWindow;
 use crate::capture::replay::ReplayError;
 use crate::journal::JournalError;
 use crate::score::ScoreError;
@@ -115,4 +117,23 @@ pub(super) fn print(text: &str) -> io::Result<()> {
 /// Seconds with microseconds: `1767225600.000000`. Not a float, which has no room for both.
 pub(super) fn seconds(time: u64) -> String {
     format!("{}.{:06}", time / 1_000_000_000, time / 1_000 % 1_000_000)
+}
+
+/// The columns that say which window of which flow a row is about.
+pub(super) const KEY_COLUMNS: &str = "window_start,window_end,src_ip,src_port,dst_ip,dst_port,proto,packets_fwd,\
+                                      packets_rev,bytes_fwd,bytes_rev";
+
+/// The cells of [`KEY_COLUMNS`].
+pub(super) fn key_cells(row: &ScoredWindow) -> String {
+    let ([packets_fwd, packets_rev], [bytes_fwd, bytes_rev]) = (row.packets, row.bytes);
+    format!(
+        "{},{},{},{},{},{},{},{packets_fwd},{packets_rev},{bytes_fwd},{bytes_rev}",
+        seconds(row.window_start),
+        seconds(row.window_end),
+        row.src,
+        row.src_port,
+        row.dst,
+        row.dst_port,
+        protocol(row.proto),
+    )
 }

@@ -3,9 +3,9 @@
 //! Peaks over threshold (Pickands 1975; streaming use as in SPOT, Siffer et al., KDD 2017) on the maxima of blocks of
 //! time: rows of a window go together, windows of one cause too, and an alarm budget is a number an hour, not a part
 //! of rows. The shape is fitted by probability-weighted moments (Hosking and Wallis 1987), which need no iteration.
-//! What was not seen yet is allowed for: with `k` exceedances an exponential tail is predicted as a Pareto tail of
-//! shape `1/k` (its predictive distribution when the scale is known from `k` values only), so that a short calibration
-//! makes a careful sensor, and a long one a sharp one.
+//! What was not seen yet is allowed for: an exponential tail whose scale is known from `k` values only is predicted as a
+//! Pareto tail of shape `1/k`, to which what is believed beforehand adds as many values as it is worth. So a short
+//! calibration makes a careful sensor, and a long one a sharp one.
 
 use serde::{Deserialize, Serialize};
 
@@ -156,12 +156,12 @@ impl Tail {
         if self.nats {
             return self.fitted_nats(&sorted);
         }
-        // Where mostly nothing is seen, what is seen is the tail.
-        let something = sorted.iter().filter(|value| **value > NOTHING).count();
-        let count = ((n as f64 * TAIL) as usize).max(LEAST.min(n / 2)).min(something);
         if n < 2 {
             return None;
         }
+        // Where mostly nothing is seen, what is seen is the tail.
+        let something = sorted.iter().filter(|value| **value > NOTHING).count();
+        let count = ((n as f64 * TAIL) as usize).max(LEAST.min(n / 2)).min(something);
         if count == 0 {
             let rate = 1.0 / (n as f64 * self.length);
             return Some(Fit { cut: 0.0, scale: self.least, shape: 1.0 / BELIEF, rate });

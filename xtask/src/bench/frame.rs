@@ -138,13 +138,13 @@ fn six(ends: &Endpoints, side: usize) -> [u8; 16] {
 }
 
 /// The sum of 16-bit words, an odd byte padded with 0 (RFC 1071).
-fn sum(bytes: &[u8]) -> u32 {
+pub fn sum(bytes: &[u8]) -> u32 {
     let pairs = bytes.chunks(2);
     pairs.map(|pair| u32::from(pair[0]) << 8 | u32::from(pair.get(1).copied().unwrap_or(0))).sum()
 }
 
 /// The checksum of a sum: carries folded in, complemented.
-fn folded(mut sum: u32) -> u16 {
+pub fn folded(mut sum: u32) -> u16 {
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }

@@ -5,7 +5,7 @@
 //! takes away only in part.
 
 mod child;
-mod frame;
+pub mod frame;
 mod input;
 mod live;
 mod machine;

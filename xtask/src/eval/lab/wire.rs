@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::super::capture::{Packet, nanoseconds};
+use crate::bench::frame::{folded, sum};
 use crate::random::Random;
 
 /// Any day will do, but always the same: seconds since the Unix epoch.
@@ -156,20 +157,6 @@ impl Wire {
         let time = nanoseconds(BEGIN) + nanoseconds(time.max(0.0));
         self.packets.push(Packet { time, wire: wire.max(LEAST_FRAME) as u32, data });
     }
-}
-
-/// The sum of 16-bit words, an odd byte padded with 0 (RFC 1071).
-fn sum(bytes: &[u8]) -> u32 {
-    let pairs = bytes.chunks(2);
-    pairs.map(|pair| u32::from(pair[0]) << 8 | u32::from(pair.get(1).copied().unwrap_or(0))).sum()
-}
-
-/// The checksum of a sum: carries folded in, complemented.
-fn folded(mut sum: u32) -> u16 {
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    !(sum as u16)
 }
 
 #[cfg(test)]
