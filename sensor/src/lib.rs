@@ -19,6 +19,8 @@ pub mod pipeline;
 
 pub mod analyze;
 
+pub mod store;
+
 pub mod journal;
 
 pub mod model;

@@ -27,6 +27,7 @@ use crate::flow::FlowConfig;
 use crate::journal::JournalConfig;
 use crate::score::ScoreConfig;
 use crate::sinks::SinksConfig;
+use crate::store::StoreConfig;
 use crate::telemetry::TelemetryConfig;
 
 /// All settings. The sections are the stages of the path of a packet, then the control plane.
@@ -47,6 +48,8 @@ pub struct Config {
     pub alert: AlertConfig,
     /// Where alerts go.
     pub sinks: SinksConfig,
+    /// The database.
+    pub store: StoreConfig,
     /// Scored windows on disk.
     pub journal: JournalConfig,
     /// API and metrics.
@@ -65,6 +68,7 @@ impl Default for Config {
             score: ScoreConfig::default(),
             alert: AlertConfig::default(),
             sinks: SinksConfig::default(),
+            store: StoreConfig::default(),
             journal: JournalConfig::default(),
             api: ApiConfig::default(),
             telemetry: TelemetryConfig::default(),
@@ -82,6 +86,7 @@ impl Config {
             ("score", self.score.problems()),
             ("alert", self.alert.problems()),
             ("sinks", self.sinks.problems()),
+            ("store", self.store.problems()),
             ("journal", self.journal.problems()),
             ("api", self.api.problems()),
             ("telemetry", self.telemetry.problems()),

@@ -1,0 +1,87 @@
+//! What must survive: alerts, what sinks have yet to be told, incidents, captures, who changed what.
+//!
+//! One SQLite file with a write-ahead log and `synchronous = FULL`: what a call has returned from is on disk. One thread
+//! writes, and commits whatever waits together; readers have connections of their own and wait for nobody. Never here:
+//! what any of it means.
+
+mod config;
+pub mod events;
+mod open;
+mod writer;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::{Connection, Transaction};
+use tokio::sync::watch;
+
+pub use config::StoreConfig;
+pub use open::StoreError;
+
+use writer::Writer;
+
+/// Connections kept for the next reader.
+const READERS: usize = 4;
+
+/// The store; clones share it.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    path: std::path::PathBuf,
+    writer: Writer,
+    readers: Mutex<Vec<Connection>>,
+    newest: watch::Receiver<i64>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Store").field(&self.0.path).finish()
+    }
+}
+
+impl Store {
+    /// Opens the store in the state folder, makes it if there is none, and brings an older one up to date. A file that is
+    /// no sound database is set aside, which the second value tells.
+    pub fn open(config: &StoreConfig, state_dir: &Path) -> Result<(Store, Option<String>), StoreError> {
+        let path = state_dir.join(&config.path);
+        let (connection, notice) = open::open(&path)?;
+        let (told, newest) = watch::channel(events::newest(&connection)?);
+        let writer = Writer::start(connection, told)?;
+        Ok((Store(Arc::new(Inner { path, writer, readers: Mutex::default(), newest })), notice))
+    }
+
+    /// Reads, on a connection of its own, one state of the store. Blocks the thread: not for a task of the API.
+    pub fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        let readers = || self.0.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = readers().pop();
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => open::reader(&self.0.path)?,
+        };
+        let result = connection.transaction().and_then(|transaction| read(&transaction));
+        let mut readers = readers();
+        if readers.len() < READERS {
+            readers.push(connection);
+        }
+        result.map_err(StoreError::from)
+    }
+
+    /// Writes, and returns once it is on disk: all of what `write` did, or, if it or the commit failed, nothing. Others'
+    /// writes share the commit. Blocks the thread: not for a task of the API.
+    pub fn write<T, F>(&self, write: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.0.writer.write(write)
+    }
+
+    /// Tells the id of the newest event after each commit that added one.
+    pub fn newest_event(&self) -> watch::Receiver<i64> {
+        self.0.newest.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! Opening the database: what is there, is it sound, is it ours, is it as new as we are.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+/// Every version of the schema, from 1.
+const SCHEMA: [&str; 1] = [include_str!("schema/1.sql")];
+
+/// `PRAGMA application_id` of our files: "Vspr".
+const APPLICATION: i32 = i32::from_be_bytes(*b"Vspr");
+
+/// Why the store could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file was written by a newer version.
+    #[error(
+        "{path} has schema {found}, this version knows up to {known}: install a newer vesper, or move the file away"
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        found: usize,
+        /// Ours.
+        known: usize,
+    },
+    /// It belongs to something else.
+    #[error("{0} is a database of another program: set store.path to another file")]
+    Foreign(PathBuf),
+    /// SQLite says no.
+    #[error("the store: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The file system says no.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Another write of the same commit failed it, or the disk did.
+    #[error("the store could not commit: {0}")]
+    Commit(String),
+    /// The writer is gone: the sensor stops.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// The writing connection; in words, what was set aside.
+pub(super) fn open(path: &Path) -> Result<(Connection, Option<String>), StoreError> {
+    match try_open(path) {
+        Err(StoreError::Sqlite(error)) if is_corrupt(&error) => {
+            let aside = set_aside(path)?;
+            let notice = format!(
+                "{} was no sound database ({error}) and lies now at {}; a new one was begun: alerts, incidents and what \
+                 sinks had yet to be told are in the old one",
+                path.display(),
+                aside.display()
+            );
+            Ok((try_open(path)?, Some(notice)))
+        }
+        opened => Ok((opened?, None)),
+    }
+}
+
+/// A connection that cannot write.
+pub(super) fn reader(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    Ok(connection)
+}
+
+fn is_corrupt(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+}
+
+fn try_open(path: &Path) -> Result<Connection, StoreError> {
+    let mut connection = Connection::open(path)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i32>(0));
+    let (application, version) = (pragma("application_id")?, pragma("user_version")?);
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if application != APPLICATION && tables > 0 {
+        return Err(StoreError::Foreign(path.to_owned()));
+    }
+    let found = usize::try_from(version).unwrap_or(usize::MAX);
+    if found > SCHEMA.len() {
+        return Err(StoreError::Newer { path: path.to_owned(), found, known: SCHEMA.len() });
+    }
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "application_id", APPLICATION)?;
+    let sound: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if sound != "ok" {
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+        return Err(rusqlite::Error::SqliteFailure(code, Some(sound)).into());
+    }
+    for (index, step) in SCHEMA.iter().enumerate().skip(found) {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "user_version", (index + 1) as i64)?;
+        transaction.commit()?;
+    }
+    Ok(connection)
+}
+
+/// Renames the file and its log to the first free `.corrupt-N`.
+fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
+    let named = |suffix: &str| PathBuf::from(format!("{}{suffix}", path.display()));
+    let number = (1..).find(|number| !named(&format!(".corrupt-{number}")).exists()).unwrap_or(1);
+    for part in ["-wal", "-shm", ""] {
+        let from = named(part);
+        if from.exists() {
+            let to = named(&format!(".corrupt-{number}{part}"));
+            std::fs::rename(&from, to).map_err(|source| StoreError::Io { path: from, source })?;
+        }
+    }
+    Ok(named(&format!(".corrupt-{number}")))
+}
