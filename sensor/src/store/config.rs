@@ -10,11 +10,24 @@ use serde::{Deserialize, Serialize};
 pub struct StoreConfig {
     /// The file; a relative path starts at `state_dir`. `-wal` and `-shm` files lie beside it.
     pub path: PathBuf,
+    /// Days that alerts are kept after their last change; those that nobody resolved stay longer while there is room.
+    pub keep_days: u32,
+    /// Of the database; the oldest alerts go first, never one that a sink has yet to be told. 16MiB or more.
+    #[serde(with = "crate::config::size")]
+    pub max_bytes: u64,
+    /// Of sampled packets in it, the oldest go first; 0 keeps none.
+    #[serde(with = "crate::config::size")]
+    pub evidence_bytes: u64,
 }
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        StoreConfig { path: PathBuf::from("vesper.db") }
+        StoreConfig {
+            path: PathBuf::from("vesper.db"),
+            keep_days: 90,
+            max_bytes: 4 << 30,
+            evidence_bytes: 512 << 20,
+        }
     }
 }
 

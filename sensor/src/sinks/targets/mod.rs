@@ -42,6 +42,11 @@ pub struct Message {
 pub enum Outcome {
     /// It arrived.
     Delivered,
+    /// Not yet, by the target's own choice (grouping, a rate limit): no failure, and no attempt is counted.
+    Wait {
+        /// When to come again.
+        after: Duration,
+    },
     /// Worth another attempt.
     Retry {
         /// Why, for people, without secrets.
