@@ -242,9 +242,9 @@ impl Watcher {
         for host in &output.suspects {
             self.steering.raise(Target::Host(*host));
         }
-        for alert in &output.alerts {
+        for raised in &output.alerts {
             self.latency_alert.record(now.saturating_sub(newest));
-            self.raise(alert);
+            self.raise(&raised.alert);
         }
         for update in &output.updates {
             self.outlets.sinks.send(update);

@@ -1,6 +1,8 @@
 //! Joins the stages after capture: flow, features, score, alert. One thread owns it; it never blocks, does no
 //! I/O and reads no clock, so a replay of the same events gives the same alerts.
 
+#[cfg(test)]
+mod explanations;
 pub mod journal;
 #[cfg(test)]
 mod poison;
@@ -15,10 +17,11 @@ mod window;
 pub use saved::Learned;
 pub use scored::ScoredWindow;
 
-use crate::alert::Alert;
 use crate::alert::book::Book;
 use crate::alert::condition::Condition;
 use crate::alert::config::AlertConfig;
+use crate::alert::fingerprint::Past;
+use crate::alert::{Alert, Raised};
 use crate::capture::{FlowDelta, Outer, Sample, Tick};
 use crate::config::Config;
 use crate::features::app::AppCounts;
@@ -78,7 +81,7 @@ impl AnalysisConfig {
 #[derive(Clone, Debug, Default)]
 pub struct Output {
     /// New alerts, to be sent.
-    pub alerts: Vec<Alert>,
+    pub alerts: Vec<Raised>,
     /// Standing alerts whose count grew, each told every few seconds at most.
     pub updates: Vec<Alert>,
     /// Scored flow windows, in time order, where [`Keep`] asks for them.
@@ -128,6 +131,7 @@ pub struct Analysis {
     features: Features,
     scorer: Scorer,
     book: Book,
+    past: Past,
     alert: AlertConfig,
     samples: SampleBins,
     window_start: Option<u64>,
@@ -163,6 +167,7 @@ impl Analysis {
             features: Features::new(&config.features),
             scorer: Scorer::new(&config.score, config.alert.budget_per_hour)?,
             book: Book::new(&config.alert),
+            past: Past::default(),
             alert: config.alert.clone(),
             samples: SampleBins::default(),
             window_start: None,

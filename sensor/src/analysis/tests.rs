@@ -15,7 +15,7 @@ fn run(ticks: &[Drained]) -> (Analysis, Vec<(u64, Alert)>, Vec<String>) {
     (analysis, alerts, notices)
 }
 
-fn drained(analysis: &mut Analysis, tick: &Drained) -> Output {
+pub(super) fn drained(analysis: &mut Analysis, tick: &Drained) -> Output {
     for batch in tick.deltas.chunks(FLOW_BATCH) {
         analysis.flows(batch);
     }
@@ -25,7 +25,7 @@ fn drained(analysis: &mut Analysis, tick: &Drained) -> Output {
 fn feed(analysis: &mut Analysis, ticks: &[Drained]) -> (Vec<(u64, Alert)>, Vec<String>) {
     let (mut alerts, mut notices) = (Vec::new(), Vec::new());
     let mut take = |time: u64, output: Output| {
-        alerts.extend(output.alerts.into_iter().map(|alert| (time, alert)));
+        alerts.extend(output.alerts.into_iter().map(|raised| (time, raised.alert)));
         notices.extend(output.notices);
     };
     for tick in ticks {

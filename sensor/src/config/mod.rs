@@ -9,6 +9,7 @@
 pub mod duration;
 mod file;
 mod load;
+mod network;
 mod schema;
 pub mod size;
 
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use load::{ConfigError, DEFAULT_PATH, Loaded, Overrides, Problem, load};
+pub use network::Network;
 pub use schema::nearest;
 
 use crate::alert::AlertConfig;
