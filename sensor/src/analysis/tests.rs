@@ -222,7 +222,7 @@ fn silence_and_late_drains_do_not_change_rates() {
         tick.time += 3600 * SECOND;
         tick.deltas.iter_mut().for_each(|delta| delta.grown.last += 3600 * SECOND);
     }
-    analysis.keep(Keep { scores: true, features: true, records: false });
+    analysis.keep(Keep { scores: true, features: true, ..Keep::default() });
     let mut scores = Vec::new();
     for tick in &ticks {
         scores.extend(drained(&mut analysis, tick).scores);
@@ -238,7 +238,7 @@ fn kept_features_are_those_of_their_row() {
     let ticks = traffic.ticks();
     let windows = |features: bool| {
         let mut analysis = Analysis::new(&AnalysisConfig::default()).unwrap();
-        analysis.keep(Keep { scores: true, features, records: false });
+        analysis.keep(Keep { scores: true, features, ..Keep::default() });
         ticks.iter().flat_map(|tick| drained(&mut analysis, tick).scores).collect::<Vec<_>>()
     };
     let kept = windows(true);

@@ -3,7 +3,7 @@
 //! Everything a window needs is kept for the next one: once the traffic is what it was, closing a window allocates
 //! nothing for a flow.
 
-use super::{Analysis, Output, journal, scored};
+use super::{Analysis, Output, journal, scored, top};
 use crate::alert::candidate::{Candidate, Unusual, UnusualFlow, UnusualHost, UnusualLink, candidates};
 use crate::alert::fingerprint::fingerprint;
 use crate::alert::link_rules::judge_link;
@@ -111,8 +111,17 @@ impl Analysis {
                     self.features.memory.suspect(&pair_key(&work.flows[row].facts));
                 }
                 self.past.remember(&alert.threat_id, alert.threat_type, &alert.timestamp, print.clone());
-                output.alerts.push(Raised { alert, fingerprint: print, evidence: Vec::new() });
+                let evidence =
+                    if self.keep.evidence { self.witness.raised(&alert, window.end) } else { Vec::new() };
+                output.alerts.push(Raised { alert, fingerprint: print, evidence });
             }
+        }
+        if self.keep.evidence {
+            output.evidence.extend(self.witness.gathered(window.end));
+        }
+        if self.keep.top {
+            let threshold = judging.then_some(threshold);
+            output.top = Some(top::top(rows, &active, [&scores[0], &scores[1]], threshold));
         }
         if self.keep.scores {
             let state = self.scorer.state();

@@ -90,6 +90,7 @@ pub fn analyze(options: &AnalyzeOptions, config: &Config) -> Result<Summary, Ana
         scores: options.scores.is_some() || options.rows.is_some(),
         features: options.rows.is_some(),
         records: options.eve.is_some(),
+        ..Keep::default()
     });
     if options.journal.is_some() {
         analysis.keep_journal(Sample::new(&config.journal, config.score.seed));
