@@ -11,6 +11,7 @@ mod file;
 mod load;
 mod network;
 mod schema;
+pub mod show;
 pub mod size;
 
 use std::path::PathBuf;
