@@ -11,6 +11,7 @@ mod process;
 mod reading;
 mod score;
 mod summary;
+pub mod top;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use latency::Latency;
 pub use reading::Reading;
 pub use summary::{Summary, rfc3339};
+pub use top::{SharedTop, Top};
 
 use crate::alert::ThreatType;
 use crate::capture::flood::Flood;
