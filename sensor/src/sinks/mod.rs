@@ -100,15 +100,18 @@ impl Sinks {
         let names: Vec<String> = sinks.iter().map(|sink| sink.name.clone()).collect();
         let gone = store.write(move |tx| outbox::expire_others(tx, &names, crate::store::ingest::now()))?;
         for (sink, messages) in gone {
-            tracing::warn!(sink, messages, "the sink is not in the configuration any more: what it had yet to be told expired");
+            tracing::warn!(
+                sink,
+                messages,
+                "the sink is not in the configuration any more: what it had yet to be told expired"
+            );
         }
         let recipient = |sink: &Sink| Recipient { name: sink.name.clone(), wanted: Arc::clone(&sink.wanted) };
         store.set_recipients(sinks.iter().map(recipient).collect());
         let mut running = Sinks { handles: Vec::new() };
         for sink in sinks {
             let name = sink.name.clone();
-            let handle =
-                Handle::start(sink, store).map_err(|source| SinksError::Thread { name, source })?;
+            let handle = Handle::start(sink, store).map_err(|source| SinksError::Thread { name, source })?;
             running.handles.push(handle);
         }
         Ok(running)

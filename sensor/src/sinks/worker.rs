@@ -183,7 +183,9 @@ impl Worker {
         let (name, batch) = (self.name.clone(), self.target.batch().max(1));
         let limit = batch + self.aside.len();
         let mut rows = self.store.read(|connection| outbox::pending(connection, &name, 0, limit))?;
-        if let Some(waited) = rows.iter().position(|row| self.aside.contains(&row.message.id) && row.next_at <= now) {
+        if let Some(waited) =
+            rows.iter().position(|row| self.aside.contains(&row.message.id) && row.next_at <= now)
+        {
             return Ok(vec![rows.swap_remove(waited)]);
         }
         rows.retain(|row| !self.aside.contains(&row.message.id));
@@ -200,13 +202,20 @@ impl Worker {
     fn probe(&mut self, stuck: &Pending) -> Result<(), StoreError> {
         let (name, after, limit) = (self.name.clone(), stuck.message.id, 1 + self.aside.len());
         let rows = self.store.read(|connection| outbox::pending(connection, &name, after, limit))?;
-        let Some(next) = rows.into_iter().find(|row| !self.aside.contains(&row.message.id)) else { return Ok(()) };
+        let Some(next) = rows.into_iter().find(|row| !self.aside.contains(&row.message.id)) else {
+            return Ok(());
+        };
         if next.next_at > now() {
             return Ok(());
         }
         if self.attempt(&[next])? {
             let id = stuck.message.id;
-            tracing::warn!(sink = self.name, id, about = stuck.message.about, "others arrive, this message does not: it waits by itself");
+            tracing::warn!(
+                sink = self.name,
+                id,
+                about = stuck.message.about,
+                "others arrive, this message does not: it waits by itself"
+            );
             self.aside.insert(id);
         }
         Ok(())
@@ -263,7 +272,14 @@ impl Worker {
                 let given_up = as_nanoseconds(self.patience.retry_for);
                 if now.saturating_sub(pending.since) >= given_up {
                     let (sink, attempts) = (self.name.as_str(), pending.attempts + 1);
-                    tracing::error!(sink, id, about, attempts, error, "gave up: the message is a dead letter");
+                    tracing::error!(
+                        sink,
+                        id,
+                        about,
+                        attempts,
+                        error,
+                        "gave up: the message is a dead letter"
+                    );
                     return Some(Settle::Dead { refused: false, error });
                 }
                 let wait = after.unwrap_or_else(|| backoff(self.patience.backoff, pending.attempts, id));
@@ -292,7 +308,9 @@ impl Worker {
                 again.iter().try_for_each(|(id, settle)| outbox::settle(tx, &name, *id, settle, now))
             });
             match written {
-                Err(error) if !matches!(error, StoreError::Closed) && !self.ending() => self.failing(&error.to_string()),
+                Err(error) if !matches!(error, StoreError::Closed) && !self.ending() => {
+                    self.failing(&error.to_string())
+                }
                 written => return written,
             }
             std::thread::sleep(wait);

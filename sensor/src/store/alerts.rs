@@ -5,9 +5,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use super::events::{self, EventKind, harmless};
-use super::ingest::Raised;
 use super::{audit, evidence};
-use crate::alert::{Alert, Severity, ThreatType, report};
+use crate::alert::{Alert, Raised, Severity, ThreatType, report};
 use crate::telemetry::printable;
 
 /// How far people are with an alert.
@@ -133,7 +132,7 @@ pub fn insert(tx: &Connection, raised: &Raised, now: i64) -> rusqlite::Result<i6
         updated_at: rfc3339(now),
     };
     let event = tell(tx, &stored, now)?;
-    evidence::add(tx, &alert.threat_id, &raised.evidence)?;
+    evidence::add(tx, &alert.threat_id, &evidence::of_samples(&raised.evidence))?;
     Ok(event)
 }
 
@@ -163,7 +162,10 @@ pub fn fingerprint(connection: &Connection, threat_id: &str) -> rusqlite::Result
         .query_row([threat_id], |row| row.get(0))
         .optional()?;
     let bytes = bytes.flatten().unwrap_or_default();
-    Ok(bytes.chunks_exact(4).map(|value| f32::from_le_bytes([value[0], value[1], value[2], value[3]])).collect())
+    Ok(bytes
+        .chunks_exact(4)
+        .map(|value| f32::from_le_bytes([value[0], value[1], value[2], value[3]]))
+        .collect())
 }
 
 /// Somebody looks at it. One that is acknowledged stays as it is; a resolved one is refused.

@@ -34,9 +34,23 @@ impl Default for StoreConfig {
 impl StoreConfig {
     /// What is wrong with the values, each with a remedy. Each starts with the key.
     pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
         if self.path.as_os_str().is_empty() {
-            return vec!["path is empty: name a file, such as vesper.db".to_owned()];
+            problems.push("path is empty: name a file, such as vesper.db".to_owned());
         }
-        Vec::new()
+        if !(1..=3650).contains(&self.keep_days) {
+            problems.push(format!("keep_days = {} is out of range: choose 1 to 3650", self.keep_days));
+        }
+        if self.max_bytes < 16 << 20 {
+            let size = crate::config::size::format(self.max_bytes);
+            problems.push(format!("max_bytes = {size} is too small: use at least 16MiB"));
+        }
+        if self.evidence_bytes > self.max_bytes / 2 {
+            let size = crate::config::size::format(self.evidence_bytes);
+            problems.push(format!(
+                "evidence_bytes = {size} is more than half of max_bytes: lower it, or raise max_bytes"
+            ));
+        }
+        problems
     }
 }

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
 use super::{alerts, pcapng, summary};
+use crate::capture::{Link, Sample};
 
 /// Key in `meta` of the bytes of all records, and of the most there may be.
 const BYTES: &str = "evidence_bytes";
@@ -26,6 +27,26 @@ pub struct EvidencePacket {
     pub length: u32,
     /// What was kept of it, from the Ethernet header on.
     pub data: Vec<u8>,
+}
+
+/// Samples as evidence keeps them. What does not begin with Ethernet gets a header of zeros; what is not understood is left
+/// out.
+pub fn of_samples(samples: &[Sample]) -> Vec<EvidencePacket> {
+    let packet = |sample: &Sample| {
+        let (time, length) = (sample.time, sample.wire_len);
+        let data = match sample.link {
+            Link::Ethernet => sample.frame.to_vec(),
+            Link::Network { ethertype, at } => {
+                let mut data = vec![0; 12];
+                data.extend_from_slice(&ethertype.to_be_bytes());
+                data.extend_from_slice(sample.frame.get(usize::from(at)..)?);
+                data
+            }
+            Link::Unknown => return None,
+        };
+        Some(EvidencePacket { time, length, data })
+    };
+    samples.iter().filter_map(packet).collect()
 }
 
 /// One line about a packet.
@@ -83,8 +104,7 @@ pub fn bytes(connection: &Connection) -> rusqlite::Result<i64> {
 /// Removes what belongs to an alert.
 pub(super) fn remove(tx: &Connection, threat_id: &str) -> rusqlite::Result<()> {
     let mut delete = tx.prepare_cached("DELETE FROM evidence WHERE threat_id = ? RETURNING bytes")?;
-    let gone: Vec<i64> =
-        delete.query_map([threat_id], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let gone: Vec<i64> = delete.query_map([threat_id], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
     if gone.is_empty() {
         return Ok(());
     }
@@ -93,7 +113,8 @@ pub(super) fn remove(tx: &Connection, threat_id: &str) -> rusqlite::Result<()> {
 
 /// The packets of an alert in the order of their time.
 pub fn load(connection: &Connection, threat_id: &str) -> rusqlite::Result<Vec<EvidencePacket>> {
-    let mut select = connection.prepare_cached("SELECT data FROM evidence WHERE threat_id = ? ORDER BY id")?;
+    let mut select =
+        connection.prepare_cached("SELECT data FROM evidence WHERE threat_id = ? ORDER BY id")?;
     let mut rows = select.query([threat_id])?;
     let mut packets = Vec::new();
     while let Some(row) = rows.next()? {
@@ -175,7 +196,9 @@ fn number(connection: &Connection, key: &str) -> rusqlite::Result<Option<i64>> {
 }
 
 fn set(tx: &Connection, key: &str, value: i64) -> rusqlite::Result<()> {
-    tx.prepare_cached("INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2")?
-        .execute(params![key, value])?;
+    tx.prepare_cached(
+        "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2",
+    )?
+    .execute(params![key, value])?;
     Ok(())
 }

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rusqlite::{ErrorCode, Transaction};
 use serde::Serialize;
 
-use super::evidence::{self, EvidencePacket};
+use super::evidence;
 use super::retention::{self, Limits};
 use super::{Store, StoreError, alerts};
-use crate::alert::Alert;
+use crate::alert::{Alert, Raised};
+use crate::capture::Sample;
 
 /// Alerts, updates and evidence that may wait.
 const QUEUE: usize = 10_000;
@@ -21,17 +22,6 @@ const TOGETHER: usize = 500;
 const BACKOFF: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(10)];
 /// How often retention looks.
 const TEND_EVERY: Duration = Duration::from_secs(60);
-
-/// A new alert, as the analysis hands it over.
-#[derive(Clone, Debug)]
-pub struct Raised {
-    /// The alert.
-    pub alert: Alert,
-    /// Its features, by which incidents are compared; empty if it has none.
-    pub fingerprint: Vec<f32>,
-    /// Sampled packets around it.
-    pub evidence: Vec<EvidencePacket>,
-}
 
 /// Looks at an alert before it is stored; it may add to it.
 pub type Hook = Box<dyn FnMut(&mut Raised) + Send>;
@@ -68,10 +58,10 @@ pub struct IngestStatus {
 }
 
 impl IngestStatus {
-    /// offered - stored - suppressed - refused - waiting: 0 is the promise.
-    pub fn residue(&self) -> i64 {
+    /// raised - stored - suppressed - refused - waiting: 0 is the promise. `raised` is what the analysis counted.
+    pub fn residue(&self, raised: u64) -> i64 {
         let binned = self.stored + self.suppressed + self.refused + self.waiting;
-        self.offered.wrapping_sub(binned).cast_signed()
+        raised.wrapping_sub(binned).cast_signed()
     }
 }
 
@@ -79,7 +69,7 @@ impl IngestStatus {
 enum Item {
     Raised(Box<Raised>),
     Update(Box<Alert>),
-    Evidence(String, Vec<EvidencePacket>),
+    Evidence(String, Vec<Sample>),
 }
 
 /// See the head of this file.
@@ -129,7 +119,7 @@ impl Ingest {
     }
 
     /// Takes further packets of an alert. Never waits.
-    pub fn offer_evidence(&self, threat_id: String, packets: Vec<EvidencePacket>) {
+    pub fn offer_evidence(&self, threat_id: String, packets: Vec<Sample>) {
         if !self.send(Item::Evidence(threat_id, packets)) {
             lock(&self.status).dropped += 1;
         }
@@ -232,7 +222,9 @@ impl Keeper {
         status.failing.clear();
         for (item, fate) in items.iter().zip(fates) {
             match (item, fate) {
-                (Item::Raised(_), Fate::Stored) => (status.waiting, status.stored) = moved(&status, status.stored),
+                (Item::Raised(_), Fate::Stored) => {
+                    (status.waiting, status.stored) = moved(&status, status.stored)
+                }
                 (Item::Raised(raised), Fate::Refused(why)) => {
                     (status.waiting, status.refused) = moved(&status, status.refused);
                     tracing::error!(id = raised.alert.threat_id, why, "the store refused the alert");
@@ -291,7 +283,7 @@ fn apply_one(tx: &Transaction<'_>, item: &Item, now: i64) -> rusqlite::Result<Fa
             Ok(if alerts::update(tx, alert, now)?.is_some() { Fate::Updated } else { Fate::Dropped })
         }
         Item::Evidence(threat_id, packets) => {
-            evidence::add(tx, threat_id, packets)?;
+            evidence::add(tx, threat_id, &evidence::of_samples(packets))?;
             Ok(Fate::Updated)
         }
     }

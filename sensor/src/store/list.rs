@@ -137,7 +137,11 @@ impl Terms {
 
 /// The sequences between which the times lie. Alerts are stored in the order of their times, as far as the clock is not
 /// set back; then some alerts of that hour can be missed.
-fn bounds(connection: &Connection, filter: &AlertFilter, cursor: Option<i64>) -> rusqlite::Result<(i64, i64)> {
+fn bounds(
+    connection: &Connection,
+    filter: &AlertFilter,
+    cursor: Option<i64>,
+) -> rusqlite::Result<(i64, i64)> {
     let at = |sql: &str, time: i64| {
         connection.prepare_cached(sql)?.query_row([time], |row| row.get::<_, i64>(0)).optional()
     };

@@ -26,7 +26,7 @@ use rusqlite::{Connection, Transaction};
 use tokio::sync::watch;
 
 pub use config::StoreConfig;
-pub use ingest::{Ingest, IngestStatus, Raised};
+pub use ingest::{Ingest, IngestStatus};
 pub use open::StoreError;
 pub use outbox::Recipient;
 

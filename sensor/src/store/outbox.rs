@@ -63,20 +63,15 @@ pub enum Settle {
 }
 
 /// Makes the rows of an event. The writer calls it for every event of a transaction before the commit.
-pub(super) fn enqueue(
-    tx: &Connection,
-    recipients: &[Recipient],
-    event: &EventRow,
-) -> rusqlite::Result<()> {
+pub(super) fn enqueue(tx: &Connection, recipients: &[Recipient], event: &EventRow) -> rusqlite::Result<()> {
     if recipients.is_empty() {
         return Ok(());
     }
     let (told, alert) = told(tx, event)?;
     let kind = alert.map(|alert| (alert.alert.threat_type, alert.alert.severity));
     for recipient in recipients.iter().filter(|recipient| (recipient.wanted)(told, kind)) {
-        tx.prepare_cached("INSERT INTO outbox (sink, event, told, since) VALUES (?, ?, ?, ?)")?.execute(
-            params![recipient.name, event.id, name(told), event.time],
-        )?;
+        tx.prepare_cached("INSERT INTO outbox (sink, event, told, since) VALUES (?, ?, ?, ?)")?
+            .execute(params![recipient.name, event.id, name(told), event.time])?;
         count(tx, &recipient.name, "stored", 1)?;
     }
     Ok(())
@@ -101,7 +96,8 @@ fn told(tx: &Connection, event: &EventRow) -> rusqlite::Result<(Told, Option<Sto
             if raised == Some(event.time) { Told::Raised } else { Told::Updated }
         }
         Some(before) => {
-            let was = serde_json::from_str::<StoredAlert>(&before).map(|alert| alert.state).unwrap_or_default();
+            let was =
+                serde_json::from_str::<StoredAlert>(&before).map(|alert| alert.state).unwrap_or_default();
             let over = alert.state == AlertState::Resolved && was != AlertState::Resolved;
             if over { Told::Resolved } else { Told::Updated }
         }
@@ -180,7 +176,11 @@ pub fn expire_beyond(tx: &Connection, sink: &str, limit: usize, now: i64) -> rus
 }
 
 /// Lets everything expire that sinks which are not in `names` had yet to be told. Returns how many, by sink.
-pub fn expire_others(tx: &Connection, names: &[String], now: i64) -> rusqlite::Result<BTreeMap<String, usize>> {
+pub fn expire_others(
+    tx: &Connection,
+    names: &[String],
+    now: i64,
+) -> rusqlite::Result<BTreeMap<String, usize>> {
     let mut select = tx.prepare("SELECT DISTINCT sink FROM outbox WHERE state = 'pending'")?;
     let sinks: Vec<String> = select.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
     let mut gone = BTreeMap::new();

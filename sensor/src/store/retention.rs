@@ -77,7 +77,9 @@ fn step(tx: &Transaction<'_>, limits: &Limits, now: i64) -> rusqlite::Result<(u6
     let oldest = now.saturating_sub(limits.keep);
     let large = used(tx)? > limits.max_bytes;
     let front: Option<(i64, i64)> = tx
-        .query_row("SELECT id, time FROM events ORDER BY id LIMIT 1", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_row("SELECT id, time FROM events ORDER BY id LIMIT 1", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
         .optional()?;
     let Some((first, time)) = front.filter(|(_, time)| large || *time < oldest) else {
         return Ok((0, if large { unresolved(tx)? } else { 0 }));
@@ -91,18 +93,18 @@ fn step(tx: &Transaction<'_>, limits: &Limits, now: i64) -> rusqlite::Result<(u6
     let pending = "SELECT min(event) FROM outbox WHERE state = 'pending' AND event <= ?";
     let pending: Option<i64> = tx.query_row(pending, [last], |row| row.get(0))?;
     last = pending.map_or(last, |pending| last.min(pending - 1));
-    let hash = tx.query_row(
-        "SELECT id, hash FROM events WHERE id <= ? ORDER BY id DESC LIMIT 1",
-        [last],
-        |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)),
-    );
+    let hash =
+        tx.query_row("SELECT id, hash FROM events WHERE id <= ? ORDER BY id DESC LIMIT 1", [last], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?))
+        });
     let Some((last, hash)) = hash.optional()? else {
         return Ok((0, if large { unresolved(tx)? } else { 0 }));
     };
     events::set_anchor(tx, &hash)?;
     outbox::forget(tx, last)?;
     let gone = tx.execute("DELETE FROM events WHERE id <= ?", [last])?;
-    let alerts = remove(tx, "SELECT threat_id FROM alerts WHERE event <= ?1 AND state = 'resolved'", params![last])?;
+    let alerts =
+        remove(tx, "SELECT threat_id FROM alerts WHERE event <= ?1 AND state = 'resolved'", params![last])?;
     Ok((gone as u64, alerts))
 }
 

@@ -58,8 +58,7 @@ fn flow(parsed: &Packet, packet: &EvidencePacket) -> (String, String, String, St
         said.push(if flags.is_empty() { "no flags".to_owned() } else { flags.join(" ") });
     }
     if matches!(key.proto, proto::ICMP | proto::ICMPV6) {
-        let (kind, code) =
-            if parsed.reverse { (key.port_b, key.port_a) } else { (key.port_a, key.port_b) };
+        let (kind, code) = if parsed.reverse { (key.port_b, key.port_a) } else { (key.port_a, key.port_b) };
         said.push(format!("type {kind}, code or reply {code}"));
     }
     if parsed.later_fragment {

@@ -99,10 +99,11 @@ fn commit(
     answers: &mut Vec<Answer>,
     whom: &Told,
 ) -> rusqlite::Result<()> {
-    let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate).and_then(|transaction| {
-        let before = newest(&transaction)?;
-        Ok((transaction, before))
-    });
+    let begun =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).and_then(|transaction| {
+            let before = newest(&transaction)?;
+            Ok((transaction, before))
+        });
     let (transaction, before) = match begun {
         Ok(begun) => begun,
         Err(error) => {
