@@ -376,6 +376,8 @@ impl Watcher {
             },
             links: tables.links,
             score: self.analysis.state().into(),
+            drift: self.analysis.drift(),
+            app: tables.app,
             rates,
             threats: self.threats.clone(),
             latency_score: self.latency_score.clone(),

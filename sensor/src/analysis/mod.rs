@@ -40,7 +40,7 @@ use crate::journal::{Sample as JournalSample, Window as JournalWindow};
 use crate::ledger::{AlertBins, SampleBins, ScoringBins};
 use crate::score::ScoreError;
 use crate::score::config::ScoreConfig;
-use crate::score::scorer::{ScoreState, Scorer};
+use crate::score::scorer::{KINDS, ScoreState, Scorer};
 use crate::score::shadow::{Agreement, Shadow};
 use crate::status::top::Top;
 use evidence::Witness;
@@ -340,6 +340,11 @@ impl Analysis {
     /// Says whether the ledger is off by something: what is seen then may not be what there is, and teaches nothing.
     pub fn set_ledger_off(&mut self, off: bool) {
         self.ledger_off = off;
+    }
+
+    /// How far the traffic moved from what the model's reference learned, see [`crate::status::Status::drift`].
+    pub fn drift(&self) -> [Vec<f32>; KINDS.len()] {
+        KINDS.map(|kind| self.scorer.drift(kind))
     }
 
     /// Where the model stands.
