@@ -33,6 +33,8 @@ pub mod status;
 
 pub mod config;
 
+pub mod reload;
+
 pub mod api;
 
 pub mod telemetry;

@@ -332,6 +332,13 @@ impl Analysis {
         self.past.remember(&alert.threat_id, alert.threat_type, &alert.timestamp, fingerprint);
     }
 
+    /// Judges by these settings from the next window on.
+    pub fn reconfigure(&mut self, alert: &AlertConfig) {
+        self.alert = alert.clone();
+        self.book.reconfigure(alert);
+        self.scorer.allow(alert.budget_per_hour);
+    }
+
     /// Takes what the counters say: the alert of a condition that is new.
     pub fn condition(&mut self, condition: &Condition, now: u64) -> Option<Alert> {
         self.book.condition(condition, now)
