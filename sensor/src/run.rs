@@ -10,7 +10,7 @@ use sensor::model::{self, Mailbox};
 use sensor::pipeline::Pipeline;
 use sensor::reload::Reloader;
 use sensor::status::{Shared, Status, Summary};
-use sensor::{api, telemetry};
+use sensor::{api, notify, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 
 pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
@@ -55,14 +55,18 @@ pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
     let shared = Arc::new(Shared::default());
     let pipeline = Pipeline::start(&config, &nic, shared.clone())?;
     announce(&config, &pipeline);
+    notify::ready();
+    notify::watch(&shared)?;
 
     let (steering, waiting) = (pipeline.live().steering.clone(), pipeline.waiting().clone());
     let mut reloader = Reloader::new(arguments.config.clone(), config.clone(), steering, waiting);
     let mailbox = pipeline.mailbox().clone();
     runtime.spawn(async move {
         while hangup.recv().await.is_some() {
+            notify::reloading();
             promote(&mailbox, reloader.running());
             reload(&mut reloader);
+            notify::ready();
         }
     });
     let served = runtime.block_on(async {
@@ -74,6 +78,7 @@ pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
         };
         api::serve(listener, shared, asked).await.context("serving the API")
     });
+    notify::stopping();
     tracing::info!("stopping: detaching, then analysing and delivering what is left");
     let status = pipeline.stop();
     runtime.shutdown_background();
