@@ -24,6 +24,7 @@ use crate::api::ApiConfig;
 use crate::capture::CaptureConfig;
 use crate::features::FeaturesConfig;
 use crate::flow::FlowConfig;
+use crate::incidents::IncidentsConfig;
 use crate::journal::JournalConfig;
 use crate::score::ScoreConfig;
 use crate::sinks::SinksConfig;
@@ -50,6 +51,8 @@ pub struct Config {
     pub sinks: SinksConfig,
     /// The database.
     pub store: StoreConfig,
+    /// What happened before, and what worked.
+    pub incidents: IncidentsConfig,
     /// Scored windows on disk.
     pub journal: JournalConfig,
     /// API and metrics.
@@ -69,6 +72,7 @@ impl Default for Config {
             alert: AlertConfig::default(),
             sinks: SinksConfig::default(),
             store: StoreConfig::default(),
+            incidents: IncidentsConfig::default(),
             journal: JournalConfig::default(),
             api: ApiConfig::default(),
             telemetry: TelemetryConfig::default(),
@@ -87,6 +91,7 @@ impl Config {
             ("alert", self.alert.problems()),
             ("sinks", self.sinks.problems()),
             ("store", self.store.problems()),
+            ("incidents", self.incidents.problems()),
             ("journal", self.journal.problems()),
             ("api", self.api.problems()),
             ("telemetry", self.telemetry.problems()),
