@@ -7,20 +7,7 @@ pub mod webhook;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a message tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
-    /// A new alert.
-    Raised,
-    /// An alert grew, or somebody acknowledged or reopened it.
-    Updated,
-    /// Somebody resolved an alert.
-    Resolved,
-    /// An answer to an anomaly that somebody posted.
-    Decision,
-    /// The sensor's own state.
-    System,
-}
+pub use crate::sinks::config::{Limits, Only, Told};
 
 /// One message of the outbox. It may come again with the same `id`, if it is not known whether it arrived.
 #[derive(Clone, Debug)]
@@ -42,6 +29,11 @@ pub struct Message {
 pub enum Outcome {
     /// It arrived.
     Delivered,
+    /// Not yet: it will be part of a summary, or the limit of messages per minute is reached. No attempt was made.
+    Wait {
+        /// When to come again, with it and what follows it.
+        after: Duration,
+    },
     /// Worth another attempt.
     Retry {
         /// Why, for people, without secrets.
