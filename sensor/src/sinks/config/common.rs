@@ -73,6 +73,20 @@ pub struct Limits {
     pub only: Only,
 }
 
+impl Limits {
+    /// Of a file on this machine.
+    pub(super) fn of_file(only: Only) -> Limits {
+        Limits {
+            timeout: Duration::from_secs(10),
+            backoff: Duration::from_millis(200),
+            retries: 10,
+            give_up_after: Duration::from_secs(3 * 86_400),
+            queue: 100_000,
+            only,
+        }
+    }
+}
+
 /// A sink of which there can be several: its own settings, and those that all of them have.
 macro_rules! sink {
     (

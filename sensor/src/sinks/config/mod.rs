@@ -103,6 +103,22 @@ impl Default for EveConfig {
     }
 }
 
+impl JsonlConfig {
+    /// How it is served.
+    pub fn limits(&self) -> Limits {
+        let (types, tell) = (self.types.clone(), self.tell.clone());
+        Limits::of_file(Only { severity: self.severity, types, tell })
+    }
+}
+
+impl EveConfig {
+    /// How it is served.
+    pub fn limits(&self) -> Limits {
+        let tell = vec![Told::Raised, Told::Updated];
+        Limits::of_file(Only { severity: self.severity, types: self.types.clone(), tell })
+    }
+}
+
 /// The sinks of a list with their labels, those without one by kind and position.
 macro_rules! named {
     ($($function:ident $field:ident $type:ident $about:literal;)*) => {

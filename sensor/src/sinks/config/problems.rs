@@ -64,7 +64,11 @@ impl Found {
         } else if host.is_some_and(|host| host.split('/').next().unwrap_or_default().contains('@')) {
             self.add(at, "url", "holds a user or password: use token_file, and write the address without it");
         } else if host.is_some_and(|host| host.starts_with("hooks.slack.com")) {
-            self.add(at, "url", "is a Slack address, and a secret: write it to a file and use [[sinks.slack]]");
+            self.add(
+                at,
+                "url",
+                "is a Slack address, and a secret: write it to a file and use [[sinks.slack]]",
+            );
         } else if !token.as_os_str().is_empty() && !url.starts_with("https://") && !is_loopback(url) {
             self.add(at, "token_file", "would be sent in the clear: use an https:// address");
         }
@@ -86,7 +90,10 @@ impl Found {
 }
 
 fn is_loopback(url: &str) -> bool {
-    url.parse::<axum::http::Uri>().ok().and_then(|uri| uri.host().map(super::super::targets::is_loopback)).unwrap_or(false)
+    url.parse::<axum::http::Uri>()
+        .ok()
+        .and_then(|uri| uri.host().map(super::super::targets::is_loopback))
+        .unwrap_or(false)
 }
 
 impl SinksConfig {
@@ -143,9 +150,11 @@ impl SinksConfig {
             let at = &format!("webhook[{index}]");
             found.common(at, name, &sink.limits());
             found.http(at, &sink.endpoint(), &sink.token_file);
-            for (key, path) in
-                [("secret_file", &sink.secret_file), ("token_file", &sink.token_file), ("ca_file", &sink.ca_file)]
-            {
+            for (key, path) in [
+                ("secret_file", &sink.secret_file),
+                ("token_file", &sink.token_file),
+                ("ca_file", &sink.ca_file),
+            ] {
                 found.file(at, key, path);
             }
             found.group(at, sink.group_for, Duration::ZERO);
@@ -176,7 +185,11 @@ impl SinksConfig {
                 found.add(at, "resolve_after", format!("= {value} is below resend_every: choose more"));
             }
             if sink.limits().only.tell.iter().any(|told| matches!(told, Told::Decision | Told::System)) {
-                found.add(at, "tell", "has more than alerts, which is all it takes: raised, updated, resolved");
+                found.add(
+                    at,
+                    "tell",
+                    "has more than alerts, which is all it takes: raised, updated, resolved",
+                );
             }
         }
     }
@@ -204,7 +217,9 @@ impl SinksConfig {
             let at = &format!("kafka[{index}]");
             found.common(at, name, &sink.limits());
             let is_broker = |broker: &String| {
-                broker.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+                broker
+                    .rsplit_once(':')
+                    .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
             };
             if sink.brokers.is_empty() || !sink.brokers.iter().all(is_broker) {
                 found.add(at, "brokers", "lacks a host:port: write such as [\"kafka1.example.net:9092\"]");
@@ -215,13 +230,17 @@ impl SinksConfig {
                 found.add(at, "topic", format!("= {value:?} is no topic: letters, digits, `.`, `_` and `-`"));
             }
             if sink.tls && sink.ca_file.as_os_str().is_empty() {
-                let text = "is empty: with tls it is needed; the system's is /etc/ssl/certs/ca-certificates.crt";
+                let text =
+                    "is empty: with tls it is needed; the system's is /etc/ssl/certs/ca-certificates.crt";
                 found.add(at, "ca_file", text);
             }
             if !sink.user.is_empty() && sink.password_file.as_os_str().is_empty() {
                 found.add(at, "password_file", "is empty: name a file that holds the password, mode 0600");
             }
-            if !sink.user.is_empty() && !sink.tls && !sink.brokers.iter().all(|broker| is_loopback(&format!("http://{broker}"))) {
+            if !sink.user.is_empty()
+                && !sink.tls
+                && !sink.brokers.iter().all(|broker| is_loopback(&format!("http://{broker}")))
+            {
                 found.add(at, "tls", "is off: the password would be sent in the clear; set tls = true");
             }
             found.file(at, "password_file", &sink.password_file);
