@@ -86,14 +86,14 @@ fn each_problem_names_place_setting_value_and_remedy() {
 
 #[test]
 fn all_problems_at_once() {
-    let text = "[capture]\nmode = 'tap'\nring_entries = 1000\nbogus_thing = 1\n[[sinks.webhook]]\nurl = 'http://a'\n[[sinks.webhook]]\nretries = 'x'\nurl = 'ftp://b'\n";
+    let text = "[capture]\nmode = 'tap'\nring_entries = 1000\nbogus_thing = 1\n[[sinks.webhook]]\nurl = 'http://a'\n[[sinks.webhook]]\nqueue = 'x'\nurl = 'ftp://b'\n";
     let error = load_text(text, &[("VESPER_CAPTURE_XDP", "fast")], &NO_FLAGS).unwrap_err();
     let lines: Vec<&str> = error.lines().map(|line| line.split(['=', ';']).next().unwrap().trim()).collect();
     let expected = [
         "the configuration has 6 problems:",
         "vesper.toml:4: unknown key capture.bogus_thing",
         "vesper.toml:2: capture.mode",
-        "vesper.toml:8: sinks.webhook[1].retries",
+        "vesper.toml:8: sinks.webhook[1].queue",
         "environment VESPER_CAPTURE_XDP: capture.xdp",
         "vesper.toml:3: capture.ring_entries",
         "vesper.toml:9: sinks.webhook[1].url is not an http:// or https:// address: write one such as https://soc.example.net",

@@ -63,11 +63,9 @@ pub struct Limits {
     pub timeout: Duration,
     /// Wait before the first retry; doubles with each.
     pub backoff: Duration,
-    /// Further attempts after an answer that it cannot be taken now, then it is a dead letter.
-    pub retries: u32,
-    /// What could not be delivered for so long, for the sink cannot be reached, expires.
+    /// What could not be delivered for so long is a dead letter.
     pub give_up_after: Duration,
-    /// Messages that may wait; further ones expire.
+    /// Messages that may wait; of more, the oldest expire.
     pub queue: usize,
     /// What it wants.
     pub only: Only,
@@ -79,7 +77,6 @@ impl Limits {
         Limits {
             timeout: Duration::from_secs(10),
             backoff: Duration::from_millis(200),
-            retries: 10,
             give_up_after: Duration::from_secs(3 * 86_400),
             queue: 100_000,
             only,
@@ -110,16 +107,13 @@ macro_rules! sink {
             /// For one attempt, from the name lookup to the end of the answer.
             #[serde(with = "crate::config::duration")]
             pub timeout: Duration,
-            /// Further attempts after an answer such as 500, then it is a dead letter. A sink that cannot be reached
-            /// does not use them up.
-            pub retries: u32,
-            /// Wait before the first retry; doubles with each, up to 30s.
+            /// Wait before the first retry; doubles with each, up to 5m.
             #[serde(with = "crate::config::duration")]
             pub backoff: Duration,
-            /// What could not be delivered for so long expires and is counted.
+            /// How long it is tried, from when the alert was stored; then it is a dead letter (`vesper alerts retry`).
             #[serde(with = "crate::config::duration")]
             pub give_up_after: Duration,
-            /// Messages that may wait; further ones expire and are counted.
+            /// Messages that may wait; of more, the oldest expire and are counted.
             pub queue: usize,
         }
 
@@ -132,8 +126,7 @@ macro_rules! sink {
                     types: Vec::new(),
                     tell: $tell.to_vec(),
                     timeout: Duration::from_secs(10),
-                    retries: 10,
-                    backoff: Duration::from_secs(1),
+                            backoff: Duration::from_secs(1),
                     give_up_after: Duration::from_secs(3 * 86_400),
                     queue: 100_000,
                 }
@@ -146,7 +139,6 @@ macro_rules! sink {
                 Limits {
                     timeout: self.timeout,
                     backoff: self.backoff,
-                    retries: self.retries,
                     give_up_after: self.give_up_after,
                     queue: self.queue,
                     only: Only {

@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::common::{Limits, Only, Told, sink};
 use crate::alert::{Severity, ThreatType};
 
-const ALERTS: [Told; 2] = [Told::Raised, Told::Updated];
-const WHOLE_ALERTS: [Told; 3] = [Told::Raised, Told::Updated, Told::Resolved];
+const ALERTS: [Told; 3] = [Told::Raised, Told::Updated, Told::Resolved];
 /// People are not told each time a count grew.
 const PEOPLE: [Told; 4] = [Told::Raised, Told::Resolved, Told::Decision, Told::System];
 const EVERYTHING: [Told; 5] = [Told::Raised, Told::Updated, Told::Resolved, Told::Decision, Told::System];
@@ -50,7 +49,7 @@ sink! {
 
 sink! {
     /// A Prometheus Alertmanager.
-    AlertmanagerConfig tells WHOLE_ALERTS;
+    AlertmanagerConfig tells ALERTS;
     /// Its address, as in `http://127.0.0.1:9093`, without `/api/v2/alerts`.
     url: String = String::new(),
     /// File with a token that is sent as `Authorization: Bearer`; empty is none.

@@ -86,7 +86,7 @@ impl Default for JsonlConfig {
             rotate_bytes: 64 << 20,
             severity: Severity::Low,
             types: Vec::new(),
-            tell: vec![Told::Raised, Told::Updated],
+            tell: vec![Told::Raised, Told::Updated, Told::Resolved],
         }
     }
 }

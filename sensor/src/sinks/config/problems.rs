@@ -38,9 +38,6 @@ impl Found {
             let value = duration::format(limits.timeout);
             self.add(at, "timeout", format!("= {value} is out of range: choose 100ms to 5m"));
         }
-        if limits.retries > 1000 {
-            self.add(at, "retries", format!("= {} is out of range: choose 0 to 1000", limits.retries));
-        }
         if limits.give_up_after < Duration::from_secs(60) {
             let value = duration::format(limits.give_up_after);
             self.add(at, "give_up_after", format!("= {value} is too short: choose 1m or more"));

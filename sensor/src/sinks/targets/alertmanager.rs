@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::http::{Client, HttpError, redacted};
+use super::http::{Client, redacted};
 use super::note::{Note, percent};
-use super::{Message, Outcome, Target, Told, nanos, secret, wall};
+use super::{Message, Outcome, Target, Told, nanos, secret, together, wall};
 use crate::sinks::config::AlertmanagerConfig;
 use crate::status::rfc3339;
 
@@ -57,15 +57,11 @@ struct Known {
 
 impl Alertmanager {
     /// The Alertmanager of the settings.
-    pub fn new(
-        config: &AlertmanagerConfig,
-        sensor: &str,
-        console_url: &str,
-    ) -> Result<Alertmanager, HttpError> {
+    pub fn new(config: &AlertmanagerConfig, sensor: &str, console_url: &str) -> Alertmanager {
         let endpoint = config.endpoint();
         let nanoseconds = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        Ok(Alertmanager {
-            client: Client::new(&config.ca_file)?,
+        Alertmanager {
+            client: Client::new(&config.ca_file),
             shown: redacted(&endpoint),
             endpoint,
             token_file: config.token_file.clone(),
@@ -76,7 +72,7 @@ impl Alertmanager {
             timeout: config.timeout,
             alerts: BTreeMap::new(),
             next_resend: 0,
-        })
+        }
     }
 
     /// Remembers what a message says; the keys of the alerts that it changed.
@@ -126,7 +122,7 @@ impl Alertmanager {
         keys.sort();
         keys.dedup();
         let outcome = if keys.is_empty() { Outcome::Delivered } else { self.post(&keys, timeout, now) };
-        vec![outcome; messages.len()]
+        together(outcome, messages.len())
     }
 
     fn tick_at(&mut self, now: u64) -> Result<(), String> {
@@ -147,7 +143,7 @@ impl Alertmanager {
         for some in keys.chunks(BATCH) {
             match self.post(some, self.timeout, now) {
                 Outcome::Delivered => {}
-                Outcome::Retry { error, .. } | Outcome::Failed { error } | Outcome::Refused { error } => {
+                Outcome::Retry { error, .. } | Outcome::Refused { error } => {
                     return Err(error);
                 }
                 Outcome::Wait { .. } => {}
@@ -156,7 +152,7 @@ impl Alertmanager {
         Ok(())
     }
 
-    fn post(&self, keys: &[(String, String)], timeout: Duration, now: u64) -> Outcome {
+    fn post(&mut self, keys: &[(String, String)], timeout: Duration, now: u64) -> Outcome {
         let mut headers = Vec::new();
         if !self.token_file.as_os_str().is_empty() {
             match secret::read(&self.token_file) {

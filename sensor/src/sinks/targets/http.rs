@@ -8,7 +8,7 @@
 use std::fmt;
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +26,9 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
 
 /// Sends requests to one endpoint.
 pub struct Client {
-    agent: ureq::Agent,
+    ca_file: PathBuf,
+    /// Made for the first request, so that a file that cannot be read yet keeps no sensor from starting.
+    agent: Option<ureq::Agent>,
 }
 
 impl fmt::Debug for Client {
@@ -35,47 +37,29 @@ impl fmt::Debug for Client {
     }
 }
 
-/// Why there is no client, with a remedy.
-#[derive(Debug, thiserror::Error)]
-pub enum HttpError {
-    /// The file of authorities.
-    #[error("ca_file {path}: {source}; name a PEM file that the user that runs vesper can read")]
-    Authorities {
-        /// The file.
-        path: String,
-        /// Why.
-        source: std::io::Error,
-    },
-}
-
 impl Client {
     /// Trusts the authorities in `ca_file`; empty is the public ones.
-    pub fn new(ca_file: &Path) -> Result<Client, HttpError> {
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .max_response_header_size(16 * 1024)
-            .max_idle_connections(1)
-            .proxy(None)
-            .tls_config(TlsConfig::builder().root_certs(authorities(ca_file)?).build())
-            .user_agent(concat!("vesper/", env!("CARGO_PKG_VERSION")))
-            .build();
-        let agent =
-            ureq::Agent::with_parts(config, DefaultConnector::default(), Guard(DefaultResolver::default()));
-        Ok(Client { agent })
+    pub fn new(ca_file: &Path) -> Client {
+        Client { ca_file: ca_file.to_owned(), agent: None }
     }
 
     /// Posts JSON. `shown` is the address as people may see it.
     pub fn post(
-        &self,
+        &mut self,
         address: &str,
         shown: &str,
         headers: &[(&str, &str)],
         body: &[u8],
         timeout: Duration,
     ) -> Outcome {
-        let mut request = self.agent.post(address).config().timeout_global(Some(timeout)).build();
+        let agent = match &self.agent {
+            Some(agent) => agent,
+            None => match agent(&self.ca_file) {
+                Ok(agent) => self.agent.insert(agent),
+                Err(error) => return Outcome::Retry { error, after: None },
+            },
+        };
+        let mut request = agent.post(address).config().timeout_global(Some(timeout)).build();
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -99,14 +83,29 @@ impl Client {
     }
 }
 
+fn agent(ca_file: &Path) -> Result<ureq::Agent, String> {
+    let roots = authorities(ca_file)
+        .map_err(|error| format!("ca_file {}: {error}; name a PEM file of authorities", ca_file.display()))?;
+    let config = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .max_response_header_size(16 * 1024)
+        .max_idle_connections(1)
+        .proxy(None)
+        .tls_config(TlsConfig::builder().root_certs(roots).build())
+        .user_agent(concat!("vesper/", env!("CARGO_PKG_VERSION")))
+        .build();
+    Ok(ureq::Agent::with_parts(config, DefaultConnector::default(), Guard(DefaultResolver::default())))
+}
+
 fn judge(status: u16, after: Option<Duration>, body: &str) -> Outcome {
     let said =
         if body.trim().is_empty() { String::new() } else { format!(": {}", printable(body.trim(), 200)) };
     let error = format!("answered {status}{said}");
     match status {
         200..=299 => Outcome::Delivered,
-        408 | 425 | 429 | 502..=504 => Outcome::Retry { error, after },
-        500..=599 => Outcome::Failed { error },
+        408 | 425 | 429 | 500..=599 => Outcome::Retry { error, after },
         300..=399 => Outcome::Refused {
             error: format!("answered {status}: redirects are not followed, set the final address"),
         },
@@ -114,12 +113,11 @@ fn judge(status: u16, after: Option<Duration>, body: &str) -> Outcome {
     }
 }
 
-fn authorities(file: &Path) -> Result<RootCerts, HttpError> {
+fn authorities(file: &Path) -> std::io::Result<RootCerts> {
     if file.as_os_str().is_empty() {
         return Ok(RootCerts::WebPki);
     }
-    let failed = |source| HttpError::Authorities { path: file.display().to_string(), source };
-    let pem = std::fs::read(file).map_err(failed)?;
+    let pem = std::fs::read(file)?;
     let certificates: Vec<_> = ureq::tls::parse_pem(&pem)
         .filter_map(|item| match item {
             Ok(PemItem::Certificate(certificate)) => Some(certificate),
@@ -127,7 +125,7 @@ fn authorities(file: &Path) -> Result<RootCerts, HttpError> {
         })
         .collect();
     if certificates.is_empty() {
-        return Err(failed(std::io::Error::other("holds no certificate")));
+        return Err(std::io::Error::other("holds no certificate"));
     }
     Ok(RootCerts::Specific(Arc::new(certificates)))
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::files::LineFile;
-use super::{Message, Outcome, Target};
+use super::{Message, Outcome, Target, together};
 
 /// Lines written at once.
 const BATCH: usize = 256;
@@ -26,7 +26,7 @@ impl Target for JsonLines {
             Ok(()) => Outcome::Delivered,
             Err(error) => Outcome::Retry { error, after: None },
         };
-        vec![outcome; messages.len()]
+        together(outcome, messages.len())
     }
 
     fn batch(&self) -> usize {

@@ -15,7 +15,7 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use super::{Message, Outcome, Target, nanos, secret, wall};
+use super::{Message, Outcome, Target, nanos, secret, together, wall};
 use crate::sinks::config::KafkaConfig;
 use crate::telemetry::printable;
 
@@ -154,7 +154,7 @@ impl Target for Kafka {
         match self.try_deliver(messages, timeout) {
             Ok(()) => vec![Outcome::Delivered; messages.len()],
             Err(Failure::Later(error)) => {
-                vec![Outcome::Retry { error: format!("{brokers}: {error}"), after: None }; messages.len()]
+                together(Outcome::Retry { error: format!("{brokers}: {error}"), after: None }, messages.len())
             }
             // One of several is too large, or all together: each by itself finds out.
             Err(Failure::Never(_)) if messages.len() > 1 => {

@@ -26,6 +26,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub use http::{is_forbidden, is_loopback, redacted};
 pub use reach::{Reach, Reached, reach};
 
+use crate::sinks::Sink;
 use crate::sinks::config::SinksConfig;
 pub use crate::sinks::config::{Limits, Only, Told};
 use crate::telemetry::is_hostile;
@@ -51,22 +52,17 @@ pub struct Message {
 pub enum Outcome {
     /// It arrived.
     Delivered,
-    /// Not yet: it will be part of a summary, or the limit of messages per minute is reached. No attempt was made.
+    /// Not yet, by the target's own choice (grouping, a rate limit): no failure, and no attempt is counted.
     Wait {
-        /// When to come again, with it and what follows it.
+        /// When to come again.
         after: Duration,
     },
-    /// The sink cannot be reached or is busy: worth attempts until the message is too old.
+    /// Worth another attempt.
     Retry {
         /// Why, for people, without secrets.
         error: String,
         /// The peer's own wish when to come again.
         after: Option<Duration>,
-    },
-    /// It answered that something went wrong: worth some more attempts, then perhaps it is the message.
-    Failed {
-        /// Why, for people, without secrets.
-        error: String,
     },
     /// It will never be taken.
     Refused {
@@ -91,21 +87,11 @@ pub trait Target: Send {
     }
 }
 
-/// A sink that is ready to run.
-pub struct Built {
-    /// Label.
-    pub name: String,
-    /// How it is served.
-    pub limits: Limits,
-    /// What serves it.
-    pub target: Box<dyn Target>,
-}
-
 /// Every sink of the settings, which were checked. Relative paths start at `state_dir`. Nothing is connected yet.
-pub fn all(config: &SinksConfig, state_dir: &Path, sensor: &str) -> Result<Vec<Built>, http::HttpError> {
+pub fn all(config: &SinksConfig, state_dir: &Path, sensor: &str) -> Vec<Sink> {
     let mut sinks = Vec::new();
     let mut add =
-        |name: String, limits: Limits, target: Box<dyn Target>| sinks.push(Built { name, limits, target });
+        |name: String, limits: Limits, target: Box<dyn Target>| sinks.push(Sink { name, limits, target });
     let console = config.console_url.as_str();
     if config.jsonl.enabled {
         let file = jsonl::JsonLines::new(state_dir.join(&config.jsonl.path), config.jsonl.rotate_bytes);
@@ -116,15 +102,15 @@ pub fn all(config: &SinksConfig, state_dir: &Path, sensor: &str) -> Result<Vec<B
         add("eve".to_owned(), config.eve.limits(), Box::new(file));
     }
     for (name, sink) in config.named_webhooks() {
-        let paced = Paced::new(webhook::Webhook::new(sink, sensor)?, sink.group_for, sink.per_minute);
+        let paced = Paced::new(webhook::Webhook::new(sink, sensor), sink.group_for, sink.per_minute);
         add(name, sink.limits(), Box::new(paced));
     }
     for (name, sink) in config.named_slacks() {
-        let paced = Paced::new(slack::Slack::new(sink, sensor, console)?, sink.group_for, sink.per_minute);
+        let paced = Paced::new(slack::Slack::new(sink, sensor, console), sink.group_for, sink.per_minute);
         add(name, sink.limits(), Box::new(paced));
     }
     for (name, sink) in config.named_alertmanagers() {
-        add(name, sink.limits(), Box::new(alertmanager::Alertmanager::new(sink, sensor, console)?));
+        add(name, sink.limits(), Box::new(alertmanager::Alertmanager::new(sink, sensor, console)));
     }
     for (name, sink) in config.named_syslogs() {
         let paced = Paced::new(syslog::Syslog::new(sink, sensor), sink.group_for, sink.per_minute);
@@ -137,7 +123,21 @@ pub fn all(config: &SinksConfig, state_dir: &Path, sensor: &str) -> Result<Vec<B
     for (name, sink) in config.named_kafkas() {
         add(name, sink.limits(), Box::new(kafka::Kafka::new(sink, sensor)));
     }
-    Ok(sinks)
+    sinks
+}
+
+/// The outcome of messages that were sent together. When it failed, only the first has a failed attempt: what failed
+/// is tried alone, and the others are to stay together.
+fn together(outcome: Outcome, messages: usize) -> Vec<Outcome> {
+    let others = match &outcome {
+        Outcome::Retry { .. } => Outcome::Wait { after: Duration::ZERO },
+        outcome => outcome.clone(),
+    };
+    let mut outcomes = vec![others; messages];
+    if let Some(first) = outcomes.first_mut() {
+        *first = outcome;
+    }
+    outcomes
 }
 
 /// JSON escapes the lower control characters only; these would act on a terminal that shows the line. They can

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::summary::Summary;
-use super::{Message, Outcome, Target, clock};
+use super::{Message, Outcome, Target, clock, together};
 
 /// Messages in one summary; further ones are in the next.
 const LARGEST_SUMMARY: usize = 1000;
@@ -81,7 +81,7 @@ impl<N: Notify> Paced<N> {
         if outcome == Outcome::Delivered {
             self.sent.push_back(now);
         }
-        vec![outcome; messages.len()]
+        together(outcome, messages.len())
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::http::{Client, HttpError, is_loopback};
+use super::http::{Client, is_loopback};
 use super::note::{Note, percent};
 use super::pace::Notify;
 use super::summary::Summary;
@@ -35,16 +35,16 @@ pub struct Slack {
 
 impl Slack {
     /// The channel of the settings.
-    pub fn new(config: &SlackConfig, sensor: &str, console_url: &str) -> Result<Slack, HttpError> {
-        Ok(Slack {
-            client: Client::new(&config.ca_file)?,
+    pub fn new(config: &SlackConfig, sensor: &str, console_url: &str) -> Slack {
+        Slack {
+            client: Client::new(&config.ca_file),
             url_file: config.url_file.clone(),
             sensor: sensor.to_owned(),
             console_url: console_url.to_owned(),
-        })
+        }
     }
 
-    fn post(&self, body: &Value, timeout: Duration) -> Outcome {
+    fn post(&mut self, body: &Value, timeout: Duration) -> Outcome {
         let url = match secret::read(&self.url_file) {
             Ok(url) => url,
             Err(error) => return Outcome::Retry { error: error.to_string(), after: None },

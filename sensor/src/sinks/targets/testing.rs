@@ -7,48 +7,30 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use super::{Message, Told};
-use crate::alert::{Alert, Details, Recommendation, Severity, ThreatType};
+use crate::alert::{Alert, Recommendation};
 
 /// What an attacker puts wherever text fits.
 pub const HOSTILE: &str =
     "<!channel> <@U1|x> & `code` *b* \u{1b}[2J\u{202e}\r\nBcc: a@b\r\n\r\n\"];] \\ https://evil.example 中";
 
 pub fn alert(number: u32) -> Alert {
-    Alert {
-        threat_id: format!("THREAT_20260101_{number:03}"),
-        threat_type: ThreatType::PortScan,
-        severity: Severity::High,
-        source_ip: "10.0.0.1".to_owned(),
-        destination_ip: "10.0.0.2".to_owned(),
-        source_port: 40_000,
-        destination_port: 443,
-        protocol: "TCP".to_owned(),
-        confidence: 0.9,
-        timestamp: "2026-01-01T00:00:00Z".to_owned(),
-        details: Details {
-            packet_count: 1,
-            total_bytes: 60,
-            duration: 0.0,
-            flags: vec!["SYN".to_owned()],
-            model_used: "autoencoder".to_owned(),
-            score: 1.0,
-            threshold: 0.5,
-            explanation: Vec::new(),
-            narrative: "10.0.0.1 tried 100 ports of 10.0.0.2".to_owned(),
-            tunnel: None,
-            source_mac: None,
-            community_id: "1:abc=".to_owned(),
-            first_seen: "2026-01-01T00:00:00Z".to_owned(),
-            last_seen: "2026-01-01T00:00:00Z".to_owned(),
-            count: 1,
+    // From JSON, so that a new field that has a default changes no test.
+    let json = serde_json::json!({
+        "threat_id": format!("THREAT_20260101_{number:03}"), "threat_type": "PortScan", "severity": "high",
+        "source_ip": "10.0.0.1", "destination_ip": "10.0.0.2", "source_port": 40_000, "destination_port": 443,
+        "protocol": "TCP", "confidence": 0.9, "timestamp": "2026-01-01T00:00:00Z",
+        "details": {
+            "packet_count": 1, "total_bytes": 60, "duration": 0.0, "flags": ["SYN"], "model_used": "autoencoder",
+            "score": 1.0, "threshold": 0.5, "explanation": [], "narrative": "10.0.0.1 tried 100 ports of 10.0.0.2",
+            "community_id": "1:abc=", "first_seen": "2026-01-01T00:00:00Z", "last_seen": "2026-01-01T00:00:00Z",
+            "count": 1,
         },
-        recommendation: Some(Recommendation {
-            incident_id: "INC-2026-001".to_owned(),
-            similarity: 0.87,
-            action: "block 10.0.0.1 at the firewall".to_owned(),
-            confidence: 0.8,
-        }),
-    }
+        "recommendation": {
+            "incident_id": "INC-2026-001", "similarity": 0.87, "action": "block 10.0.0.1 at the firewall",
+            "confidence": 0.8,
+        },
+    });
+    serde_json::from_value(json).unwrap()
 }
 
 /// With text of an attacker in every field that is text.

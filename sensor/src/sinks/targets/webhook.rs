@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-use super::http::{Client, HttpError, redacted};
+use super::http::{Client, redacted};
 use super::pace::Notify;
 use super::summary::Summary;
 use super::{Message, Outcome, secret, wall};
@@ -25,19 +25,19 @@ pub struct Webhook {
 
 impl Webhook {
     /// The endpoint of the settings.
-    pub fn new(config: &WebhookConfig, sensor: &str) -> Result<Webhook, HttpError> {
+    pub fn new(config: &WebhookConfig, sensor: &str) -> Webhook {
         let endpoint = config.endpoint();
-        Ok(Webhook {
-            client: Client::new(&config.ca_file)?,
+        Webhook {
+            client: Client::new(&config.ca_file),
             shown: redacted(&endpoint),
             endpoint,
             secret_file: config.secret_file.clone(),
             token_file: config.token_file.clone(),
             sensor: sensor.to_owned(),
-        })
+        }
     }
 
-    fn post(&self, id: &str, told: &str, body: &str, timeout: Duration) -> Outcome {
+    fn post(&mut self, id: &str, told: &str, body: &str, timeout: Duration) -> Outcome {
         let mut headers = vec![("x-vesper-id", id.to_owned()), ("x-vesper-event", told.to_owned())];
         if !self.secret_file.as_os_str().is_empty() {
             match secret::read(&self.secret_file) {
