@@ -4,10 +4,11 @@
 //! incident it rests on, how alike that is and how often its action worked. Never here: a decision whether something is
 //! an alert, or anything that the path of a packet waits for.
 
+mod args;
 pub mod command;
 mod config;
 pub mod decisions;
-pub mod fingerprint;
+mod fingerprint;
 pub mod import;
 mod index;
 mod recommend;
@@ -18,6 +19,7 @@ mod starter;
 mod status;
 mod store;
 
+pub use args::{IncidentsArgs, IncidentsCommand};
 pub use config::IncidentsConfig;
 pub use index::{Index, Likeness, Similar};
 pub use record::{Draft, Incident, Origin, Unfit, Written};
