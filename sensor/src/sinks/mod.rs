@@ -8,6 +8,7 @@
 mod config;
 mod status;
 pub mod targets;
+pub mod trial;
 mod worker;
 
 use std::path::Path;
