@@ -11,6 +11,7 @@ pub mod decisions;
 mod fingerprint;
 pub mod import;
 mod index;
+pub mod language;
 mod recommend;
 mod record;
 mod resolution;
@@ -28,5 +29,7 @@ pub use search::{Found, find, search, similar};
 pub use status::IncidentsStatus;
 pub use store::{Filter, add, count, get, list, mark, remove};
 
+#[cfg(test)]
+mod scale_tests;
 #[cfg(test)]
 mod tests;
