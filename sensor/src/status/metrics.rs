@@ -39,6 +39,7 @@ pub fn render(status: &Status) -> Result<String, prometheus::Error> {
     sinks(&mut families, status);
     super::journal::metrics(&mut families, &status.journal);
     super::model::metrics(&mut families, status);
+    super::disk::metrics(&mut families, &status.state_dir);
     sensor(&mut families, status);
     families.text()
 }
@@ -240,6 +241,11 @@ fn scoring(families: &mut Families, status: &Status) {
         [("limit", bins.shed_limit)],
     );
     families.counter("score_rows_total", "Windows scored.", bins.scored);
+    families.counter(
+        "score_failures_total",
+        "Times the windows of a second could not be scored; see the log.",
+        status.score_failed,
+    );
     families.counter("score_rows_trained_total", "Scored windows the model learned from.", bins.trained);
     families.counters(
         "score_rows_withheld_total",
@@ -289,6 +295,11 @@ fn alerts(families: &mut Families, status: &Status) {
         "New alerts by type of threat.",
         "type",
         THREATS.map(|(threat, label)| (label, status.threats.get(&threat).copied().unwrap_or(0))),
+    );
+    families.gauge(
+        "alert_budget_per_hour",
+        "Alerts without a type that the settings allow in an hour.",
+        status.budget_per_hour,
     );
     families.histogram(
         "alert_latency_seconds",
