@@ -38,6 +38,25 @@ pub fn dashboard() -> Dashboard {
 
 fn ledger() -> Vec<Panel> {
     vec![
+        number("Seen", "short", "Packets since the start that XDP was given. In a flow and in no flow add up to it.")
+            .query("sum(vesper_capture_seen_packets_total{@})", "seen")
+            .size(4, 4),
+        number("In a flow", "short", "Packets since the start that belong to a flow.")
+            .query("sum(vesper_capture_counted_packets_total{@})", "in a flow")
+            .size(4, 4),
+        number("In no flow", "short", "Packets since the start that belong to no flow.")
+            .query("sum(vesper_capture_not_counted_packets_total{@})", "in no flow")
+            .size(4, 4),
+        number("Without an entry", "short", "Of those in a flow: the table had no room, or a flood was kept out of it.")
+            .query("sum(vesper_capture_overflow_packets_total{@})", "without an entry")
+            .size(4, 4),
+        number("Drained", "short", "Of those in a flow: handed to the analysis. With those without an entry they add up, less a tenth of a second's.")
+            .query("sum(vesper_capture_drained_packets_total{@})", "drained")
+            .size(4, 4),
+        number("Left over", "short", "Of all equations together; 0 is right. Runbook: VesperLedgerNotZero.")
+            .query("sum(abs(vesper_ledger_residue{@}))", "left over")
+            .levels(&[(1.0, "red")])
+            .size(4, 4),
         bars(
             "What is left over now",
             "short",
@@ -86,6 +105,7 @@ fn kernel() -> Vec<Panel> {
         .size(8, 8),
         graph("In no flow, by why", "pps", "ARP, other protocols than IP, broken headers.")
             .query("sum by (reason) (rate(vesper_capture_not_counted_packets_total{@}[@])) > 0", "{{reason}}")
+            .nothing("every packet is in a flow")
             .stacked()
             .size(8, 8),
         graph(
@@ -109,7 +129,7 @@ fn kernel() -> Vec<Panel> {
         .size(8, 8),
         graph(
             "Drains",
-            "ops",
+            "suffix:/s",
             "Drains that waited, because the analysis was behind, and drains that failed.",
         )
         .query("sum(rate(vesper_capture_drains_delayed_total{@}[@]))", "waited")
@@ -143,6 +163,7 @@ fn samples() -> Vec<Panel> {
             "What the kernel counted for the sockets, all queues together; what is 0 is left out.",
         )
         .query("sum by (counter) (rate(vesper_capture_xsk_total{@}[@])) > 0", "{{counter}}")
+        .nothing("nothing was lost")
         .size(8, 8),
         number(
             "Sampling halved",
@@ -183,14 +204,14 @@ fn stages() -> Vec<Panel> {
         )
         .query("sum by (table) (vesper_features_link_entries{@})", "{{table}}")
         .size(8, 8),
-        graph("Windows", "ops", "Windows of flows and hosts that were made, scored, learned from.")
+        graph("Windows", "suffix:/s", "Windows of flows and hosts that were made, scored, learned from.")
             .query("sum(rate(vesper_features_rows_total{@}[@]))", "made")
             .query("sum(rate(vesper_score_rows_total{@}[@]))", "scored")
             .query("sum(rate(vesper_score_rows_trained_total{@}[@]))", "learned from")
             .size(8, 8),
         graph(
             "Windows not scored",
-            "ops",
+            "suffix:/s",
             "Beyond features.max_rows, or because scoring failed. Runbook: VesperBehind.",
         )
         .query("sum by (reason) (rate(vesper_features_rows_shed_total{@}[@]))", "{{reason}}")
@@ -222,7 +243,7 @@ fn outlets() -> Vec<Panel> {
         )
         .query("sum(increase(vesper_alert_stored_total{@}[@]))", "new alert")
         .query("sum by (reason) (increase(vesper_alert_suppressed_total{@}[@]))", "{{reason}}")
-        .stacked()
+        .events()
         .size(8, 8),
         graph("Waiting for sinks", "short", "Alerts that wait for a sink. Runbook: VesperSinkFailing.")
             .query("sum by (sink) (vesper_sinks_pending_alerts{@})", "{{sink}}")
@@ -233,7 +254,7 @@ fn outlets() -> Vec<Panel> {
             .query("sum(increase(vesper_sinks_dead_letters_total{@}[@]))", "given up")
             .query("sum(increase(vesper_sinks_expired_total{@}[@]))", "too old")
             .size(8, 8),
-        graph("Journal", "ops", "Rows for the window journal.")
+        graph("Journal", "suffix:/s", "Rows for the window journal.")
             .query("sum(rate(vesper_journal_rows_kept_total{@}[@]))", "kept")
             .query("sum(rate(vesper_journal_rows_written_total{@}[@]))", "written")
             .query("sum(rate(vesper_journal_rows_dropped_total{@}[@]))", "dropped")

@@ -50,7 +50,7 @@ fn found() -> Vec<Panel> {
         .size(4, 4),
         graph("New alerts by type", "short", "In each interval.")
             .query("sum by (type) (increase(vesper_alert_threats_total{@}[@]))", "{{type}}")
-            .stacked()
+            .events()
             .size(16, 9),
         bars("By type in the time shown", "short", "New alerts over the range at the top right.")
             .query("sort_desc(sum by (type) (increase(vesper_alert_threats_total{@}[$__range])))", "{{type}}")
@@ -68,7 +68,7 @@ fn budget() -> Vec<Panel> {
         .query("sum(increase(vesper_alert_threats_total{@, type=\"Anomaly\"}[6h])) / 6", "seen")
         .query("sum(vesper_alert_budget_per_hour{@})", "budget")
         .size(8, 8),
-        graph("Windows that called for an alert", "ops", "A second; an alert folds many of them.")
+        graph("Windows that called for an alert", "suffix:/s", "A second; an alert folds many of them.")
             .query("sum(rate(vesper_alert_raised_total{@}[@]))", "raised")
             .size(8, 8),
         graph("Threshold", "none", "Score above which a window is unusual, decades of seconds: 3.56 is once an hour, 4.94 once a day.")

@@ -86,7 +86,7 @@ fn compared() -> Vec<Panel> {
             .query("8 * sum by (instance) (rate(vesper_capture_seen_bytes_total{@}[@]))", "{{instance}}"),
         graph("New alerts", "short", "In each interval.")
             .query("sum by (instance) (increase(vesper_alert_stored_total{@}[@]))", "{{instance}}")
-            .stacked(),
+            .events(),
         graph("Samples lost", "percentunit", "Of those chosen. Runbook: VesperSamplesLost.").query(
             "sum by (instance) (rate(vesper_capture_samples_lost_total{@}[@])) / \
                  clamp_min(sum by (instance) (rate(vesper_capture_samples_chosen_total{@}[@])), 1)",

@@ -31,6 +31,7 @@ fn ready() -> Vec<Panel> {
             .size(8, 8),
         graph("Drift", "none", "How far the feature that moved most is from what the reference learned, in usual deviations. Runbook: VesperDrift.")
             .query("max by (kind) (vesper_score_drift{@})", "{{kind}}")
+            .nothing("no reference yet")
             .levels(&[(3.0, "yellow")])
             .size(8, 8),
         graph("Age of what was saved", "s", "Since what was learned was last written to disk. Runbook: VesperModelNotSaved.")
@@ -48,7 +49,7 @@ fn ready() -> Vec<Panel> {
 
 fn learning() -> Vec<Panel> {
     vec![
-        graph("Windows scored", "ops", "Learned from or withheld: each is in one bin.")
+        graph("Windows scored", "suffix:/s", "Learned from or withheld: each is in one bin.")
             .query("sum(rate(vesper_score_rows_trained_total{@}[@]))", "learned from")
             .query("sum by (reason) (rate(vesper_score_rows_withheld_total{@}[@]))", "withheld: {{reason}}")
             .stacked(),
@@ -68,9 +69,10 @@ fn shadow() -> Vec<Panel> {
                 "sum(rate(vesper_score_shadow_agreeing_rows_total{@}[@])) / (sum(rate(vesper_score_shadow_rows_total{@}[@])) > 0)",
                 "agree",
             )
+            .nothing("no model in the shadow")
             .ratio()
             .size(8, 8),
-        graph("Unusual windows", "ops", "Above the threshold of each model; without what rules say.")
+        graph("Unusual windows", "suffix:/s", "Above the threshold of each model; without what rules say.")
             .query("sum by (model) (rate(vesper_score_shadow_unusual_rows_total{@}[@]))", "{{model}}")
             .size(8, 8),
         graph("Scores compared", "none", "Correlation of the scores, and how much higher the shadow's lie above its threshold, decades of seconds.")

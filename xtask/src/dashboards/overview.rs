@@ -70,7 +70,8 @@ fn health() -> Vec<super::Panel> {
             FIRING,
         )
         .query("count by (alertname, severity, instance) (ALERTS{@, alertname=~\"Vesper.+\", alertstate=\"firing\"})", "")
-        .size(24, 5),
+        .size(24, 5)
+        .nothing("no alert fires"),
     ]
 }
 
@@ -83,7 +84,7 @@ fn traffic() -> Vec<super::Panel> {
             .query("sum(rate(vesper_capture_overflow_packets_total{@}[@]))", "of flows without an entry"),
         graph("Bits", "bps", "Bits a second that XDP was given, Ethernet header included.")
             .query("8 * sum(rate(vesper_capture_seen_bytes_total{@}[@]))", "seen"),
-        graph("New flows", "cps", "Flows that began, a second.")
+        graph("New flows", "suffix:/s", "Flows that began, a second.")
             .query("sum(rate(vesper_flow_flows_total{@}[@]))", "new flows"),
         graph(
             "Flow table",
@@ -100,7 +101,7 @@ fn detections() -> Vec<super::Panel> {
     vec![
         graph("New alerts by type", "short", "New alerts in each interval.")
             .query("sum by (type) (increase(vesper_alert_threats_total{@}[@]))", "{{type}}")
-            .stacked(),
+            .events(),
         bars("Alerts in the time shown", "short", "New alerts by type over the range at the top right.")
             .query(
                 "sort_desc(sum by (type) (increase(vesper_alert_threats_total{@}[$__range])))",

@@ -25,6 +25,8 @@ pub struct Panel {
     width: u64,
     height: u64,
     stacked: bool,
+    events: bool,
+    nothing: &'static str,
     limits: (Option<f64>, Option<f64>),
     levels: Vec<(f64, &'static str)>,
     words: &'static [Word],
@@ -48,6 +50,8 @@ pub fn graph(title: &'static str, unit: &'static str, description: &'static str)
         width: 12,
         height: 8,
         stacked: false,
+        events: false,
+        nothing: "",
         limits: (Some(0.0), None),
         levels: Vec::new(),
         words: &[],
@@ -87,6 +91,18 @@ impl Panel {
     /// Series on top of each other: parts of a whole.
     pub fn stacked(mut self) -> Panel {
         self.stacked = true;
+        self
+    }
+
+    /// A few things that happen: a stick for each interval.
+    pub fn events(mut self) -> Panel {
+        (self.events, self.stacked) = (true, true);
+        self
+    }
+
+    /// What it means that there is nothing to show.
+    pub fn nothing(mut self, meaning: &'static str) -> Panel {
+        self.nothing = meaning;
         self
     }
 
@@ -173,6 +189,13 @@ impl Panel {
             "thresholds": { "mode": "absolute", "steps": steps(&self.levels) },
             "mappings": mappings(self.words),
         });
+        // Prometheus extrapolates: 1 alert may come as 1.02.
+        if self.unit == "short" && self.kind != Kind::Graph {
+            defaults["decimals"] = json!(0);
+        }
+        if !self.nothing.is_empty() {
+            defaults["noValue"] = json!(self.nothing);
+        }
         if let Some(min) = self.limits.0 {
             defaults["min"] = json!(min);
         }
@@ -182,10 +205,10 @@ impl Panel {
         if self.kind == Kind::Graph {
             defaults["color"] = json!({ "mode": "palette-classic" });
             defaults["custom"] = json!({
-                "drawStyle": "line",
+                "drawStyle": if self.events { "bars" } else { "line" },
                 "lineInterpolation": if self.words.is_empty() { "linear" } else { "stepAfter" },
                 "lineWidth": 1,
-                "fillOpacity": if self.stacked { 40 } else { 10 },
+                "fillOpacity": if self.events { 80 } else if self.stacked { 40 } else { 10 },
                 "showPoints": "never",
                 "spanNulls": false,
                 "stacking": { "group": "A", "mode": if self.stacked { "normal" } else { "none" } },
@@ -244,11 +267,18 @@ impl Panel {
             order[field(source)] = json!(at);
             names[field(source)] = json!(heading);
         }
+        let mut left_out = json!({ "Time": true });
+        // A series that is always 1 is there for its labels.
+        for (_, letter) in self.queries.iter().zip('A'..='Z') {
+            if !self.columns.iter().any(|(source, ..)| *source == letter.to_string()) {
+                left_out[field(&letter.to_string())] = json!(true);
+            }
+        }
         json!([
             { "id": "merge", "options": {} },
             {
                 "id": "organize",
-                "options": { "excludeByName": { "Time": true }, "indexByName": order, "renameByName": names }
+                "options": { "excludeByName": left_out, "indexByName": order, "renameByName": names }
             },
         ])
     }
