@@ -25,6 +25,7 @@ use crate::config::Config;
 use crate::journal::{Journal, Sample};
 use crate::ledger::{Ledger, Residue};
 use crate::model::{self, Keeper, Mailbox, Store};
+use crate::reload::Waiting;
 use crate::score::ScoreError;
 use crate::sinks::Sinks;
 use crate::status::top::SharedTop;
@@ -40,6 +41,7 @@ pub struct Pipeline {
     prepared: Prepared,
     analysis: thread::JoinHandle<(Analysis, Outlets)>,
     mailbox: Arc<Mailbox>,
+    waiting: Arc<Waiting>,
     shared: Arc<Shared>,
     top: Arc<SharedTop>,
 }
@@ -73,9 +75,10 @@ impl Pipeline {
             Watcher::new(analysis, Outlets { sinks, journal, keeper }, &live, config, shared.clone());
         watcher.capture.prepared = prepared.lines().to_vec();
         watcher.top = top.clone();
+        let waiting = watcher.waiting.clone();
         let analysis =
             thread::Builder::new().name("analysis".to_owned()).spawn(move || watcher.run(&events))?;
-        Ok(Pipeline { live, prepared, analysis, mailbox, shared, top })
+        Ok(Pipeline { live, prepared, analysis, mailbox, waiting, shared, top })
     }
 
     /// What a person wants to know about the start.
@@ -86,6 +89,11 @@ impl Pipeline {
     /// Who talks now.
     pub fn top(&self) -> &Arc<SharedTop> {
         &self.top
+    }
+
+    /// Where settings wait that were read again.
+    pub fn waiting(&self) -> &Arc<Waiting> {
+        &self.waiting
     }
 
     /// Where a model waits that somebody asked for.
@@ -118,6 +126,7 @@ struct Watcher {
     outlets: Outlets,
     shared: Arc<Shared>,
     top: Arc<SharedTop>,
+    waiting: Arc<Waiting>,
     clock: Clock,
     counters: Arc<CaptureCounters>,
     buffers: Buffers,
@@ -131,7 +140,6 @@ struct Watcher {
     threats: BTreeMap<ThreatType, u64>,
     score_errors: u64,
     flow_limit: u64,
-    budget_per_hour: f64,
     state_dir: PathBuf,
     steering: Steering,
     /// New flows a second that the flow table takes.
@@ -159,6 +167,7 @@ impl Watcher {
             outlets,
             shared,
             top: Arc::default(),
+            waiting: Arc::default(),
             clock: live.clock,
             counters: live.counters.clone(),
             buffers: live.buffers.clone(),
@@ -179,7 +188,6 @@ impl Watcher {
             threats: BTreeMap::new(),
             score_errors: 0,
             flow_limit: config.flow.max_flows as u64,
-            budget_per_hour: config.alert.budget_per_hour,
             state_dir: config.state_dir.clone(),
             steering: live.steering.clone(),
             admitted: config.capture.new_flows_per_second,
@@ -230,6 +238,9 @@ impl Watcher {
         let output = self.analysis.tick(tick);
         self.hand_on(output);
         self.outlets.keeper.tend(&mut self.analysis, tick.time);
+        if let Some(alert) = self.waiting.take() {
+            self.analysis.reconfigure(&alert);
+        }
         if tick.time >= self.published.time + 1_000_000_000 {
             self.publish();
         }
@@ -381,9 +392,11 @@ impl Watcher {
             },
             links: tables.links,
             score: self.analysis.state().into(),
+            drift: self.analysis.drift(),
+            app: tables.app,
             rates,
             threats: self.threats.clone(),
-            budget_per_hour: self.budget_per_hour,
+            budget_per_hour: self.analysis.budget_per_hour(),
             score_failed: self.score_errors,
             latency_score: self.latency_score.clone(),
             latency_alert: self.latency_alert.clone(),
