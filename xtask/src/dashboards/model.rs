@@ -9,8 +9,9 @@ pub fn dashboard() -> Dashboard {
         title: "Vesper / Model",
         description: "What the models do, what they learn from, how far the traffic moved since, and what a model in the shadow would say.",
         rows: vec![
-            Row("Is it ready?", ready()),
+            Row("Is it ready, and is the network what it learned?", ready()),
             Row("What does it learn from?", learning()),
+            Row("Is it kept?", kept()),
             Row("Would another do better?", shadow()),
         ],
     }
@@ -34,16 +35,33 @@ fn ready() -> Vec<Panel> {
             .nothing("no reference yet")
             .levels(&[(3.0, "yellow")])
             .size(8, 8),
-        graph("Age of what was saved", "s", "Since what was learned was last written to disk. Runbook: VesperModelNotSaved.")
-            .query("time() - (vesper_score_model_saved_timestamp_seconds{@} > 0)", "{{instance}}")
+        bars("What moved most", "none", "The ten features that moved most, in usual deviations. Runbook: VesperDrift.")
+            .query("sort_desc(topk(10, max by (kind, feature) (vesper_score_drift{@})))", "{{kind}} {{feature}}")
+            .levels(&[(3.0, "orange")])
+            .nothing("no reference yet")
             .size(8, 8),
+    ]
+}
+
+fn kept() -> Vec<Panel> {
+    vec![
+        graph(
+            "Age of what was saved",
+            "s",
+            "Since what was learned was last written to disk. Runbook: VesperModelNotSaved.",
+        )
+        .query("time() - (vesper_score_model_saved_timestamp_seconds{@} > 0)", "{{instance}}"),
         number("Snapshots", "none", "Snapshots of models on disk, to go back to.")
             .query("sum(vesper_score_model_snapshots{@})", "snapshots")
-            .size(4, 8),
-        number("Not saved", "none", "Times in the time shown that what was learned could not be saved. Runbook: VesperModelNotSaved.")
-            .query("sum(increase(vesper_score_model_not_saved_total{@}[$__range]))", "times")
-            .levels(&[(1.0, "yellow")])
-            .size(4, 8),
+            .size(6, 8),
+        number(
+            "Not saved",
+            "none",
+            "Times in the time shown that what was learned could not be saved. Runbook: VesperModelNotSaved.",
+        )
+        .query("sum(increase(vesper_score_model_not_saved_total{@}[$__range]))", "times")
+        .levels(&[(1.0, "yellow")])
+        .size(6, 8),
     ]
 }
 
