@@ -11,6 +11,7 @@ mod model;
 mod process;
 mod reading;
 mod score;
+mod sinks;
 mod store;
 mod summary;
 pub mod top;

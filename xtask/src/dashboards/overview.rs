@@ -61,8 +61,8 @@ fn health() -> Vec<super::Panel> {
         number("Models", "none", "Whether every model is active; alerts rise only then. Runbook: VesperModelNotReady.")
             .query("min(vesper_score_state{@, state=\"active\"})", "models")
             .words(ACTIVE),
-        number("Sinks", "none", "Whether every sink took its latest alert. Runbook: VesperSinkFailing.")
-            .query("min(vesper_sinks_up{@})", "sinks")
+        number("Store, sinks", "none", "Whether the latest alerts could be kept and told. Runbooks: VesperStoreFailing, VesperSinkFailing.")
+            .query("min(vesper_store_up{@} or vesper_sinks_up{@})", "store and sinks")
             .words(UP),
         table(
             "Alerts of Prometheus that fire",
