@@ -245,6 +245,14 @@ fn outlets() -> Vec<Panel> {
         .query("sum by (reason) (increase(vesper_alert_suppressed_total{@}[@]))", "{{reason}}")
         .events()
         .size(8, 8),
+        graph("Store", "short", "New alerts in each interval that were handed to the store, and that are not on disk. Runbook: VesperStoreFailing.")
+            .query("sum(increase(vesper_store_stored_total{@}[@]))", "on disk")
+            .query("sum by (reason) (increase(vesper_store_suppressed_total{@}[@]))", "not kept: {{reason}}")
+            .events()
+            .size(8, 8),
+        graph("Waiting for the disk", "short", "New alerts that the store has not committed yet.")
+            .query("sum by (instance) (vesper_store_waiting_alerts{@})", "{{instance}}")
+            .size(8, 8),
         graph("Waiting for sinks", "short", "Alerts that wait for a sink. Runbook: VesperSinkFailing.")
             .query("sum by (sink) (vesper_sinks_pending_alerts{@})", "{{sink}}")
             .size(8, 8),
@@ -261,6 +269,10 @@ fn outlets() -> Vec<Panel> {
             .size(8, 8),
         graph("Size of the journal", "bytes", "On disk; old segments are removed by size and age.")
             .query("sum by (instance) (vesper_journal_size_bytes{@})", "{{instance}}")
+            .size(8, 8),
+        graph("Size of the database", "bytes", "Alerts, events, incidents; of it, the packets around alerts.")
+            .query("sum(vesper_store_size_bytes{@})", "database")
+            .query("sum(vesper_store_evidence_bytes{@})", "evidence")
             .size(8, 8),
         graph(
             "Free disk",

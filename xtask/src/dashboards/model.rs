@@ -1,6 +1,6 @@
 //! What the model does, what it learns from, how far the traffic moved, and whether another would do better.
 
-use super::panel::{Panel, graph, number};
+use super::panel::{Panel, bars, graph, number};
 use super::{Dashboard, Row};
 
 pub fn dashboard() -> Dashboard {
