@@ -153,15 +153,32 @@ fn the_sample_file_is_the_defaults() {
     }
     let mut config = load_text(&settings, &[], &NO_FLAGS).unwrap().config;
     assert_eq!(config.capture.interface.take().as_deref(), Some("eth1"));
-    let webhook = config.sinks.webhook.remove(0);
-    assert_eq!(
-        webhook,
-        crate::sinks::WebhookConfig { url: "https://soc.example.net".to_owned(), ..Default::default() }
-    );
+    // Of each list there is one, with what has no default.
+    let sinks = std::mem::take(&mut config.sinks);
+    assert_eq!(sinks, sinks_of_the_sample());
     assert_eq!(config, Config::default());
     for setting in Schema::of_config().settings() {
         let key = setting.rsplit('.').next().unwrap();
         assert!(settings.contains(key), "systemd/vesper.toml lacks {setting}");
+    }
+}
+
+fn sinks_of_the_sample() -> crate::sinks::SinksConfig {
+    use crate::sinks::config::*;
+    let url = |text: &str| text.to_owned();
+    SinksConfig {
+        webhook: vec![WebhookConfig { url: url("https://soc.example.net"), ..Default::default() }],
+        slack: vec![SlackConfig { url_file: "slack-url".into(), ..Default::default() }],
+        alertmanager: vec![AlertmanagerConfig { url: url("http://127.0.0.1:9093"), ..Default::default() }],
+        syslog: vec![SyslogConfig::default()],
+        email: vec![EmailConfig {
+            server: url("mail.example.net"),
+            from: url("Vesper <vesper@example.net>"),
+            to: vec![url("soc@example.net")],
+            ..Default::default()
+        }],
+        kafka: vec![KafkaConfig { brokers: vec![url("kafka1.example.net:9092")], ..Default::default() }],
+        ..Default::default()
     }
 }
 
