@@ -181,6 +181,8 @@ impl Watcher {
                 Event::Samples(ref samples) => self.analysis.samples(samples),
                 Event::Flows(ref deltas) => self.flows(deltas),
                 Event::Tunnels(ref tunnels) => self.analysis.tunnels(tunnels),
+                Event::Listed(ref listed) => self.analysis.listed(listed),
+                Event::Lists(ref set) => self.analysis.lists(set.clone()),
                 Event::Tick(ref tick) => self.tick(tick),
                 // Of replays that are asked for them.
                 Event::Packets(_) => {}

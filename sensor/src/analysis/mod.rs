@@ -1,6 +1,7 @@
 //! Joins the stages after capture: flow, features, score, alert. One thread owns it; it never blocks, does no
 //! I/O and reads no clock, so a replay of the same events gives the same alerts.
 
+mod intel;
 pub mod journal;
 #[cfg(test)]
 mod poison;

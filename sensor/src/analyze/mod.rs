@@ -149,6 +149,8 @@ impl Run {
                     self.analysis.flows(deltas);
                 }
                 Event::Tunnels(tunnels) => self.analysis.tunnels(tunnels),
+                Event::Listed(listed) => self.analysis.listed(listed),
+                Event::Lists(set) => self.analysis.lists(set.clone()),
                 Event::Packets(packets) => self.results.packets(packets)?,
                 Event::Tick(tick) => {
                     last = tick.time;
