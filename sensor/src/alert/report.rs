@@ -62,6 +62,7 @@ pub fn alert(candidate: &Candidate, id: String, model: String, explanation: Vec<
             community_id: candidate.key.as_ref().map(community_id).unwrap_or_default(),
             tunnel: candidate.tunnel.clone(),
             source_mac: candidate.mac.map(|mac| mac.to_string()),
+            intel: None,
             first_seen: rfc3339(first),
             last_seen: rfc3339(last),
             count: 1,

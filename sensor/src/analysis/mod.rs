@@ -150,6 +150,8 @@ pub struct Analysis {
     seed: u64,
     /// Packets, samples or rows do not add up: nothing is learned meanwhile.
     ledger_off: bool,
+    /// What others know.
+    intel: intel::Lookout,
 }
 
 impl Analysis {
@@ -178,6 +180,7 @@ impl Analysis {
             portion: config.score.chunk_rows,
             seed: config.score.seed,
             ledger_off: false,
+            intel: intel::Lookout::default(),
         })
     }
 
@@ -263,6 +266,7 @@ impl Analysis {
         }
         self.silence_after = self.now.saturating_add(SECOND);
         self.flows.expire(self.now);
+        self.recheck_flows();
         output.ended = self.flows.take_records();
         Ok(output)
     }

@@ -189,6 +189,11 @@ impl IntelConfig {
 }
 
 impl FeedConfig {
+    /// Whether it says this with enough confidence.
+    pub fn takes(&self, item: &super::item::Item) -> bool {
+        item.confidence.unwrap_or(self.confidence) >= self.min_confidence
+    }
+
     fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
