@@ -1,14 +1,15 @@
-//! `vesper model` and `vesper journal`: what was kept, for people.
+//! `vesper alerts`, `vesper model`, `vesper journal` and `vesper config`: what was kept and what is set, for people.
 
-use std::io::{BufWriter, ErrorKind, stderr, stdout};
+use std::io::{BufWriter, ErrorKind, Write, stderr, stdout};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sensor::cli::{JournalArgs, ModelArgs, ModelCommand};
+use sensor::cli::{AlertsArgs, ConfigCommand, ConfigShowArgs, JournalArgs, ModelArgs, ModelCommand};
 use sensor::config::{self, Overrides};
 use sensor::journal::PrintError;
 use sensor::model::command;
 use sensor::model::train::{self, Source};
-use sensor::telemetry;
+use sensor::store::command::CommandError;
+use sensor::{store, telemetry};
 
 pub fn model(arguments: &ModelArgs) -> anyhow::Result<()> {
     let loaded = config::load(arguments.config.as_deref(), std::env::vars(), &Overrides::default())?;
@@ -35,6 +36,22 @@ fn now() -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
+pub fn alerts(arguments: &AlertsArgs) -> anyhow::Result<()> {
+    let loaded = config::load(arguments.config.as_deref(), std::env::vars(), &Overrides::default())?;
+    telemetry::init(&loaded.config.telemetry);
+    let out = &mut BufWriter::new(stdout().lock());
+    let done = store::command::run(&loaded.config, &arguments.command, out);
+    match done.and_then(|()| Ok(out.flush()?)) {
+        // `head` has seen enough.
+        Err(CommandError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        done => {
+            // What was found comes before what is said of it.
+            let _said_already = out.flush();
+            Ok(done?)
+        }
+    }
+}
+
 pub fn journal(arguments: &JournalArgs) -> anyhow::Result<()> {
     let loaded = config::load(arguments.config.as_deref(), std::env::vars(), &Overrides::default())?;
     let options = arguments.options(&loaded.config);
@@ -43,5 +60,19 @@ pub fn journal(arguments: &JournalArgs) -> anyhow::Result<()> {
         // `head` has seen enough.
         Err(PrintError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         printed => Ok(printed?),
+    }
+}
+
+pub fn config(arguments: &ConfigShowArgs) -> anyhow::Result<()> {
+    let ConfigCommand::Show { defaults, config } = &arguments.command;
+    let text = if *defaults {
+        config::show::DEFAULTS.to_owned()
+    } else {
+        let loaded = config::load(config.config.as_deref(), std::env::vars(), &config.overrides())?;
+        config::show::text(&loaded.config)?
+    };
+    match stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
     }
 }

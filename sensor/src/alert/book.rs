@@ -3,9 +3,9 @@
 use super::candidate::{Candidate, FoldKey};
 use super::condition::Condition;
 use super::config::AlertConfig;
-use super::report::{alert, confidence, date, rfc3339};
+use super::report::{Reasons, alert, confidence, date, rfc3339};
 use super::sighting::{Sighting, SightingKey};
-use super::{Alert, Share, ThreatType};
+use super::{Alert, ThreatType};
 use crate::flow::SECOND;
 use crate::ledger::AlertBins;
 use std::collections::BTreeMap;
@@ -56,6 +56,11 @@ impl Book {
         }
     }
 
+    /// New settings; what stands stays.
+    pub fn reconfigure(&mut self, config: &AlertConfig) {
+        self.config = config.clone();
+    }
+
     /// Where every alert went.
     pub fn bins(&self) -> AlertBins {
         self.bins
@@ -63,17 +68,16 @@ impl Book {
 
     /// Takes the candidate of a window that ended at `now`: a new alert, or `None` if it was folded, explained or
     /// suppressed. `explain` is asked only for a new one.
-    pub fn consider<E>(
+    pub fn consider(
         &mut self,
         candidate: &Candidate,
         now: u64,
-        model: &str,
-        explain: impl FnOnce(&Candidate) -> Result<Vec<Share>, E>,
-    ) -> Result<Option<Alert>, E> {
+        explain: impl FnOnce(&Candidate) -> Reasons,
+    ) -> Option<Alert> {
         let key = candidate.fold_key();
         let anomaly = candidate.verdict.kind == ThreatType::Anomaly;
         if anomaly && !self.persists(candidate, now) {
-            return Ok(None);
+            return None;
         }
         self.bins.raised += 1;
         let quiet = self.config.refold_after.as_nanos() as u64;
@@ -82,17 +86,17 @@ impl Book {
         {
             standing.fold(candidate, now);
             self.bins.suppressed_duplicate += 1;
-            return Ok(None);
+            return None;
         }
         if self.explained(candidate, now) {
             self.bins.suppressed_duplicate += 1;
-            return Ok(None);
+            return None;
         }
         if !self.within_limit(now) {
             self.bins.suppressed_limit += 1;
-            return Ok(None);
+            return None;
         }
-        let alert = alert(candidate, self.next_id(now), model.to_owned(), explain(candidate)?, now);
+        let alert = alert(candidate, self.next_id(now), explain(candidate), &self.config, now);
         self.make_room();
         let standing = Standing {
             alert: alert.clone(),
@@ -103,7 +107,7 @@ impl Book {
         };
         self.standing.insert(key, standing);
         self.bins.stored += 1;
-        Ok(Some(alert))
+        Some(alert)
     }
 
     /// Takes a condition seen at `now`: a new alert, or `None` if it is folded into the one that stands.
@@ -131,7 +135,7 @@ impl Book {
         if let Some(standing) = self.sightings.get_mut(&key)
             && now.saturating_sub(standing.last) < quiet
         {
-            sighting.fold(&mut standing.alert, standing.first);
+            sighting.fold(&mut standing.alert, &self.config, standing.first);
             (standing.last, standing.grew) = (now, true);
             self.bins.suppressed_duplicate += 1;
             return None;
@@ -140,7 +144,7 @@ impl Book {
             self.bins.suppressed_limit += 1;
             return None;
         }
-        let alert = sighting.alert(self.next_id(now), now);
+        let alert = sighting.alert(self.next_id(now), &self.config, now);
         if self.sightings.len() >= self.config.max_standing {
             self.sightings.retain(|_, standing| now.saturating_sub(standing.last) < quiet);
             // None is over: the first one makes room.
@@ -293,7 +297,10 @@ impl Standing {
         self.alert.confidence = self.alert.confidence.max(confidence(candidate));
         if candidate.score > details.score {
             details.score = candidate.score;
-            details.narrative.clone_from(&candidate.verdict.narrative);
+            // Without a rule the words are about what raised it, as its explanation is.
+            if candidate.verdict.kind != ThreatType::Anomaly {
+                details.narrative.clone_from(&candidate.verdict.narrative);
+            }
         }
         self.last = now;
         self.grew = true;

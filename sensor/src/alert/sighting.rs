@@ -2,8 +2,9 @@
 //!
 //! In: matches. Out: one alert for an indicator and the host that met it, with a count. It needs no model and no warm-up.
 
+use super::config::AlertConfig;
 use super::report::{protocol, rfc3339};
-use super::{Alert, Details, IntelMatch, Severity, Share};
+use super::{Alert, Details, IntelMatch, Severity, Share, ThreatType};
 use crate::flow::community_id::community_id;
 use crate::flow::flags::FlagCounts;
 use crate::flow::ip;
@@ -60,9 +61,12 @@ impl Sighting {
         self.seen = [self.seen[0].min(other.seen[0]), self.seen[1].max(other.seen[1])];
     }
 
-    /// A listed address that knocks and is not answered is the noise of the Internet.
-    fn severity(&self) -> Severity {
-        if self.comes && self.packets[1] == 0 { Severity::Low } else { self.hit.feed.severity }
+    /// As the list's settings say, one more where a critical host takes part. A listed address that knocks and is not answered
+    /// is the noise of the Internet.
+    fn severity(&self, config: &AlertConfig) -> Severity {
+        let noise = self.comes && self.packets[1] == 0;
+        let usual = if noise { Severity::Low } else { self.hit.feed.severity };
+        if config.is_critical(&self.host()) { usual.worse() } else { usual }
     }
 
     /// Who met what, and who says what of it.
@@ -95,13 +99,13 @@ impl Sighting {
         format!("{met} is on the list {}{listed}{says}.", hit.feed.name)
     }
 
-    pub(super) fn alert(&self, id: String, now: u64) -> Alert {
+    pub(super) fn alert(&self, id: String, config: &AlertConfig, now: u64) -> Alert {
         let Hit { feed, indicator, kind, description, confidence } = &self.hit;
         let [first, last] = self.seen;
         Alert {
             threat_id: id,
             threat_type: feed.threat,
-            severity: self.severity(),
+            severity: self.severity(config),
             source_ip: ip(&self.ends[0]).to_string(),
             destination_ip: ip(&self.ends[1]).to_string(),
             source_port: self.ports[0],
@@ -117,12 +121,15 @@ impl Sighting {
                 model_used: "intel".to_owned(),
                 score: 1.0,
                 threshold: 0.0,
+                member: String::new(),
                 explanation: vec![Share {
                     feature: "listed".to_owned(),
                     value: 1.0,
-                    expected: 0.0,
                     share: 1.0,
+                    ..Share::default()
                 }],
+                neighbours: Vec::new(),
+                mitre: if feed.threat == ThreatType::Bot { vec!["T1071".to_owned()] } else { Vec::new() },
                 narrative: self.narrative(),
                 community_id: community_id(&self.key),
                 tunnel: None,
@@ -143,15 +150,16 @@ impl Sighting {
     }
 
     /// Adds a later window's sighting to the alert; the worse one is told.
-    pub(super) fn fold(&self, alert: &mut Alert, first: u64) {
+    pub(super) fn fold(&self, alert: &mut Alert, config: &AlertConfig, first: u64) {
         let details = &mut alert.details;
         details.count += 1;
         details.packet_count += self.packets.iter().sum::<u64>();
         details.total_bytes += self.bytes;
         details.last_seen = rfc3339(self.seen[1]);
         details.duration = self.seen[1].saturating_sub(first) as f64 / 1e9;
-        if self.severity() > alert.severity {
-            alert.severity = self.severity();
+        let severity = self.severity(config);
+        if severity > alert.severity {
+            alert.severity = severity;
             alert.details.narrative = self.narrative();
         }
     }

@@ -3,6 +3,7 @@
 //! The source looks up the addresses of each new flow; a set that comes later is looked up here for the flows there are.
 
 use super::{Analysis, Output};
+use crate::alert::Raised;
 use crate::alert::sighting::{Sighting, SightingKey};
 use crate::capture::Listed;
 use crate::features::app::NameHit;
@@ -101,7 +102,10 @@ impl Analysis {
         for sighting in found.into_values() {
             *self.intel.counts.matches.entry(sighting.hit.feed.name.clone()).or_default() += 1;
             output.suspects.push(sighting.host());
-            output.alerts.extend(self.book.sighting(&sighting, window.end));
+            let Some(alert) = self.book.sighting(&sighting, window.end) else { continue };
+            let evidence =
+                if self.keep.evidence { self.witness.raised(&alert, window.end) } else { Vec::new() };
+            output.alerts.push(Raised { alert, fingerprint: Vec::new(), evidence });
         }
     }
 }

@@ -15,7 +15,7 @@ fn run(ticks: &[Drained]) -> (Analysis, Vec<(u64, Alert)>, Vec<String>) {
     (analysis, alerts, notices)
 }
 
-fn drained(analysis: &mut Analysis, tick: &Drained) -> Output {
+pub(super) fn drained(analysis: &mut Analysis, tick: &Drained) -> Output {
     for batch in tick.deltas.chunks(FLOW_BATCH) {
         analysis.flows(batch);
     }
@@ -25,7 +25,7 @@ fn drained(analysis: &mut Analysis, tick: &Drained) -> Output {
 fn feed(analysis: &mut Analysis, ticks: &[Drained]) -> (Vec<(u64, Alert)>, Vec<String>) {
     let (mut alerts, mut notices) = (Vec::new(), Vec::new());
     let mut take = |time: u64, output: Output| {
-        alerts.extend(output.alerts.into_iter().map(|alert| (time, alert)));
+        alerts.extend(output.alerts.into_iter().map(|raised| (time, raised.alert)));
         notices.extend(output.notices);
     };
     for tick in ticks {
@@ -222,7 +222,7 @@ fn silence_and_late_drains_do_not_change_rates() {
         tick.time += 3600 * SECOND;
         tick.deltas.iter_mut().for_each(|delta| delta.grown.last += 3600 * SECOND);
     }
-    analysis.keep(Keep { scores: true, features: true, records: false });
+    analysis.keep(Keep { scores: true, features: true, ..Keep::default() });
     let mut scores = Vec::new();
     for tick in &ticks {
         scores.extend(drained(&mut analysis, tick).scores);
@@ -238,7 +238,7 @@ fn kept_features_are_those_of_their_row() {
     let ticks = traffic.ticks();
     let windows = |features: bool| {
         let mut analysis = Analysis::new(&AnalysisConfig::default()).unwrap();
-        analysis.keep(Keep { scores: true, features, records: false });
+        analysis.keep(Keep { scores: true, features, ..Keep::default() });
         ticks.iter().flat_map(|tick| drained(&mut analysis, tick).scores).collect::<Vec<_>>()
     };
     let kept = windows(true);
@@ -302,4 +302,17 @@ fn rows_per_second() {
             rows as f64 / seconds
         );
     }
+}
+
+#[test]
+fn new_settings_count_from_the_next_window_on() {
+    let mut analysis = Analysis::new(&AnalysisConfig::default()).unwrap();
+    let mut traffic = Traffic::new(3);
+    traffic.ordinary(60.0);
+    feed(&mut analysis, &traffic.ticks());
+    let (before, mut alert) = (analysis.scorer.threshold(), analysis.alert.clone());
+    alert.budget_per_hour /= 10.0;
+    analysis.reconfigure(&alert);
+    assert!((analysis.scorer.threshold() - before - 1.0).abs() < 1e-9, "a tenth of the alerts is a decade");
+    assert!((f64::from(analysis.scorer.models[0].threshold) - before - 1.0).abs() < 1e-5);
 }

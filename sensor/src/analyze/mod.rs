@@ -31,6 +31,7 @@ use crate::analysis::{Analysis, AnalysisConfig, Keep, Output};
 use crate::capture::replay::{self, Replay, ReplayConfig, ReplayError};
 use crate::capture::{Event, PacketFacts, Tick};
 use crate::config::Config;
+use crate::intel;
 use crate::journal::{Limits, Sample, Writer};
 use crate::model_file;
 use crate::score::scorer::ScoreState;
@@ -84,12 +85,20 @@ pub fn analyze(options: &AnalyzeOptions, config: &Config) -> Result<Summary, Ana
     let settings = ReplayConfig::new(&config.capture, config.flow.idle_timeout);
     let settings =
         ReplayConfig { read_ahead: options.threads >= 3, packets: options.flows.is_some(), ..settings };
-    let replay = Replay::open(&options.files, settings)?;
+    let (lists, unread) = intel::offline(&config.intel, &config.state_dir);
+    for warning in unread {
+        tracing::warn!("{warning}");
+    }
+    let replay = Replay::open(&options.files, ReplayConfig { lists: lists.clone(), ..settings })?;
     let mut analysis = Analysis::new(&AnalysisConfig::from(config))?;
+    if let Some(lists) = lists {
+        analysis.lists(lists);
+    }
     analysis.keep(Keep {
         scores: options.scores.is_some() || options.rows.is_some(),
         features: options.rows.is_some(),
         records: options.eve.is_some(),
+        ..Keep::default()
     });
     if options.journal.is_some() {
         analysis.keep_journal(Sample::new(&config.journal, config.score.seed));
@@ -181,8 +190,8 @@ impl Run {
     }
 
     fn take(&mut self, output: &Output) -> Result<(), AnalyzeError> {
-        for alert in &output.alerts {
-            *self.status.threats.entry(alert.threat_type).or_default() += 1;
+        for raised in &output.alerts {
+            *self.status.threats.entry(raised.alert.threat_type).or_default() += 1;
         }
         self.results.write(output)
     }
@@ -282,7 +291,7 @@ impl Results {
     fn write(&mut self, output: &Output) -> Result<(), AnalyzeError> {
         self.alerts.take(&output.alerts, &output.updates)?;
         if let Some(eve) = &mut self.eve {
-            output.alerts.iter().try_for_each(|alert| eve.alert(alert))?;
+            output.alerts.iter().try_for_each(|raised| eve.alert(&raised.alert))?;
             output.ended.iter().try_for_each(|flow| eve.flow(flow))?;
         }
         if let Some(scores) = &mut self.scores {

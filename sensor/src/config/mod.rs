@@ -9,7 +9,9 @@
 pub mod duration;
 mod file;
 mod load;
+mod network;
 mod schema;
+pub mod show;
 pub mod size;
 
 use std::path::PathBuf;
@@ -17,6 +19,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use load::{ConfigError, DEFAULT_PATH, Loaded, Overrides, Problem, load};
+pub use network::Network;
 pub use schema::nearest;
 
 use crate::alert::AlertConfig;
@@ -24,6 +27,7 @@ use crate::api::ApiConfig;
 use crate::capture::CaptureConfig;
 use crate::features::FeaturesConfig;
 use crate::flow::FlowConfig;
+use crate::intel::IntelConfig;
 use crate::journal::JournalConfig;
 use crate::score::ScoreConfig;
 use crate::sinks::SinksConfig;
@@ -46,6 +50,8 @@ pub struct Config {
     pub score: ScoreConfig,
     /// When an alert is raised.
     pub alert: AlertConfig,
+    /// What others know: lists of addresses, names and clients.
+    pub intel: IntelConfig,
     /// Where alerts go.
     pub sinks: SinksConfig,
     /// The database.
@@ -67,6 +73,7 @@ impl Default for Config {
             features: FeaturesConfig::default(),
             score: ScoreConfig::default(),
             alert: AlertConfig::default(),
+            intel: IntelConfig::default(),
             sinks: SinksConfig::default(),
             store: StoreConfig::default(),
             journal: JournalConfig::default(),
@@ -85,6 +92,7 @@ impl Config {
             ("features", self.features.problems()),
             ("score", self.score.problems()),
             ("alert", self.alert.problems()),
+            ("intel", self.intel.problems()),
             ("sinks", self.sinks.problems()),
             ("store", self.store.problems()),
             ("journal", self.journal.problems()),

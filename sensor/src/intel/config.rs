@@ -23,7 +23,8 @@ pub struct IntelConfig {
     pub own_networks: Vec<IpNet>,
     /// Networks and domains that never match, whatever lists say.
     pub allow: Vec<String>,
-    /// Networks of all lists together. A million takes 96 MiB of kernel memory, twice while another set is loaded.
+    /// Networks of all lists together. A million takes 128 MiB of kernel memory, twice once another set was
+    /// loaded.
     pub max_prefixes: usize,
     /// Domains and JA4 fingerprints of all lists together.
     pub max_names: usize,

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use super::config::IntelConfig;
+use super::config::{FeedConfig, IntelConfig};
 use super::feed::{Feed, Head};
 use super::item::Refused;
 use super::set::{FeedItems, Set};
@@ -60,6 +60,17 @@ pub struct IntelStatus {
     pub failing: String,
 }
 
+/// Tells how the lists are, now.
+#[derive(Clone, Debug)]
+pub struct StatusReader(Arc<Mutex<IntelStatus>>);
+
+impl StatusReader {
+    /// How the lists are.
+    pub fn read(&self) -> IntelStatus {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// A running keeper.
 pub struct Keeper {
     status: Arc<Mutex<IntelStatus>>,
@@ -85,9 +96,9 @@ impl Keeper {
         Ok(Some(Keeper { status, stop, thread }))
     }
 
-    /// How the lists are.
-    pub fn status(&self) -> IntelStatus {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Tells how the lists are.
+    pub fn status(&self) -> StatusReader {
+        StatusReader(self.status.clone())
     }
 
     /// Has it stop, which takes as long as the answer it may wait for; nobody waits for that.
@@ -227,4 +238,10 @@ pub fn offline(config: &IntelConfig, state_dir: &Path) -> (Option<Arc<Set>>, Vec
     });
     let lists = lists.collect();
     (Some(Arc::new(Set::build(config, lists))), warnings)
+}
+
+/// When the last good list was taken, seconds since the Unix epoch, and its entries; 0 where there is none.
+pub fn kept(feed: &FeedConfig, config: &IntelConfig, state_dir: &Path) -> (u64, usize) {
+    let (head, items) = Feed::new(feed, config, &state_dir.join(FOLDER)).last_good(now());
+    (head.taken, items.len())
 }

@@ -10,6 +10,7 @@ use super::{ModelState, Status, VERSION, process};
 use crate::alert::ThreatType;
 use crate::capture::Mode;
 use crate::capture::nic::counters::NicCounters;
+use crate::features::app::AppCounts;
 use crate::features::link::LinkTables;
 
 /// Content type of [`render`]'s text.
@@ -34,10 +35,14 @@ pub fn render(status: &Status) -> Result<String, prometheus::Error> {
     capture(&mut families, status);
     samples(&mut families, status);
     links(&mut families, &status.links);
+    app(&mut families, &status.app);
     scoring(&mut families, status);
+    super::score::drift(&mut families, status);
     alerts(&mut families, status);
+    super::store::metrics(&mut families, status.store.as_ref());
     sinks(&mut families, status);
     super::journal::metrics(&mut families, &status.journal);
+    super::intel::metrics(&mut families, status);
     super::model::metrics(&mut families, status);
     sensor(&mut families, status);
     families.text()
@@ -230,6 +235,19 @@ fn links(families: &mut Families, links: &LinkTables) {
     );
 }
 
+fn app(families: &mut Families, app: &AppCounts) {
+    families.gauges(
+        "features_app_entries",
+        "What is remembered of what samples said.",
+        [(vec![("table", "flows")], app.flows as f64), (vec![("table", "domains")], app.domains as f64)],
+    );
+    families.counter(
+        "features_app_overflow_total",
+        "Flows, pairs and domains that made room before their time.",
+        app.overflow,
+    );
+}
+
 fn scoring(families: &mut Families, status: &Status) {
     let bins = &status.ledger.scoring;
     families.counter("features_rows_total", "Windows of flows and hosts that were made.", bins.made);
@@ -277,7 +295,7 @@ fn scoring(families: &mut Families, status: &Status) {
 fn alerts(families: &mut Families, status: &Status) {
     let bins = &status.ledger.alerts;
     families.counter("alert_raised_total", "Windows that called for an alert.", bins.raised);
-    families.counter("alert_stored_total", "New alerts handed to the sinks.", bins.stored);
+    families.counter("alert_stored_total", "New alerts handed to the store.", bins.stored);
     families.counters(
         "alert_suppressed_total",
         "Windows that called for an alert and made no new one, by why.",
@@ -334,8 +352,12 @@ fn sinks(families: &mut Families, status: &Status) {
         "sinks_expired_total",
         "Alerts never delivered because they could not wait, by why.",
         status.sinks.iter().flat_map(|sink| {
-            [("queue_full", sink.expired_queue_full), ("shutdown", sink.expired_shutdown)]
-                .map(|(reason, value)| (vec![("reason", reason), ("sink", sink.name.as_str())], value))
+            [
+                ("queue_full", sink.expired_queue_full),
+                ("removed", sink.expired_removed),
+                ("retention", sink.expired_retention),
+            ]
+            .map(|(reason, value)| (vec![("reason", reason), ("sink", sink.name.as_str())], value))
         }),
     );
 }

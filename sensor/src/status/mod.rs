@@ -3,6 +3,7 @@
 //! A snapshot is whole and never changes: readers take the latest one and keep nobody waiting.
 
 mod exposition;
+mod intel;
 mod journal;
 pub mod latency;
 pub mod metrics;
@@ -10,7 +11,9 @@ mod model;
 mod process;
 mod reading;
 mod score;
+mod store;
 mod summary;
+pub mod top;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -20,17 +23,23 @@ use serde::{Deserialize, Serialize};
 pub use latency::Latency;
 pub use reading::Reading;
 pub use summary::{Summary, rfc3339};
+pub use top::{SharedTop, Top};
 
 use crate::alert::ThreatType;
+use crate::analysis::IntelCounts;
 use crate::capture::flood::Flood;
 use crate::capture::nic::counters::NicCounters;
 use crate::capture::{Mode, Queue, XskStatistics};
+use crate::features::app::AppCounts;
 use crate::features::link::LinkTables;
+use crate::intel::IntelStatus;
 use crate::journal::JournalStatus;
 use crate::ledger::{Ledger, Residue};
 use crate::model::ModelStatus;
+use crate::score::scorer::KINDS;
 use crate::score::shadow::Agreement;
 use crate::sinks::SinkStatus;
+use crate::store::IngestStatus;
 
 /// This program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -75,6 +84,11 @@ pub struct Status {
     pub links: LinkTables,
     /// The model.
     pub score: ScoreStatus,
+    /// How far each feature of each kind of row moved since the model's reference was taken, usual deviations, in the order
+    /// of [`KINDS`] and of their features; empty before the model is active.
+    pub drift: [Vec<f32>; KINDS.len()],
+    /// What is remembered of what flows say.
+    pub app: AppCounts,
     /// How fast, over the last second.
     pub rates: Rates,
     /// New alerts by type.
@@ -83,12 +97,18 @@ pub struct Status {
     pub latency_score: Latency,
     /// From a packet's arrival to its alert.
     pub latency_alert: Latency,
+    /// What became of the alerts on their way to the disk; absent in a replay.
+    pub store: Option<IngestStatus>,
     /// Every sink.
     pub sinks: Vec<SinkStatus>,
     /// How the model in the shadow agrees with the live one, if there is one.
     pub shadow: Option<Agreement>,
     /// The learned state on disk.
     pub model: ModelStatus,
+    /// The lists of others; absent where there are none, and in a replay.
+    pub intel: Option<IntelStatus>,
+    /// How often they knew something.
+    pub intel_counts: IntelCounts,
     /// The window journal.
     pub journal: JournalStatus,
     /// Whether the end of a capture is missing.
@@ -195,6 +215,11 @@ impl Status {
     /// Every equation of the ledger with its residue; all sinks' are one.
     pub fn residues(&self) -> impl Iterator<Item = (&'static str, i64)> {
         let sinks = self.sinks.iter().map(SinkStatus::residue).find(|residue| *residue != 0).unwrap_or(0);
-        self.residue.equations().into_iter().chain([("sinks", sinks), ("journal", self.journal.residue())])
+        let stored = self.store.as_ref().map_or(0, |store| store.residue(self.ledger.alerts.stored));
+        self.residue.equations().into_iter().chain([
+            ("store", stored),
+            ("sinks", sinks),
+            ("journal", self.journal.residue()),
+        ])
     }
 }
