@@ -10,7 +10,11 @@ const SECOND: u64 = 1_000_000_000;
 const BEGIN: u64 = 1_767_225_600 * SECOND;
 
 fn to(url: &str) -> AlertmanagerConfig {
-    AlertmanagerConfig { url: url.to_owned(), resend_every: Duration::from_secs(1), ..AlertmanagerConfig::default() }
+    AlertmanagerConfig {
+        url: url.to_owned(),
+        resend_every: Duration::from_secs(1),
+        ..AlertmanagerConfig::default()
+    }
 }
 
 fn bodies(requests: &std::sync::mpsc::Receiver<super::super::testing::Request>) -> Vec<Value> {
@@ -41,8 +45,8 @@ fn labels_identify_and_annotations_tell() {
                 "source": "10.0.0.1:40000", "destination": "10.0.0.2:443", "protocol": "TCP", "confidence": "90 %",
                 "action": "block 10.0.0.1 at the firewall", "incident": "INC-2026-001",
             },
-            "startsAt": "2026-01-01T00:00:00.000Z",
-            "endsAt": "2026-01-01T00:00:04.000Z",
+            "startsAt": "2026-01-01T00:00:00.000000Z",
+            "endsAt": "2026-01-01T00:00:04.000000Z",
             "generatorURL": "https://vesper.example.net:8888/#/alerts/THREAT_20260101_001",
         }])]
     );
@@ -62,8 +66,12 @@ fn firing_alerts_are_sent_again_and_those_that_ended_for_a_while() {
     for second in 0..3000 {
         manager.tick_at(BEGIN + second * SECOND).unwrap();
         for body in bodies(&requests) {
-            let ended: Vec<bool> =
-                body.as_array().unwrap().iter().map(|a| a["endsAt"].as_str().unwrap() <= rfc3339(BEGIN + second * SECOND).as_str()).collect();
+            let ended: Vec<bool> = body
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|a| a["endsAt"].as_str().unwrap() <= rfc3339(BEGIN + second * SECOND).as_str())
+                .collect();
             sent.push((second, ended));
         }
     }
@@ -88,10 +96,18 @@ fn an_alert_that_became_worse_ends_as_the_milder_one() {
     manager.deliver_at(&[of_alert(1, &alert(1))], LONG, BEGIN);
     manager.deliver_at(&[of_alert(2, &worse)], LONG, BEGIN + SECOND);
     let last = bodies(&requests).pop().unwrap();
-    let ends: Vec<_> = last.as_array().unwrap().iter().map(|a| (a["labels"]["severity"].clone(), a["endsAt"].clone())).collect();
+    let ends: Vec<_> = last
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|a| (a["labels"]["severity"].clone(), a["endsAt"].clone()))
+        .collect();
     assert_eq!(
         ends,
-        [(json!("critical"), json!("2026-01-01T00:00:05.000Z")), (json!("high"), json!("2026-01-01T00:00:01.000Z"))]
+        [
+            (json!("critical"), json!("2026-01-01T00:00:05.000000Z")),
+            (json!("high"), json!("2026-01-01T00:00:01.000000Z"))
+        ]
     );
 }
 
@@ -128,7 +144,9 @@ fn real(port: u16) -> Real {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .expect("prometheus-alertmanager; apt-get install -y --no-install-recommends prometheus-alertmanager");
+        .expect(
+            "prometheus-alertmanager; apt-get install -y --no-install-recommends prometheus-alertmanager",
+        );
     let real = Real(child);
     for _look in 0..200 {
         if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
@@ -156,7 +174,8 @@ fn a_real_one_that_lost_everything_knows_all_within_the_resend_time() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut manager = Alertmanager::new(&to(&format!("http://127.0.0.1:{port}")), "box-1", "");
     let first = real(port);
-    let messages: Vec<Message> = (0..50).map(|n| of_alert(n.into(), &super::super::testing::hostile_alert(n))).collect();
+    let messages: Vec<Message> =
+        (0..50).map(|n| of_alert(n.into(), &super::super::testing::hostile_alert(n))).collect();
     assert_eq!(manager.deliver(&messages, LONG), vec![Outcome::Delivered; 50]);
     let ids: Vec<String> = messages.iter().map(|message| message.about.clone()).collect();
     assert_eq!(firing(port), ids);

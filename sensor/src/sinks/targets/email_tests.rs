@@ -76,9 +76,13 @@ fn a_mail_from_greeting_to_end() {
     assert_eq!(email.one(&of_alert(7, &alert(1)), LONG), Outcome::Delivered);
     let said = mails.recv().unwrap();
     assert!(said.contains("AUTH PLAIN AHZlc3BlcgBodW50ZXIy\n"), "{said}");
-    assert!(said.contains("MAIL FROM:<vesper@example.net>") && said.contains("RCPT TO:<night@example.net>"), "{said}");
+    assert!(
+        said.contains("MAIL FROM:<vesper@example.net>") && said.contains("RCPT TO:<night@example.net>"),
+        "{said}"
+    );
     let mail = said.split("DATA\n").nth(1).unwrap();
-    let mail: String = mail.lines().filter(|line| !line.starts_with("Date: ")).map(|line| format!("{line}\n")).collect();
+    let mail: String =
+        mail.lines().filter(|line| !line.starts_with("Date: ")).map(|line| format!("{line}\n")).collect();
     assert_eq!(
         mail.split("\nQUIT").next().unwrap().trim_end(),
         "From: Vesper <vesper@example.net>\n\
@@ -101,6 +105,7 @@ fn a_mail_from_greeting_to_end() {
          Time: 2026-01-01T00:00:00Z\n\
          Id: THREAT_20260101_001\n\
          Console: https://vesper.example.net:8888/#/alerts/THREAT_20260101_001\n\
+         \n\
          ."
     );
     assert!(!format!("{email:?}").contains("hunter2"));
@@ -124,7 +129,10 @@ fn hostile_text_adds_no_header_and_ends_no_mail() {
     assert_eq!(email.summary(&Summary::of(&many), LONG), Outcome::Delivered);
     for _mail in 0..2 {
         let said = mails.recv().unwrap();
-        assert!(!said.lines().any(|line| line.starts_with("Bcc") || line.starts_with("MAIL FROM:<evil")), "{said}");
+        assert!(
+            !said.lines().any(|line| line.starts_with("Bcc") || line.starts_with("MAIL FROM:<evil")),
+            "{said}"
+        );
         assert_eq!(said.lines().filter(|line| *line == ".").count(), 1, "{said}");
         assert!(said.lines().all(|line| line.len() <= 1000), "{said}");
     }
@@ -154,6 +162,8 @@ fn what_the_server_says_and_what_becomes_of_it() {
     let starttls = |port| EmailConfig { security: EmailSecurity::Starttls, ..to(port) };
     assert!(matches!(one(&[], &starttls), Outcome::Retry { .. }));
     let login = |port| EmailConfig { user: "u".to_owned(), password_file: "/nonexistent".into(), ..to(port) };
-    assert!(matches!(one(&[], &login), Outcome::Retry { error, .. } if error.contains("/nonexistent: No such file")));
+    assert!(
+        matches!(one(&[], &login), Outcome::Retry { error, .. } if error.contains("/nonexistent: No such file"))
+    );
     assert!(matches!(one(&[], &|_| to(1)), Outcome::Retry { error, .. } if error.contains("refused")));
 }

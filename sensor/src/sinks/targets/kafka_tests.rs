@@ -158,7 +158,8 @@ fn produce(reader: &mut Reader<'_>, keep: Option<&SyncSender<Got>>) {
         record.take(1);
         let (_time, _offset) = (record.varint(), record.varint());
         let (key, value) = (record.bytes(), record.bytes());
-        let headers: Vec<(String, String)> = (0..record.varint()).map(|_| (record.bytes(), record.bytes())).collect();
+        let headers: Vec<(String, String)> =
+            (0..record.varint()).map(|_| (record.bytes(), record.bytes())).collect();
         let id = headers.into_iter().find(|(name, _)| name == "vesper-id").unwrap().1;
         if let Some(sender) = keep {
             sender.send((key, value, id)).unwrap();
@@ -167,7 +168,8 @@ fn produce(reader: &mut Reader<'_>, keep: Option<&SyncSender<Got>>) {
 }
 
 fn to(address: SocketAddr, topic: &str) -> Kafka {
-    let config = KafkaConfig { brokers: vec![address.to_string()], topic: topic.to_owned(), ..KafkaConfig::default() };
+    let config =
+        KafkaConfig { brokers: vec![address.to_string()], topic: topic.to_owned(), ..KafkaConfig::default() };
     Kafka::new(&config, "box-1")
 }
 
@@ -186,8 +188,10 @@ fn records_in_order_with_key_and_id() {
     for some in messages.chunks(40) {
         assert_eq!(kafka.deliver(some, LONG), vec![Outcome::Delivered; some.len()]);
     }
-    let expected: Vec<Got> =
-        messages.iter().map(|m| ("box-1".to_owned(), m.json.to_string(), format!("box-1:{}", m.event))).collect();
+    let expected: Vec<Got> = messages
+        .iter()
+        .map(|m| ("box-1".to_owned(), m.json.to_string(), format!("box-1:{}", m.event)))
+        .collect();
     assert_eq!(broker.records.try_iter().collect::<Vec<_>>(), expected);
 }
 

@@ -59,7 +59,10 @@ fn a_storm_is_one_message_and_its_counts_are_exact() {
     assert_eq!(paced.deliver_at(&messages[..1], seconds(1), begin), [Outcome::Delivered]);
     let wait = paced.deliver_at(&messages[1..50], seconds(1), begin + seconds(4));
     assert_eq!(wait, vec![Outcome::Wait { after: seconds(6) }; 49]);
-    assert_eq!(paced.deliver_at(&messages[1..], seconds(1), begin + seconds(10)), vec![Outcome::Delivered; 99]);
+    assert_eq!(
+        paced.deliver_at(&messages[1..], seconds(1), begin + seconds(10)),
+        vec![Outcome::Delivered; 99]
+    );
     assert_eq!(
         paced.medium.told,
         [
@@ -112,7 +115,10 @@ fn what_failed_together_stays_together() {
     let messages: Vec<Message> = (1..=3).map(|number| of_alert(number.into(), &alert(number))).collect();
     let outcomes = paced.deliver_at(&messages, seconds(1), begin);
     assert!(matches!(outcomes[0], Outcome::Retry { .. }));
-    assert_eq!(outcomes[1..], [Outcome::Wait { after: Duration::ZERO }, Outcome::Wait { after: Duration::ZERO }]);
+    assert_eq!(
+        outcomes[1..],
+        [Outcome::Wait { after: Duration::ZERO }, Outcome::Wait { after: Duration::ZERO }]
+    );
     // A failure is no message: the next attempt need not wait.
     assert_eq!(paced.deliver_at(&messages, seconds(1), begin), vec![Outcome::Delivered; 3]);
 }

@@ -14,17 +14,22 @@ fn each_kind_is_reached_or_says_why_not() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let none = || SinksConfig::default();
-    let webhook = |url: String| SinksConfig { webhook: vec![WebhookConfig { url, ..Default::default() }], ..none() };
+    let webhook =
+        |url: String| SinksConfig { webhook: vec![WebhookConfig { url, ..Default::default() }], ..none() };
     let slack = |text: &str| {
         let url_file = secret_file(folder.path(), "url", text);
         SinksConfig { slack: vec![SlackConfig { url_file, ..Default::default() }], ..none() }
     };
-    let syslog = |address: String| SinksConfig { syslog: vec![SyslogConfig { address, ..Default::default() }], ..none() };
+    let syslog = |address: String| SinksConfig {
+        syslog: vec![SyslogConfig { address, ..Default::default() }],
+        ..none()
+    };
     let email = |port| {
         let server = "127.0.0.1".to_owned();
         SinksConfig { email: vec![EmailConfig { server, port, ..Default::default() }], ..none() }
     };
-    let kafka = |brokers| SinksConfig { kafka: vec![KafkaConfig { brokers, ..Default::default() }], ..none() };
+    let kafka =
+        |brokers| SinksConfig { kafka: vec![KafkaConfig { brokers, ..Default::default() }], ..none() };
     let url = format!("http://u:hunter2@{address}");
     for config in [
         webhook(url.clone()),

@@ -1,5 +1,7 @@
 use super::super::pace::Paced;
-use super::super::testing::{HOSTILE, alert, decision, hostile_alert, message, of_alert, secret_file, server};
+use super::super::testing::{
+    HOSTILE, alert, decision, hostile_alert, message, of_alert, secret_file, server,
+};
 use super::super::{Target, Told};
 use super::*;
 
@@ -22,12 +24,15 @@ fn problem(body: &str) -> Option<&'static str> {
         && blocks.iter().all(|block| match block["type"].as_str() {
             Some("header") => block["text"]["type"] == "plain_text" && text(&block["text"], 150),
             Some("section") => match block["fields"].as_array() {
-                Some(fields) => (1..=10).contains(&fields.len()) && fields.iter().all(|field| text(field, 2000)),
+                Some(fields) => {
+                    (1..=10).contains(&fields.len()) && fields.iter().all(|field| text(field, 2000))
+                }
                 None => text(&block["text"], 3000),
             },
             Some("context") => block["elements"].as_array().is_some_and(|all| (1..=10).contains(&all.len())),
             Some("actions") => block["elements"].as_array().is_some_and(|all| {
-                (1..=25).contains(&all.len()) && all.iter().all(|b| length(&b["url"]) <= 3000 && text(&b["text"], 75))
+                (1..=25).contains(&all.len())
+                    && all.iter().all(|b| length(&b["url"]) <= 3000 && text(&b["text"], 75))
             }),
             _ => false,
         });
@@ -40,7 +45,11 @@ fn problem(body: &str) -> Option<&'static str> {
 
 fn slack(folder: &std::path::Path, url: &str) -> Slack {
     let url_file = secret_file(folder, "url", url);
-    Slack::new(&SlackConfig { url_file, ..SlackConfig::default() }, "box-1", "https://vesper.example.net:8888/")
+    Slack::new(
+        &SlackConfig { url_file, ..SlackConfig::default() },
+        "box-1",
+        "https://vesper.example.net:8888/",
+    )
 }
 
 /// Answers like Slack.
@@ -88,8 +97,12 @@ fn a_decision_as_the_incident_assistant_told_it() {
     let text = body.to_string();
     assert_eq!(problem(&text), None);
     for part in [
-        "Decision: database_timeout on box-1", "timeouts rose by 450 %", "*Confidence*\\n91 %", "`throttle to 30 %`",
-        "`INC-2026-002`, 88 % alike", "dec_1 · 2026-01-01T00:00:00Z · decided in 245 ms",
+        "Decision: database_timeout on box-1",
+        "timeouts rose by 450 %",
+        "*Confidence*\\n91 %",
+        "`throttle to 30 %`",
+        "`INC-2026-002`, 88 % alike",
+        "dec_1 · 2026-01-01T00:00:00Z · decided in 245 ms",
     ] {
         assert!(text.contains(part), "{part} in {text}");
     }
@@ -108,7 +121,12 @@ fn hostile_text_notifies_nobody_and_breaks_no_limit() {
         resolved,
         message(3, Told::System, "", &format!("{{\"message\":{text}}}")),
         message(4, Told::System, "", "not JSON <!here>"),
-        message(5, Told::Decision, HOSTILE, &format!("{{\"error_type\":{text},\"symptom\":{text},\"recommended_action\":{text}}}")),
+        message(
+            5,
+            Told::Decision,
+            HOSTILE,
+            &format!("{{\"error_type\":{text},\"symptom\":{text},\"recommended_action\":{text}}}"),
+        ),
         message(6, Told::Raised, "x", "{\"severity\":7,\"confidence\":\"high\",\"source_port\":-1}"),
     ];
     for note in &notes {
@@ -118,7 +136,17 @@ fn hostile_text_notifies_nobody_and_breaks_no_limit() {
     assert_eq!(slack.summary(&Summary::of(&many), LONG), Outcome::Delivered);
     for _note in 0..=notes.len() {
         let body = requests.recv().unwrap().body;
-        assert!(!body.contains("`code`"), "code style was ended: {body}");
+        let json: Value = serde_json::from_str(&body).unwrap();
+        let blocks = json["blocks"].as_array().unwrap();
+        let texts = blocks.iter().flat_map(|block| {
+            let fields = block["fields"].as_array().into_iter().flatten().map(|field| &field["text"]);
+            fields.chain([&block["text"]["text"]]).filter_map(Value::as_str)
+        });
+        for styled in texts
+            .filter(|text| ["*Source*", "*Destination*", "*Recom"].iter().any(|head| text.starts_with(head)))
+        {
+            assert_eq!(styled.matches('`').count(), 2, "code style was ended: {styled}");
+        }
         assert!(!body.contains('\u{1b}') && !body.contains('\u{202e}'));
     }
     // Cutting never leaves half an escape.
@@ -131,16 +159,36 @@ fn hostile_text_notifies_nobody_and_breaks_no_limit() {
 fn what_slack_answers_and_what_becomes_of_it() {
     let folder = tempfile::tempdir().unwrap();
     for (answer, expected) in [
-        ("429 Too Many Requests\nretry-after: 30", Outcome::Retry { error: "answered 429".to_owned(), after: Some(Duration::from_secs(30)) }),
-        ("400 Bad Request\n\ninvalid_blocks", Outcome::Refused { error: "answered 400: invalid_blocks".to_owned() }),
-        ("410 Gone\n\nchannel_is_archived", Outcome::Refused { error: "answered 410: channel_is_archived".to_owned() }),
+        (
+            "429 Too Many Requests\nretry-after: 30",
+            Outcome::Retry { error: "answered 429".to_owned(), after: Some(Duration::from_secs(30)) },
+        ),
+        (
+            "400 Bad Request\n\ninvalid_blocks",
+            Outcome::Refused { error: "answered 400: invalid_blocks".to_owned() },
+        ),
+        (
+            "410 Gone\n\nchannel_is_archived",
+            Outcome::Refused { error: "answered 410: channel_is_archived".to_owned() },
+        ),
     ] {
         let (url, _requests) = server(move |_| answer.to_owned());
-        assert_eq!(slack(folder.path(), &format!("{url}/hunter2")).one(&of_alert(1, &alert(1)), LONG), expected);
+        assert_eq!(
+            slack(folder.path(), &format!("{url}/hunter2")).one(&of_alert(1, &alert(1)), LONG),
+            expected
+        );
     }
-    for url in ["http://169.254.169.254/hunter2", "http://hooks.example/hunter2", "hunter2", "https://169.254.169.254/hunter2"] {
+    for url in [
+        "http://169.254.169.254/hunter2",
+        "http://hooks.example/hunter2",
+        "hunter2",
+        "https://169.254.169.254/hunter2",
+    ] {
         let outcome = slack(folder.path(), url).one(&of_alert(1, &alert(1)), LONG);
-        assert!(matches!(&outcome, Outcome::Retry { error, .. } if !error.contains("hunter2")), "{outcome:?}");
+        assert!(
+            matches!(&outcome, Outcome::Retry { error, .. } if !error.contains("hunter2")),
+            "{outcome:?}"
+        );
     }
 }
 
@@ -161,10 +209,13 @@ fn a_storm_keeps_to_one_message_a_second() {
         }
     }
     assert!(super::super::clock() - begin >= Duration::from_secs(2));
-    let texts: Vec<String> = requests.try_iter().map(|request| {
-        let body: Value = serde_json::from_str(&request.body).unwrap();
-        body["text"].as_str().unwrap().to_owned()
-    }).collect();
+    let texts: Vec<String> = requests
+        .try_iter()
+        .map(|request| {
+            let body: Value = serde_json::from_str(&request.body).unwrap();
+            body["text"].as_str().unwrap().to_owned()
+        })
+        .collect();
     assert_eq!(
         texts,
         [400, 400, 200].map(|count| format!(":red_circle: {count} alerts: {count} PortScan on box-1"))

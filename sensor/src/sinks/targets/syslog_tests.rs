@@ -37,7 +37,10 @@ fn lines_are_rfc_5424() {
          incident=\"INC-2026-001\" similarity=\"87 %\" action=\"block 10.0.0.1 at the firewall\"] \
          \u{feff}High PortScan: 10.0.0.1 tried 100 ports of 10.0.0.2"
     );
-    assert!(of_note(&Note::of(&decision(8)), 3, "box-1").starts_with("<30>1 2026-01-01T00:00:00Z box-1 vesper - decision ["));
+    assert!(
+        of_note(&Note::of(&decision(8)), 3, "box-1")
+            .starts_with("<30>1 2026-01-01T00:00:00Z box-1 vesper - decision [")
+    );
     let many: Vec<Message> = (0..9).map(|n| of_alert(n.into(), &alert(n))).collect();
     assert_eq!(
         of_summary(&Summary::of(&many), 16, "box-1"),
@@ -104,7 +107,10 @@ fn datagrams_one_each() {
     let path = folder.path().join("log");
     let mut syslog = to(&format!("unix:{}", path.display()));
     let outcome = syslog.one(&of_alert(1, &alert(1)), LONG);
-    assert!(matches!(&outcome, Outcome::Retry { error, .. } if error.contains("No such file")), "{outcome:?}");
+    assert!(
+        matches!(&outcome, Outcome::Retry { error, .. } if error.contains("No such file")),
+        "{outcome:?}"
+    );
     let socket = UnixDatagram::bind(&path).unwrap();
     assert_eq!(syslog.one(&of_alert(1, &alert(1)), LONG), Outcome::Delivered);
     let length = socket.recv(&mut buffer).unwrap();

@@ -1,8 +1,8 @@
 use std::process::{Command, Stdio};
 
+use super::super::Target;
 use super::super::pace::Paced;
 use super::super::testing::{alert, hostile_alert, of_alert, secret_file, server};
-use super::super::Target;
 use super::*;
 
 const LONG: Duration = Duration::from_secs(20);
@@ -66,7 +66,10 @@ fn a_secret_that_others_can_read_is_not_used_and_nothing_is_lost() {
     let config = WebhookConfig { url, secret_file: secret_file.clone(), ..WebhookConfig::default() };
     let mut webhook = Webhook::new(&config, "box-1");
     let outcome = webhook.one(&of_alert(1, &alert(1)), LONG);
-    assert!(matches!(&outcome, Outcome::Retry { error, .. } if error.contains("chmod 0600") && !error.contains("hunter2")), "{outcome:?}");
+    assert!(
+        matches!(&outcome, Outcome::Retry { error, .. } if error.contains("chmod 0600") && !error.contains("hunter2")),
+        "{outcome:?}"
+    );
     let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     std::fs::set_permissions(&secret_file, private).unwrap();
     assert_eq!(webhook.one(&of_alert(1, &alert(1)), LONG), Outcome::Delivered);
