@@ -23,7 +23,7 @@ fn closed() -> SocketAddr {
 fn store_alerts(store: &Store, numbers: std::ops::RangeInclusive<u32>) {
     for number in numbers {
         let raised = Raised { alert: alert(number), fingerprint: Vec::new(), evidence: Vec::new() };
-        store.write(move |tx| alerts::insert(tx, &raised, number.into())).unwrap();
+        store.write(move |tx| alerts::insert(tx, &raised, crate::store::ingest::now())).unwrap();
     }
 }
 
