@@ -1,15 +1,12 @@
-//! `vesper alerts`, `vesper incidents`, `vesper model`, `vesper journal` and `vesper config`: what was kept and what is set,
-//! for people.
+//! `vesper alerts`, `vesper model`, `vesper journal`, `vesper incidents` and `vesper config`: what was kept and what is
+//! set, for people.
 
 use std::io::{BufWriter, ErrorKind, Write, stderr, stdin, stdout};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sensor::cli::{
-    AlertsArgs, ConfigCommand, ConfigShowArgs, IncidentsArgs, IncidentsCommand, JournalArgs, ModelArgs,
-    ModelCommand,
-};
+use sensor::cli::{AlertsArgs, ConfigCommand, ConfigShowArgs, JournalArgs, ModelArgs, ModelCommand};
 use sensor::config::{self, Overrides};
-use sensor::incidents::command as incidents_command;
+use sensor::incidents::{self, IncidentsArgs};
 use sensor::journal::PrintError;
 use sensor::model::command;
 use sensor::model::train::{self, Source};
@@ -87,23 +84,12 @@ pub fn config(arguments: &ConfigShowArgs) -> anyhow::Result<()> {
 
 pub fn incidents(arguments: &IncidentsArgs) -> anyhow::Result<()> {
     let loaded = config::load(arguments.config.as_deref(), std::env::vars(), &Overrides::default())?;
-    let config = &loaded.config;
-    telemetry::init(&config.telemetry);
+    telemetry::init(&loaded.config.telemetry);
     let now = i64::try_from(now()).unwrap_or(i64::MAX);
-    let store = incidents_command::open(config, now)?;
-    let (json, out) = (arguments.json, &mut BufWriter::new(stdout().lock()));
-    match &arguments.command {
-        IncidentsCommand::List { limit } => incidents_command::print_list(&store, *limit, json, out)?,
-        IncidentsCommand::Search { words, limit } => {
-            incidents_command::print_search(&store, &words.join(" "), *limit, json, out)?;
-        }
-        IncidentsCommand::Add(flags) => {
-            let input = &mut stdin().lock();
-            incidents_command::add_one(&store, &config.incidents, flags.written(), input, now, json, out)?;
-        }
-        IncidentsCommand::Import { file } => {
-            incidents_command::import_file(&store, &config.incidents, file, now, json, out)?;
-        }
+    let out = &mut BufWriter::new(stdout().lock());
+    match incidents::command::run(&loaded.config, arguments, now, &mut stdin().lock(), out) {
+        // `head` has seen enough.
+        Err(incidents::command::CommandError::Io(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        done => Ok(done?),
     }
-    Ok(())
 }
