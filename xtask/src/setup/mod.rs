@@ -71,6 +71,13 @@ const PROMTOOL: Requirement = Requirement {
     install: Install::Own(unpack_promtool, "Debian package prometheus, unpacked to target/tools"),
 };
 
+/// A test restarts it empty, and alerts must come back.
+const ALERTMANAGER: Requirement = Requirement {
+    what: "prometheus-alertmanager",
+    present: || program::find("prometheus-alertmanager").is_some(),
+    install: Install::Debian(&["prometheus-alertmanager"]),
+};
+
 const NEXTEST: Requirement = Requirement {
     what: "cargo-nextest",
     present: || program::find("cargo-nextest").is_some(),
@@ -103,7 +110,7 @@ pub fn for_lab() -> Result<()> {
 pub fn for_tests() -> Result<()> {
     ensure(&[NAMESPACES, NSENTER, PROMTOOL])?;
     if program::is_root() {
-        ensure(&[ETHTOOL, CURL, python::VENV, python::CICFLOWMETER])?;
+        ensure(&[ETHTOOL, CURL, ALERTMANAGER, python::VENV, python::CICFLOWMETER])?;
     }
     // Without nextest the tests run through `cargo test`, so this one is no reason to stop.
     if let Err(error) = ensure(&[NEXTEST]) {
