@@ -42,6 +42,7 @@ pub fn render(status: &Status) -> Result<String, prometheus::Error> {
     super::store::metrics(&mut families, status.store.as_ref());
     sinks(&mut families, status);
     super::journal::metrics(&mut families, &status.journal);
+    super::incidents::metrics(&mut families, status.incidents.as_ref(), status.language.as_ref());
     super::model::metrics(&mut families, status);
     sensor(&mut families, status);
     families.text()

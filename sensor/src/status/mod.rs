@@ -3,6 +3,7 @@
 //! A snapshot is whole and never changes: readers take the latest one and keep nobody waiting.
 
 mod exposition;
+mod incidents;
 mod journal;
 pub mod latency;
 pub mod metrics;
@@ -30,6 +31,8 @@ use crate::capture::nic::counters::NicCounters;
 use crate::capture::{Mode, Queue, XskStatistics};
 use crate::features::app::AppCounts;
 use crate::features::link::LinkTables;
+use crate::incidents::IncidentsStatus;
+use crate::incidents::language::LanguageStatus;
 use crate::journal::JournalStatus;
 use crate::ledger::{Ledger, Residue};
 use crate::model::ModelStatus;
@@ -104,6 +107,10 @@ pub struct Status {
     pub model: ModelStatus,
     /// The window journal.
     pub journal: JournalStatus,
+    /// Incidents, and what they were asked; absent in a replay.
+    pub incidents: Option<IncidentsStatus>,
+    /// The language model; absent where there is none.
+    pub language: Option<LanguageStatus>,
     /// Whether the end of a capture is missing.
     pub truncated: bool,
     /// What a person should know, in words; bounded by whoever writes it.
