@@ -443,6 +443,8 @@ impl Watcher {
             store: Some(self.outlets.ingest.status()),
             sinks: self.outlets.sinks.status(),
             journal: self.outlets.journal.status(),
+            incidents: None,
+            language: None,
             model: self.outlets.keeper.status(),
             shadow: self.analysis.agreement(),
             state_dir: self.state_dir.clone(),
