@@ -41,11 +41,15 @@ pub fn selectors(query: &str) -> Vec<Selector> {
         } else if c.is_ascii_alphabetic() || c == '_' {
             let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':');
             let (name, after) = rest.split_at(end.unwrap_or(rest.len()));
-            (word, rest) = (name.to_owned(), after);
+            rest = after.trim_start();
             if matches!(name, "by" | "on" | "without" | "ignoring") {
-                // Labels, see `grouping`.
-                rest = &rest[rest.find(')').expect("labels end") + 1..];
-            } else if !rest.starts_with('(') && !KEYWORDS.contains(&name) {
+                // Labels, see `grouping`; the word before stays: sum by (x) (...).
+                rest = rest[rest.find(')').expect("labels end") + 1..].trim_start();
+                continue;
+            }
+            name.clone_into(&mut word);
+            let call = rest.starts_with('(') || rest.starts_with("by (") || rest.starts_with("without (");
+            if !call && !KEYWORDS.contains(&name) {
                 let matchers = between(&mut rest, '{', '}').unwrap_or_default();
                 let range = between(&mut rest, '[', ']');
                 let function = functions.last().cloned().unwrap_or_default();
