@@ -36,8 +36,8 @@ fn ready() -> Vec<Panel> {
             .levels(&[(3.0, "yellow")]),
         bars("What moved most", "none", "The ten features that moved most, in usual deviations. Runbook: VesperDrift.")
             .query("sort_desc(topk(10, max by (kind, feature) (vesper_score_drift{@})))", "{{kind}} {{feature}}")
-            .levels(&[(3.0, "orange")]),
-            .nothing("no reference yet")
+            .levels(&[(3.0, "orange")])
+            .nothing("no reference yet"),
     ]
 }
 
