@@ -3,6 +3,8 @@
 
 pub mod capture;
 
+pub mod intel;
+
 pub mod flow;
 
 pub mod features;
@@ -20,6 +22,8 @@ pub mod pipeline;
 pub mod analyze;
 
 pub mod store;
+
+pub mod incidents;
 
 pub mod journal;
 

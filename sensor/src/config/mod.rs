@@ -27,6 +27,8 @@ use crate::api::ApiConfig;
 use crate::capture::CaptureConfig;
 use crate::features::FeaturesConfig;
 use crate::flow::FlowConfig;
+use crate::incidents::IncidentsConfig;
+use crate::intel::IntelConfig;
 use crate::journal::JournalConfig;
 use crate::score::ScoreConfig;
 use crate::sinks::SinksConfig;
@@ -49,10 +51,14 @@ pub struct Config {
     pub score: ScoreConfig,
     /// When an alert is raised.
     pub alert: AlertConfig,
+    /// What others know: lists of addresses, names and clients.
+    pub intel: IntelConfig,
     /// Where alerts go.
     pub sinks: SinksConfig,
     /// The database.
     pub store: StoreConfig,
+    /// What happened before, and what worked.
+    pub incidents: IncidentsConfig,
     /// Scored windows on disk.
     pub journal: JournalConfig,
     /// API and metrics.
@@ -70,8 +76,10 @@ impl Default for Config {
             features: FeaturesConfig::default(),
             score: ScoreConfig::default(),
             alert: AlertConfig::default(),
+            intel: IntelConfig::default(),
             sinks: SinksConfig::default(),
             store: StoreConfig::default(),
+            incidents: IncidentsConfig::default(),
             journal: JournalConfig::default(),
             api: ApiConfig::default(),
             telemetry: TelemetryConfig::default(),
@@ -88,8 +96,10 @@ impl Config {
             ("features", self.features.problems()),
             ("score", self.score.problems()),
             ("alert", self.alert.problems()),
+            ("intel", self.intel.problems()),
             ("sinks", self.sinks.problems()),
             ("store", self.store.problems()),
+            ("incidents", self.incidents.problems()),
             ("journal", self.journal.problems()),
             ("api", self.api.problems()),
             ("telemetry", self.telemetry.problems()),
