@@ -4,6 +4,8 @@
 mod bench;
 mod ebpf;
 mod eval;
+mod grafana;
+mod prometheus;
 mod python;
 
 use std::fs;
@@ -108,9 +110,10 @@ pub fn for_lab() -> Result<()> {
 
 /// What the tests cannot do without; as root, also what the ignored ones need.
 pub fn for_tests() -> Result<()> {
-    ensure(&[NAMESPACES, NSENTER, PROMTOOL])?;
+    ensure(&[NAMESPACES, NSENTER, prometheus::PROMETHEUS, prometheus::AMTOOL])?;
     if program::is_root() {
         ensure(&[ETHTOOL, CURL, ALERTMANAGER, python::VENV, python::CICFLOWMETER])?;
+        ensure(&[ETHTOOL, CURL, python::VENV, python::CICFLOWMETER, grafana::NPM, grafana::SCHEMA])?;
     }
     // Without nextest the tests run through `cargo test`, so this one is no reason to stop.
     if let Err(error) = ensure(&[NEXTEST]) {
@@ -221,18 +224,6 @@ impl Drop for NoServices {
             eprintln!("{SERVICE_POLICY} keeps services from starting and could not be removed: {error}");
         }
     }
-}
-
-/// Takes promtool out of its package; needs apt, but not root.
-fn unpack_promtool() -> Result<()> {
-    let folder = program::tools().join("prometheus");
-    let bin = program::tools().join("usr/bin");
-    fs::create_dir_all(&folder).and_then(|()| fs::create_dir_all(&bin)).context("make target/tools")?;
-    program::run_quietly(apt_get().args(["download", "prometheus"]).current_dir(&folder))?;
-    let package = folder.read_dir()?.next().context("apt-get download brought nothing")??.path();
-    program::run_quietly(Command::new("dpkg-deb").arg("--extract").arg(&package).arg(&folder))?;
-    fs::rename(folder.join("usr/bin/promtool"), bin.join("promtool")).context("promtool in its package")?;
-    fs::remove_dir_all(&folder).context("remove the rest of the package")
 }
 
 fn apt_get() -> Command {
