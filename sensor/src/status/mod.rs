@@ -2,6 +2,7 @@
 //!
 //! A snapshot is whole and never changes: readers take the latest one and keep nobody waiting.
 
+mod api;
 mod exposition;
 mod journal;
 pub mod latency;
