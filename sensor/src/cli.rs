@@ -39,6 +39,8 @@ pub enum Command {
     Model(ModelArgs),
     /// Print scored windows from the journal: what did this host do, and what was unusual?
     Journal(JournalArgs),
+    /// Print the settings that are in force, or all there are with their defaults.
+    Config(ConfigShowArgs),
     /// Say whether everything is in place: configuration, kernel, interface, GPU, sinks; changes nothing.
     Check(CheckArgs),
 }
@@ -231,6 +233,28 @@ impl JournalArgs {
     }
 }
 
+/// `vesper config`.
+#[derive(Args, Clone, Debug)]
+pub struct ConfigShowArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ConfigCommand,
+}
+
+/// What to do with settings.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print the settings in force: defaults, file and environment together, without secrets.
+    Show {
+        /// Print every setting with its default and what it means instead: a configuration file to begin with.
+        #[arg(long)]
+        defaults: bool,
+        /// Configuration.
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+}
+
 /// `vesper check`.
 #[derive(Args, Clone, Debug)]
 pub struct CheckArgs {
@@ -260,6 +284,8 @@ mod tests {
             "vesper analyze a.pcap b.pcapng.gz - --alerts a.jsonl --scores s.csv --rows r.csv --flows f.csv --eve e.jsonl --json",
             "vesper analyze a.pcap --model m --save-model n --journal j --threads 4",
             "vesper check --config f.toml --interface eth0",
+            "vesper config show --defaults",
+            "vesper config show --config f.toml",
             "vesper journal --host 10.0.0.1 --since 1h --unusual --json",
             "vesper model info --json",
             "vesper model rollback 20261121T080000Z-g12 --config f.toml",

@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         Command::Analyze(arguments) => analyze(&arguments),
         Command::Model(arguments) => manage::model(&arguments),
         Command::Journal(arguments) => manage::journal(&arguments),
+        Command::Config(arguments) => manage::config(&arguments),
         Command::Check(arguments) => {
             return match sensor::check::run(&arguments, &mut std::io::stdout().lock()) {
                 Ok(code) => ExitCode::from(code),

@@ -1,9 +1,9 @@
-//! `vesper model` and `vesper journal`: what was kept, for people.
+//! `vesper model`, `vesper journal` and `vesper config`: what was kept and what is set, for people.
 
-use std::io::{BufWriter, ErrorKind, stderr, stdout};
+use std::io::{BufWriter, ErrorKind, Write, stderr, stdout};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sensor::cli::{JournalArgs, ModelArgs, ModelCommand};
+use sensor::cli::{ConfigCommand, ConfigShowArgs, JournalArgs, ModelArgs, ModelCommand};
 use sensor::config::{self, Overrides};
 use sensor::journal::PrintError;
 use sensor::model::command;
@@ -43,5 +43,19 @@ pub fn journal(arguments: &JournalArgs) -> anyhow::Result<()> {
         // `head` has seen enough.
         Err(PrintError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         printed => Ok(printed?),
+    }
+}
+
+pub fn config(arguments: &ConfigShowArgs) -> anyhow::Result<()> {
+    let ConfigCommand::Show { defaults, config } = &arguments.command;
+    let text = if *defaults {
+        config::show::DEFAULTS.to_owned()
+    } else {
+        let loaded = config::load(config.config.as_deref(), std::env::vars(), &config.overrides())?;
+        config::show::text(&loaded.config)?
+    };
+    match stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::alert::condition::Condition;
 use crate::alert::{Alert, ThreatType};
-use crate::analysis::{Analysis, AnalysisConfig, Output};
+use crate::analysis::{Analysis, AnalysisConfig, Keep, Output};
 use crate::capture::flood::Flood;
 use crate::capture::nic::Nic;
 use crate::capture::nic::prepare::{Prepared, prepare};
@@ -26,6 +26,7 @@ use crate::ledger::{Ledger, Residue};
 use crate::model::{self, Keeper, Mailbox, Store};
 use crate::score::ScoreError;
 use crate::sinks::Sinks;
+use crate::status::top::SharedTop;
 use crate::status::{CaptureStatus, FlowStatus, Latency, Reading, Shared, Status};
 
 /// How long sinks, journal and model may take for what still waits when the sensor stops.
@@ -39,6 +40,7 @@ pub struct Pipeline {
     analysis: thread::JoinHandle<(Analysis, Outlets)>,
     mailbox: Arc<Mailbox>,
     shared: Arc<Shared>,
+    top: Arc<SharedTop>,
 }
 
 /// Where results go; they outlive the analysis.
@@ -53,6 +55,8 @@ impl Pipeline {
     pub fn start(config: &Config, nic: &Nic, shared: Arc<Shared>) -> anyhow::Result<Pipeline> {
         let sinks = Sinks::start(&config.sinks, &config.state_dir)?;
         let mut analysis = Analysis::new(&AnalysisConfig::from(config))?;
+        analysis.keep(Keep { top: true, evidence: true, ..Keep::default() });
+        let top = Arc::new(SharedTop::default());
         Store::new(&config.state_dir).take_up(&mut analysis);
         model::run_shadow(&mut analysis, config);
         let keeper = Keeper::start(&config.state_dir, &config.score)?;
@@ -67,14 +71,20 @@ impl Pipeline {
         let mut watcher =
             Watcher::new(analysis, Outlets { sinks, journal, keeper }, &live, config, shared.clone());
         watcher.capture.prepared = prepared.lines().to_vec();
+        watcher.top = top.clone();
         let analysis =
             thread::Builder::new().name("analysis".to_owned()).spawn(move || watcher.run(&events))?;
-        Ok(Pipeline { live, prepared, analysis, mailbox, shared })
+        Ok(Pipeline { live, prepared, analysis, mailbox, shared, top })
     }
 
     /// What a person wants to know about the start.
     pub fn live(&self) -> &Live {
         &self.live
+    }
+
+    /// Who talks now.
+    pub fn top(&self) -> &Arc<SharedTop> {
+        &self.top
     }
 
     /// Where a model waits that somebody asked for.
@@ -106,6 +116,7 @@ struct Watcher {
     analysis: Analysis,
     outlets: Outlets,
     shared: Arc<Shared>,
+    top: Arc<SharedTop>,
     clock: Clock,
     counters: Arc<CaptureCounters>,
     buffers: Buffers,
@@ -144,6 +155,7 @@ impl Watcher {
             analysis,
             outlets,
             shared,
+            top: Arc::default(),
             clock: live.clock,
             counters: live.counters.clone(),
             buffers: live.buffers.clone(),
@@ -242,14 +254,17 @@ impl Watcher {
         for host in &output.suspects {
             self.steering.raise(Target::Host(*host));
         }
-        for alert in &output.alerts {
+        for raised in &output.alerts {
             self.latency_alert.record(now.saturating_sub(newest));
-            self.raise(alert);
+            self.raise(&raised.alert);
         }
         for update in &output.updates {
             self.outlets.sinks.send(update);
         }
         self.outlets.journal.record(output.journal);
+        if let Some(top) = output.top {
+            self.top.publish(top);
+        }
     }
 
     fn raise(&mut self, alert: &Alert) {

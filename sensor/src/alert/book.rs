@@ -3,8 +3,8 @@
 use super::candidate::{Candidate, FoldKey};
 use super::condition::Condition;
 use super::config::AlertConfig;
-use super::report::{alert, confidence, date, rfc3339};
-use super::{Alert, Share, ThreatType};
+use super::report::{Reasons, alert, confidence, date, rfc3339};
+use super::{Alert, ThreatType};
 use crate::flow::SECOND;
 use crate::ledger::AlertBins;
 use std::collections::BTreeMap;
@@ -59,17 +59,16 @@ impl Book {
 
     /// Takes the candidate of a window that ended at `now`: a new alert, or `None` if it was folded, explained or
     /// suppressed. `explain` is asked only for a new one.
-    pub fn consider<E>(
+    pub fn consider(
         &mut self,
         candidate: &Candidate,
         now: u64,
-        model: &str,
-        explain: impl FnOnce(&Candidate) -> Result<Vec<Share>, E>,
-    ) -> Result<Option<Alert>, E> {
+        explain: impl FnOnce(&Candidate) -> Reasons,
+    ) -> Option<Alert> {
         let key = candidate.fold_key();
         let anomaly = candidate.verdict.kind == ThreatType::Anomaly;
         if anomaly && !self.persists(candidate, now) {
-            return Ok(None);
+            return None;
         }
         self.bins.raised += 1;
         let quiet = self.config.refold_after.as_nanos() as u64;
@@ -78,17 +77,17 @@ impl Book {
         {
             standing.fold(candidate, now);
             self.bins.suppressed_duplicate += 1;
-            return Ok(None);
+            return None;
         }
         if self.explained(candidate, now) {
             self.bins.suppressed_duplicate += 1;
-            return Ok(None);
+            return None;
         }
         if !self.within_limit(now) {
             self.bins.suppressed_limit += 1;
-            return Ok(None);
+            return None;
         }
-        let alert = alert(candidate, self.next_id(now), model.to_owned(), explain(candidate)?, now);
+        let alert = alert(candidate, self.next_id(now), explain(candidate), &self.config, now);
         self.make_room();
         let standing = Standing {
             alert: alert.clone(),
@@ -99,7 +98,7 @@ impl Book {
         };
         self.standing.insert(key, standing);
         self.bins.stored += 1;
-        Ok(Some(alert))
+        Some(alert)
     }
 
     /// Takes a condition seen at `now`: a new alert, or `None` if it is folded into the one that stands.
@@ -257,7 +256,10 @@ impl Standing {
         self.alert.confidence = self.alert.confidence.max(confidence(candidate));
         if candidate.score > details.score {
             details.score = candidate.score;
-            details.narrative.clone_from(&candidate.verdict.narrative);
+            // Without a rule the words are about what raised it, as its explanation is.
+            if candidate.verdict.kind != ThreatType::Anomaly {
+                details.narrative.clone_from(&candidate.verdict.narrative);
+            }
         }
         self.last = now;
         self.grew = true;

@@ -163,7 +163,13 @@ fn how_rare(margin: f64, config: &AlertConfig) -> String {
     if number > 1000.0 {
         return "ordinary traffic here practically never does this".to_owned();
     }
-    format!("ordinary traffic here does this about once in {number:.0} {unit}")
+    let number = number.round().max(1.0);
+    let span = if number > 1.0 {
+        format!("{number} {unit}")
+    } else {
+        format!("a{} {}", if unit == "hours" { "n" } else { "" }, unit.trim_end_matches('s'))
+    };
+    format!("ordinary traffic here does this about once in {span}")
 }
 
 fn of_flow(facts: &FlowFacts, row: usize, score: f64, threshold: f64, config: &AlertConfig) -> Candidate {

@@ -174,7 +174,16 @@ impl Condition {
                 model_used: "counters".to_owned(),
                 score: value,
                 threshold: expected,
-                explanation: vec![Share { feature: feature.to_owned(), value, expected, share: 1.0 }],
+                member: String::new(),
+                explanation: vec![Share {
+                    feature: feature.to_owned(),
+                    value,
+                    expected,
+                    share: 1.0,
+                    ..Share::default()
+                }],
+                neighbours: Vec::new(),
+                mitre: Vec::new(),
                 narrative: self.narrative(),
                 community_id: String::new(),
                 tunnel: None,

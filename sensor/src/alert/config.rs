@@ -1,5 +1,6 @@
 //! Section `alert`.
 
+use crate::config::Network;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -49,6 +50,8 @@ pub struct AlertConfig {
     pub dns_tunnel_bytes: u64,
     /// Bot: distinct names under that domain that were seen in the last ten minutes, at least. 1 or more.
     pub dns_tunnel_names: u64,
+    /// Hosts that matter most, such as `10.0.0.5` or `10.0.1.0/28`: an alert that one takes part in is a degree more severe.
+    pub critical_hosts: Vec<Network>,
     /// WebAttack: score of the marks in a request: 1 is one strong mark, such as `union select`, or two weak ones. Above 0.
     pub web_attack_score: f64,
 }
@@ -75,12 +78,19 @@ impl Default for AlertConfig {
             exfiltration_bytes: 5_000_000,
             dns_tunnel_bytes: 1024,
             dns_tunnel_names: 4,
+            critical_hosts: Vec::new(),
             web_attack_score: 0.95,
         }
     }
 }
 
 impl AlertConfig {
+    /// Whether an address, IPv4 mapped, is one of `critical_hosts`.
+    pub fn is_critical(&self, host: &[u8; 16]) -> bool {
+        let address = crate::flow::ip(host);
+        self.critical_hosts.iter().any(|network| network.contains(address))
+    }
+
     /// What is wrong with the values, each with its remedy.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();

@@ -12,7 +12,10 @@ pub mod book;
 pub mod candidate;
 pub mod condition;
 pub mod config;
+pub mod fingerprint;
 pub mod link_rules;
+pub mod mitre;
+pub mod narrative;
 pub mod report;
 pub mod rules;
 
@@ -104,8 +107,17 @@ pub struct Details {
     pub score: f64,
     /// The score above which the sensor alerts.
     pub threshold: f64,
-    /// What made the score, largest share first.
+    /// The member of the ensemble that the score is from; empty where no model judged.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub member: String,
+    /// What made the score, largest share first. The shares add up to 1: share by share they are the score.
     pub explanation: Vec<Share>,
+    /// Past alerts that looked alike, the most alike first.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub neighbours: Vec<Neighbour>,
+    /// Techniques of MITRE ATT&CK that this may be, such as `T1046`.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub mitre: Vec<String>,
     /// One or two sentences for a person.
     pub narrative: String,
     /// Community ID v1 of the flow; empty for an alert about a host.
@@ -125,16 +137,47 @@ pub struct Details {
 }
 
 /// A feature's part in a score.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Share {
-    /// The feature.
+    /// The feature; `rule` for what a rule adds, `other` for what is not listed.
     pub feature: String,
+    /// Unit of the values.
+    #[serde(default)]
+    pub unit: String,
     /// What was seen, in the feature's unit.
     pub value: f64,
     /// What the model expected, same unit.
     pub expected: f64,
+    /// The value nearest to what was seen with which this would not have been unusual, all else as it was; absent where
+    /// this feature alone would not have changed it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub accepted: Option<f64>,
     /// Part of the score, 0 to 1.
     pub share: f64,
+}
+
+/// A past alert that looked alike.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Neighbour {
+    /// The alert.
+    pub threat_id: String,
+    /// What it was.
+    pub threat_type: ThreatType,
+    /// When it was raised, RFC 3339.
+    pub timestamp: String,
+    /// Cosine of the two fingerprints, 0 to 1.
+    pub similarity: f64,
+}
+
+/// A new alert with what else is known of it.
+#[derive(Clone, Debug)]
+pub struct Raised {
+    /// The alert.
+    pub alert: Alert,
+    /// How its row deviates, to compare it with others; see [`fingerprint`]. Empty where no model judged.
+    pub fingerprint: Vec<f32>,
+    /// Sampled packets of its source, oldest first.
+    pub evidence: Vec<crate::capture::Sample>,
 }
 
 /// What worked in a past incident that looked alike.

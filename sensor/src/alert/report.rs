@@ -1,7 +1,9 @@
 //! A candidate in the form in which an alert leaves the sensor.
 
 use super::candidate::Candidate;
-use super::{Alert, Details, Severity, Share, ThreatType};
+use super::config::AlertConfig;
+use super::mitre::techniques;
+use super::{Alert, Details, Neighbour, Severity, Share, ThreatType};
 use crate::flow::community_id::community_id;
 use crate::flow::ip;
 use sensor_ebpf::flow::proto;
@@ -30,8 +32,23 @@ pub fn protocol(number: u8) -> String {
     }
 }
 
+/// Why a row was unusual.
+#[derive(Clone, Debug, Default)]
+pub struct Reasons {
+    /// See [`Details::model_used`].
+    pub model: String,
+    /// See [`Details::member`].
+    pub member: String,
+    /// See [`Details::explanation`].
+    pub explanation: Vec<Share>,
+    /// See [`Details::neighbours`].
+    pub neighbours: Vec<Neighbour>,
+    /// Put behind what the rule or the score says.
+    pub because: String,
+}
+
 /// The alert of a candidate of the window that ended at `now`.
-pub fn alert(candidate: &Candidate, id: String, model: String, explanation: Vec<Share>, now: u64) -> Alert {
+pub fn alert(candidate: &Candidate, id: String, reasons: Reasons, config: &AlertConfig, now: u64) -> Alert {
     let verdict = &candidate.verdict;
     let address = |host: Option<[u8; 16]>| host.map(|host| ip(&host).to_string()).unwrap_or_default();
     let confidence = confidence(candidate);
@@ -41,7 +58,7 @@ pub fn alert(candidate: &Candidate, id: String, model: String, explanation: Vec<
     Alert {
         threat_id: id,
         threat_type: verdict.kind,
-        severity: severity(verdict.kind, confidence),
+        severity: severity(candidate, confidence, config),
         source_ip: address(verdict.source),
         destination_ip: address(verdict.destination),
         source_port: candidate.source_port,
@@ -54,11 +71,14 @@ pub fn alert(candidate: &Candidate, id: String, model: String, explanation: Vec<
             total_bytes: candidate.bytes,
             duration: (last - first) as f64 / 1e9,
             flags: candidate.flags.names(),
-            model_used: model,
+            model_used: reasons.model,
             score: candidate.score,
             threshold: candidate.threshold,
-            explanation,
-            narrative: verdict.narrative.clone(),
+            member: reasons.member,
+            explanation: reasons.explanation,
+            neighbours: reasons.neighbours,
+            mitre: techniques(candidate).iter().map(|&technique| technique.to_owned()).collect(),
+            narrative: format!("{}{}", verdict.narrative, reasons.because),
             community_id: candidate.key.as_ref().map(community_id).unwrap_or_default(),
             tunnel: candidate.tunnel.clone(),
             source_mac: candidate.mac.map(|mac| mac.to_string()),
@@ -82,8 +102,10 @@ pub fn confidence(candidate: &Candidate) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
 
-fn severity(kind: ThreatType, confidence: f64) -> Severity {
-    let usual = match kind {
+/// By type; one less where the sensor is not sure, one more where a critical host takes part.
+fn severity(candidate: &Candidate, confidence: f64, config: &AlertConfig) -> Severity {
+    let verdict = &candidate.verdict;
+    let usual = match verdict.kind {
         ThreatType::Exfiltration | ThreatType::DDoS => Severity::Critical,
         ThreatType::DoS | ThreatType::BruteForce | ThreatType::Bot | ThreatType::Infiltration => {
             Severity::High
@@ -91,10 +113,18 @@ fn severity(kind: ThreatType, confidence: f64) -> Severity {
         ThreatType::PortScan | ThreatType::WebAttack => Severity::Medium,
         ThreatType::Anomaly => Severity::Low,
     };
-    match usual {
+    let sure = match usual {
         Severity::Critical if confidence < 0.7 => Severity::High,
         Severity::High if confidence < 0.6 => Severity::Medium,
         other => other,
+    };
+    let critical =
+        [verdict.source, verdict.destination].into_iter().flatten().any(|host| config.is_critical(&host));
+    match sure {
+        _ if !critical => sure,
+        Severity::Low => Severity::Medium,
+        Severity::Medium => Severity::High,
+        Severity::High | Severity::Critical => Severity::Critical,
     }
 }
 

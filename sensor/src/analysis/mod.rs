@@ -1,6 +1,9 @@
 //! Joins the stages after capture: flow, features, score, alert. One thread owns it; it never blocks, does no
 //! I/O and reads no clock, so a replay of the same events gives the same alerts.
 
+mod evidence;
+#[cfg(test)]
+mod explanations;
 pub mod journal;
 #[cfg(test)]
 mod poison;
@@ -8,17 +11,20 @@ mod saved;
 mod scored;
 #[cfg(test)]
 mod tests;
+mod top;
 #[cfg(test)]
 pub(crate) mod traffic;
 mod window;
 
+pub use evidence::Evidence;
 pub use saved::Learned;
 pub use scored::ScoredWindow;
 
-use crate::alert::Alert;
 use crate::alert::book::Book;
 use crate::alert::condition::Condition;
 use crate::alert::config::AlertConfig;
+use crate::alert::fingerprint::Past;
+use crate::alert::{Alert, Raised};
 use crate::capture::{FlowDelta, Outer, Sample, Tick};
 use crate::config::Config;
 use crate::features::app::AppCounts;
@@ -36,6 +42,8 @@ use crate::score::ScoreError;
 use crate::score::config::ScoreConfig;
 use crate::score::scorer::{ScoreState, Scorer};
 use crate::score::shadow::{Agreement, Shadow};
+use crate::status::top::Top;
+use evidence::Witness;
 use window::Workshop;
 
 /// Flows beyond the flow table that one window still accounts to their hosts.
@@ -78,7 +86,7 @@ impl AnalysisConfig {
 #[derive(Clone, Debug, Default)]
 pub struct Output {
     /// New alerts, to be sent.
-    pub alerts: Vec<Alert>,
+    pub alerts: Vec<Raised>,
     /// Standing alerts whose count grew, each told every few seconds at most.
     pub updates: Vec<Alert>,
     /// Scored flow windows, in time order, where [`Keep`] asks for them.
@@ -91,6 +99,10 @@ pub struct Output {
     pub windows: u64,
     /// Initiators of what the score found, whether or not it was told: worth a closer look.
     pub suspects: Vec<[u8; 16]>,
+    /// Packets of alerts that were told before, where [`Keep`] asks for them.
+    pub evidence: Vec<Evidence>,
+    /// The flows and hosts of the latest window that matter most, where [`Keep`] asks for them.
+    pub top: Option<Top>,
     /// Scored windows for the journal, where [`Analysis::keep_journal`] asks for them.
     pub journal: Vec<JournalWindow>,
     /// Changes of state, for the log.
@@ -106,12 +118,15 @@ impl Output {
         self.ended.extend(later.ended);
         self.latest.extend(later.latest);
         self.windows += later.windows;
+        self.evidence.extend(later.evidence);
+        self.top = later.top.or(self.top.take());
         self.journal.extend(later.journal);
         self.notices.extend(later.notices);
     }
 }
 
-/// What else is wanted of every flow: it costs more than the analysis itself, and only files need it.
+/// What else is wanted: files need every flow, which costs more than the analysis itself; people who look on need
+/// little.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Keep {
     /// [`Output::scores`].
@@ -120,6 +135,10 @@ pub struct Keep {
     pub features: bool,
     /// [`Output::ended`].
     pub records: bool,
+    /// [`Output::top`].
+    pub top: bool,
+    /// [`Output::evidence`], and the evidence of new alerts.
+    pub evidence: bool,
 }
 
 /// See the module.
@@ -128,6 +147,8 @@ pub struct Analysis {
     features: Features,
     scorer: Scorer,
     book: Book,
+    past: Past,
+    witness: Witness,
     alert: AlertConfig,
     samples: SampleBins,
     window_start: Option<u64>,
@@ -163,6 +184,8 @@ impl Analysis {
             features: Features::new(&config.features),
             scorer: Scorer::new(&config.score, config.alert.budget_per_hour)?,
             book: Book::new(&config.alert),
+            past: Past::default(),
+            witness: Witness::default(),
             alert: config.alert.clone(),
             samples: SampleBins::default(),
             window_start: None,
@@ -204,6 +227,9 @@ impl Analysis {
                 Ok(packet) => {
                     self.samples.parsed += 1;
                     self.features.links.note_ip(sample);
+                    if self.keep.evidence {
+                        self.witness.note(&packet.key, sample);
+                    }
                     let payload = frame.get(usize::from(packet.payload_at)..).unwrap_or_default();
                     self.features.app.sample(&packet, payload, sample.time, sample.weight);
                     if let Some(entropy) = byte_entropy(payload) {
@@ -292,6 +318,18 @@ impl Analysis {
     /// Samples (parsed and not in a flow only), rows and alerts, each in one bin.
     pub fn bins(&self) -> (SampleBins, ScoringBins, AlertBins) {
         (self.samples, self.scorer.bins(), self.book.bins())
+    }
+
+    /// Alerts of this date (`YYYYMMDD`) have numbers up to this one already.
+    pub fn number_from(&mut self, date: String, number: u64) {
+        if (&date, number) > (&self.book.sequence.0, self.book.sequence.1) {
+            self.book.sequence = (date, number);
+        }
+    }
+
+    /// An alert of the past, to be named where a new one looks alike; the oldest first.
+    pub fn remember(&mut self, alert: &Alert, fingerprint: Vec<f32>) {
+        self.past.remember(&alert.threat_id, alert.threat_type, &alert.timestamp, fingerprint);
     }
 
     /// Takes what the counters say: the alert of a condition that is new.

@@ -15,7 +15,7 @@ fn run(ticks: &[Drained]) -> (Analysis, Vec<(u64, Alert)>, Vec<String>) {
     (analysis, alerts, notices)
 }
 
-fn drained(analysis: &mut Analysis, tick: &Drained) -> Output {
+pub(super) fn drained(analysis: &mut Analysis, tick: &Drained) -> Output {
     for batch in tick.deltas.chunks(FLOW_BATCH) {
         analysis.flows(batch);
     }
@@ -25,7 +25,7 @@ fn drained(analysis: &mut Analysis, tick: &Drained) -> Output {
 fn feed(analysis: &mut Analysis, ticks: &[Drained]) -> (Vec<(u64, Alert)>, Vec<String>) {
     let (mut alerts, mut notices) = (Vec::new(), Vec::new());
     let mut take = |time: u64, output: Output| {
-        alerts.extend(output.alerts.into_iter().map(|alert| (time, alert)));
+        alerts.extend(output.alerts.into_iter().map(|raised| (time, raised.alert)));
         notices.extend(output.notices);
     };
     for tick in ticks {
@@ -222,7 +222,7 @@ fn silence_and_late_drains_do_not_change_rates() {
         tick.time += 3600 * SECOND;
         tick.deltas.iter_mut().for_each(|delta| delta.grown.last += 3600 * SECOND);
     }
-    analysis.keep(Keep { scores: true, features: true, records: false });
+    analysis.keep(Keep { scores: true, features: true, ..Keep::default() });
     let mut scores = Vec::new();
     for tick in &ticks {
         scores.extend(drained(&mut analysis, tick).scores);
@@ -238,7 +238,7 @@ fn kept_features_are_those_of_their_row() {
     let ticks = traffic.ticks();
     let windows = |features: bool| {
         let mut analysis = Analysis::new(&AnalysisConfig::default()).unwrap();
-        analysis.keep(Keep { scores: true, features, records: false });
+        analysis.keep(Keep { scores: true, features, ..Keep::default() });
         ticks.iter().flat_map(|tick| drained(&mut analysis, tick).scores).collect::<Vec<_>>()
     };
     let kept = windows(true);

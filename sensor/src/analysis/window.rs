@@ -3,11 +3,14 @@
 //! Everything a window needs is kept for the next one: once the traffic is what it was, closing a window allocates
 //! nothing for a flow.
 
-use super::{Analysis, Output, journal, scored};
-use crate::alert::ThreatType;
+use super::{Analysis, Output, journal, scored, top};
 use crate::alert::candidate::{Candidate, Unusual, UnusualFlow, UnusualHost, UnusualLink, candidates};
+use crate::alert::fingerprint::fingerprint;
 use crate::alert::link_rules::judge_link;
+use crate::alert::narrative::because;
+use crate::alert::report::Reasons;
 use crate::alert::rules::{Verdict, judge_flow, judge_host};
+use crate::alert::{Neighbour, Raised, Share, ThreatType};
 use crate::features::facts::FlowFacts;
 use crate::features::matrix::Matrix;
 use crate::features::rows::{Active, Rows, Window, pair_key};
@@ -15,11 +18,14 @@ use crate::features::sketch::mix_address;
 use crate::flow::is_group;
 use crate::flow::table::{Flow, Grown};
 use crate::score::ScoreError;
+use crate::score::explain::Explanation;
 use crate::score::lessons::Hold;
 use crate::score::scorer::{KINDS, Kind, Phase};
 
 /// Features named in an alert.
 const EXPLAINED: usize = 5;
+/// Past alerts that looked alike, named in an alert.
+const NEIGHBOURS: usize = 2;
 /// Flows of a window whose latest packet is told, for the delay from packet to score.
 const TIMED: usize = 64;
 
@@ -34,8 +40,8 @@ pub(super) struct Workshop {
     kept: Vec<f32>,
     /// Of the portion at hand.
     facts: Vec<FlowFacts>,
-    flows: Vec<UnusualFlow>,
-    hosts: Vec<UnusualHost>,
+    pub(super) flows: Vec<UnusualFlow>,
+    pub(super) hosts: Vec<UnusualHost>,
     links: Vec<UnusualLink>,
     /// Flows the table had no room for.
     pub(super) beyond: Vec<(Flow, Grown)>,
@@ -82,28 +88,40 @@ impl Analysis {
             for candidate in &mut found {
                 candidate.tunnel = candidate.key.as_ref().and_then(|key| active.table.tunnel(key));
             }
-            let model = self.scorer.name();
             for candidate in &found {
-                let (scorer, row, mut member) = (&mut self.scorer, candidate.row, "");
-                let explain = |candidate: &Candidate| {
+                let (scorer, past, row) = (&mut self.scorer, &self.past, candidate.row);
+                let (mut member, mut print) = ("", Vec::new());
+                let alert = self.book.consider(candidate, window.end, |candidate| {
                     let features: &[f32] = match candidate.kind {
                         Kind::Flow => &work.flows[row].features,
                         Kind::Host => &work.hosts[row].features,
                         Kind::Link => &work.links[row].features,
                     };
-                    let (name, shares) = scorer.explain(features, candidate.kind, EXPLAINED);
-                    member = name;
-                    Ok::<_, ScoreError>(shares)
-                };
-                let alert = self.book.consider(candidate, window.end, &model, explain)?;
-                if alert.is_some() && candidate.verdict.kind == ThreatType::Anomaly {
+                    let explained = scorer.explain(features, candidate.kind, EXPLAINED);
+                    member = explained.member;
+                    print = fingerprint(candidate.kind, &explained.deviations, candidate.verdict.kind);
+                    let neighbours = past.neighbours(&print, NEIGHBOURS);
+                    reasons(candidate, explained, neighbours, scorer.name())
+                });
+                let Some(alert) = alert else { continue };
+                if candidate.verdict.kind == ThreatType::Anomaly {
                     self.scorer.told(candidate.kind, member);
                 }
-                if alert.is_some() && candidate.kind == Kind::Flow {
+                if candidate.kind == Kind::Flow {
                     self.features.memory.suspect(&pair_key(&work.flows[row].facts));
                 }
-                output.alerts.extend(alert);
+                self.past.remember(&alert.threat_id, alert.threat_type, &alert.timestamp, print.clone());
+                let evidence =
+                    if self.keep.evidence { self.witness.raised(&alert, window.end) } else { Vec::new() };
+                output.alerts.push(Raised { alert, fingerprint: print, evidence });
             }
+        }
+        if self.keep.evidence {
+            output.evidence.extend(self.witness.gathered(window.end));
+        }
+        if self.keep.top {
+            let threshold = judging.then_some(threshold);
+            output.top = Some(top::top(rows, &active, [&scores[0], &scores[1]], threshold));
         }
         if self.keep.scores {
             let state = self.scorer.state();
@@ -275,6 +293,42 @@ fn lift(score: &mut f32, verdict: Option<&Verdict>, threshold: f64) -> bool {
         *score = score.max((threshold + verdict.strength.max(1.0).log10()) as f32 + f32::EPSILON * 16.0);
     }
     f64::from(*score) > threshold
+}
+
+/// Why a candidate was one: its features' shares of the score, what the rule added to it, and the rest in one.
+fn reasons(
+    candidate: &Candidate,
+    explained: Explanation,
+    neighbours: Vec<Neighbour>,
+    model: String,
+) -> Reasons {
+    let by_model = (explained.score / candidate.score).clamp(0.0, 1.0);
+    let mut shares = explained.shares;
+    shares.iter_mut().for_each(|share| share.share *= by_model);
+    let others = shares.split_off(shares.len().min(EXPLAINED));
+    let anomaly = candidate.verdict.kind == ThreatType::Anomaly;
+    let because = if anomaly { because(&shares) } else { String::new() };
+    if !others.is_empty() {
+        shares.push(Share {
+            feature: "other".to_owned(),
+            unit: "features".to_owned(),
+            value: others.len() as f64,
+            share: others.iter().map(|other| other.share).sum(),
+            ..Share::default()
+        });
+    }
+    if by_model < 1.0 {
+        shares.push(Share {
+            feature: "rule".to_owned(),
+            unit: "times what it asks for".to_owned(),
+            value: candidate.verdict.strength,
+            expected: 1.0,
+            share: 1.0 - by_model,
+            ..Share::default()
+        });
+    }
+    let member = explained.member.to_owned();
+    Reasons { model, member, explanation: shares, neighbours, because }
 }
 
 fn kept<F, const N: usize>(facts: F, portion: &Matrix, row: usize, score: f32) -> Unusual<F, N> {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::output::{AnalyzeError, OutputFile};
-use crate::alert::Alert;
+use crate::alert::{Alert, Raised};
 
 /// Alerts that are kept until their count is final; later ones are written as they rise.
 const KEPT: usize = 10_000;
@@ -24,8 +24,8 @@ impl Alerts {
     }
 
     /// Takes new alerts, and newer states of standing ones.
-    pub(super) fn take(&mut self, new: &[Alert], updates: &[Alert]) -> Result<(), AnalyzeError> {
-        for alert in new {
+    pub(super) fn take(&mut self, new: &[Raised], updates: &[Alert]) -> Result<(), AnalyzeError> {
+        for Raised { alert, .. } in new {
             if self.kept.len() < KEPT {
                 self.by_id.insert(alert.threat_id.clone(), self.kept.len());
                 self.kept.push(alert.clone());

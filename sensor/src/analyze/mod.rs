@@ -90,6 +90,7 @@ pub fn analyze(options: &AnalyzeOptions, config: &Config) -> Result<Summary, Ana
         scores: options.scores.is_some() || options.rows.is_some(),
         features: options.rows.is_some(),
         records: options.eve.is_some(),
+        ..Keep::default()
     });
     if options.journal.is_some() {
         analysis.keep_journal(Sample::new(&config.journal, config.score.seed));
@@ -179,8 +180,8 @@ impl Run {
     }
 
     fn take(&mut self, output: &Output) -> Result<(), AnalyzeError> {
-        for alert in &output.alerts {
-            *self.status.threats.entry(alert.threat_type).or_default() += 1;
+        for raised in &output.alerts {
+            *self.status.threats.entry(raised.alert.threat_type).or_default() += 1;
         }
         self.results.write(output)
     }
@@ -280,7 +281,7 @@ impl Results {
     fn write(&mut self, output: &Output) -> Result<(), AnalyzeError> {
         self.alerts.take(&output.alerts, &output.updates)?;
         if let Some(eve) = &mut self.eve {
-            output.alerts.iter().try_for_each(|alert| eve.alert(alert))?;
+            output.alerts.iter().try_for_each(|raised| eve.alert(&raised.alert))?;
             output.ended.iter().try_for_each(|flow| eve.flow(flow))?;
         }
         if let Some(scores) = &mut self.scores {

@@ -9,7 +9,9 @@
 pub mod duration;
 mod file;
 mod load;
+mod network;
 mod schema;
+pub mod show;
 pub mod size;
 
 use std::path::PathBuf;
@@ -17,6 +19,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use load::{ConfigError, DEFAULT_PATH, Loaded, Overrides, Problem, load};
+pub use network::Network;
 pub use schema::nearest;
 
 use crate::alert::AlertConfig;

@@ -10,6 +10,7 @@ pub mod dense;
 pub mod device;
 pub mod drift;
 pub mod error;
+pub mod explain;
 mod learning;
 pub mod lessons;
 pub mod member;

@@ -5,7 +5,6 @@ use super::config::ScoreConfig;
 use super::member::{Member, Method};
 use super::random::Random;
 use super::training_set::TrainingSet;
-use crate::alert::Share;
 use crate::features::matrix::{Column, LANES, Matrix};
 use crate::features::spec::{Feature, GROUPS};
 use candle_core::Device;
@@ -28,7 +27,7 @@ pub struct Model {
     /// The members' values for the block at hand.
     values: Vec<Column>,
     /// The row at hand, or several.
-    scratch: Matrix,
+    pub(super) scratch: Matrix,
 }
 
 impl Model {
@@ -122,41 +121,6 @@ impl Model {
             }
         }
         sum / networks.max(1.0)
-    }
-
-    /// What made a row's score: the member that speaks, and its features, the largest part first; the shares add up to
-    /// 1 before the list is cut to `most`.
-    pub fn explain(&mut self, row: &[f32], most: usize) -> (&'static str, Vec<Share>) {
-        self.scratch.clear();
-        self.scratch.push_encoded(row.iter().copied());
-        let Some(block) = self.scratch.blocks().next() else {
-            return ("", Vec::new());
-        };
-        let mut best: Option<(f32, usize)> = None;
-        for (place, member) in self.members.iter_mut().enumerate() {
-            let values = member.values(block, &self.deviation);
-            let decades = member.decades(&values)[0];
-            if best.is_none_or(|(most, _)| decades > most) {
-                best = Some((decades, place));
-            }
-        }
-        let Some((_, place)) = best else {
-            return ("", Vec::new());
-        };
-        let member = &mut self.members[place];
-        let mut found = member.explain(block, &self.deviation);
-        let total = found.iter().map(|(_, part, _)| part).sum::<f32>().max(f32::MIN_POSITIVE);
-        found.sort_by(|one, other| other.1.total_cmp(&one.1));
-        let share = |&(place, part, expected): &(usize, f32, f32)| {
-            let feature = &self.features[place];
-            Share {
-                feature: format!("{} ({})", feature.name, feature.unit),
-                value: feature.decode(row[place]),
-                expected: feature.decode(expected),
-                share: f64::from(part / total),
-            }
-        };
-        (member.group.name(), found.iter().take(most).map(share).collect())
     }
 
     /// Learns from the training set.

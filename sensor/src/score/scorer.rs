@@ -4,11 +4,11 @@ use super::ScoreError;
 use super::config::ScoreConfig;
 use super::device::device;
 use super::drift::Drift;
+use super::explain::Explanation;
 use super::lessons::{Hold, Lessons};
 use super::model::Model;
 use super::random::Random;
 pub use super::save::ScorerState;
-use crate::alert::Share;
 use crate::features::matrix::Matrix;
 use crate::features::rows::Rows;
 use crate::features::spec::{self, Feature};
@@ -369,8 +369,9 @@ impl Scorer {
         (budget * 1e4).round() / 1e4
     }
 
-    /// What made the score of a row: the member that speaks, and its features.
-    pub fn explain(&mut self, row: &[f32], kind: Kind, most: usize) -> (&'static str, Vec<Share>) {
-        self.model(kind).explain(row, most)
+    /// What made the score of a row.
+    pub fn explain(&mut self, row: &[f32], kind: Kind, most: usize) -> Explanation {
+        let threshold = self.threshold as f32;
+        self.model(kind).explain(row, threshold, most)
     }
 }

@@ -7,7 +7,7 @@ mod attacker;
 use self::attacker::{Attacker, PLANS, Plan, STEP, TARGETS, strike};
 use super::traffic::{CLIENTS, Drained, EPOCH, TICK, Traffic};
 use super::{Analysis, AnalysisConfig, Keep};
-use crate::alert::Alert;
+use crate::alert::{Alert, Raised};
 use crate::capture::{FLOW_BATCH, Tick};
 use crate::flow::SECOND;
 use crate::score::scorer::KINDS;
@@ -102,7 +102,7 @@ impl Month<'_> {
             let output = analysis.tick(&Tick { time: tick.time, ..Tick::default() }).unwrap();
             let own = output.scores.iter().filter(|window| owned[..owned.len() - 1].contains(&window.src));
             highest = own.map(|window| f64::from(window.score)).fold(highest, f64::max);
-            for alert in &output.alerts {
+            for Raised { alert, .. } in &output.alerts {
                 let margin = alert.details.score - alert.details.threshold;
                 match struck.and_then(|place| outcome.margins.get_mut(place)) {
                     Some(held) if of(alert) => *held = Some(held.unwrap_or(margin).max(margin)),
