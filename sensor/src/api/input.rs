@@ -26,6 +26,21 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     }
 }
 
+/// A JSON body, or none.
+#[derive(Debug)]
+pub(super) struct MaybeJson<T>(pub T);
+
+impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for MaybeJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if axum::body::HttpBody::is_end_stream(request.body()) {
+            return Ok(MaybeJson(T::default()));
+        }
+        Json::from_request(request, state).await.map(|Json(value)| MaybeJson(value))
+    }
+}
+
 fn refusal(rejection: &JsonRejection) -> Problem {
     let remedy = match rejection.status() {
         StatusCode::UNSUPPORTED_MEDIA_TYPE => "send Content-Type: application/json",

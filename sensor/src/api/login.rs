@@ -55,7 +55,6 @@ pub(super) async fn login(
         return Ok(Json(Session { name: "local".to_owned(), scope: Scope::Admin }).into_response());
     };
     let Some(token) = tokens.find(login.token.trim()) else {
-        super::audit(&app, "unknown", "session.refused", "", "").await?;
         return Err(Problem::new(
             StatusCode::UNAUTHORIZED,
             "this is no token",
@@ -63,7 +62,7 @@ pub(super) async fn login(
         ));
     };
     let cookie = guard.sessions.begin(&token, guard.tls).map_err(|error| Problem::internal(error.to_string()))?;
-    super::audit(&app, &token.name, "session.begin", "", "").await?;
+    super::audit::record(&app, &token.name, "session.begin", "", "").await?;
     let session = Json(Session { name: token.name.clone(), scope: token.scope });
     Ok(([(header::SET_COOKIE, cookie)], session).into_response())
 }

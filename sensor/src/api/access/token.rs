@@ -182,7 +182,7 @@ pub fn create(path: &Path, name: &str, scope: Scope) -> Result<String, TokenErro
 }
 
 /// 256 random bits as text.
-pub(super) fn random() -> Result<String, TokenError> {
+pub(in crate::api) fn random() -> Result<String, TokenError> {
     let mut bits = [0u8; 32];
     getrandom::fill(&mut bits).map_err(|error| TokenError::Random(error.to_string()))?;
     Ok(BASE64_URL_SAFE_NO_PAD.encode(bits))
