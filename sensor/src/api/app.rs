@@ -13,6 +13,7 @@ use super::history::History;
 use super::live::Hub;
 use super::problem::Problem;
 use crate::config::Config;
+use crate::incidents::Index;
 use crate::model::Mailbox;
 use crate::status::{Shared, SharedTop};
 use crate::store::Store;
@@ -25,6 +26,8 @@ pub type Reload = oneshot::Sender<Vec<String>>;
 pub struct Parts {
     /// The database.
     pub store: Store,
+    /// What happened before, for comparisons.
+    pub index: Arc<Index>,
     /// The latest snapshot.
     pub status: Arc<Shared>,
     /// The top flows and hosts.
@@ -43,6 +46,7 @@ pub struct Parts {
 #[derive(Debug)]
 pub struct App {
     pub(super) store: Store,
+    pub(super) index: Arc<Index>,
     pub(super) status: Arc<Shared>,
     pub(super) top: Arc<SharedTop>,
     pub(super) mailbox: Arc<Mailbox>,
@@ -57,13 +61,14 @@ pub struct App {
 impl App {
     /// Puts it together; nothing runs yet.
     pub fn new(parts: Parts) -> Arc<App> {
-        let Parts { store, status, top, config, mailbox, reload, program } = parts;
+        let Parts { store, index, status, top, config, mailbox, reload, program } = parts;
         Arc::new(App {
             hub: Hub::new(store.clone(), config.api.live_clients as usize),
             captures: Captures::new(&config, program),
             history: History::default(),
             counts: Counts::default(),
             store,
+            index,
             status,
             top,
             mailbox,
