@@ -8,8 +8,9 @@ use sensor::capture::nic;
 use sensor::cli::{ConfigArgs, RunArgs};
 use sensor::config::{self, Config};
 use sensor::model::{self, Mailbox};
-use sensor::pipeline::Pipeline;
+use sensor::pipeline::{Opened, Pipeline};
 use sensor::status::{Shared, Status, Summary};
+use sensor::store::Store;
 use sensor::{api, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -34,6 +35,11 @@ pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
             config.state_dir.display()
         );
     };
+    let (store, notice) = Store::open(&config.store, &config.state_dir)?;
+    if let Some(notice) = &notice {
+        tracing::error!("{notice}");
+    }
+    let opened = Opened { store, notice, hook: None };
     // Before anything is attached: two sensors on one box are noticed here.
     let listener = api::bind(&config.api)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -53,7 +59,7 @@ pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
         )
     };
     let shared = Arc::new(Shared::default());
-    let pipeline = Pipeline::start(&config, &nic, shared.clone())?;
+    let pipeline = Pipeline::start(&config, &nic, shared.clone(), opened)?;
     announce(&config, &pipeline);
 
     let (steering, again) = (pipeline.live().steering.clone(), arguments.config.clone());

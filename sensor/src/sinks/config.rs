@@ -50,12 +50,13 @@ pub struct WebhookConfig {
     /// For one attempt, from the name lookup to the end of the answer.
     #[serde(with = "crate::config::duration")]
     pub timeout: Duration,
-    /// Further attempts after the first, then the alert is a dead letter.
-    pub retries: u32,
-    /// Wait before the first retry; doubles with each, up to 30s.
+    /// How long it is tried, from when the alert was stored; then it is a dead letter (`vesper alerts retry`).
+    #[serde(with = "crate::config::duration")]
+    pub retry_for: Duration,
+    /// Wait before the first retry; doubles with each, up to 5m.
     #[serde(with = "crate::config::duration")]
     pub backoff: Duration,
-    /// Alerts that may wait; further ones expire and are counted.
+    /// Messages that may wait; of more, the oldest expire and are counted.
     pub queue: usize,
 }
 
@@ -66,9 +67,9 @@ impl Default for WebhookConfig {
             url: String::new(),
             path: "/api/network/webhook".to_owned(),
             timeout: Duration::from_secs(10),
-            retries: 3,
+            retry_for: Duration::from_secs(72 * 3600),
             backoff: Duration::from_secs(1),
-            queue: 1000,
+            queue: 100_000,
         }
     }
 }
@@ -132,8 +133,9 @@ impl SinksConfig {
                 let value = crate::config::duration::format(webhook.timeout);
                 add("timeout", format!("= {value} is out of range: choose 100ms to 5m"));
             }
-            if webhook.retries > 100 {
-                add("retries", format!("= {} is out of range: choose 0 to 100", webhook.retries));
+            if !(Duration::from_secs(1)..=Duration::from_secs(30 * 86_400)).contains(&webhook.retry_for) {
+                let value = crate::config::duration::format(webhook.retry_for);
+                add("retry_for", format!("= {value} is out of range: choose 1s to 30d"));
             }
             if !(1..=1_000_000).contains(&webhook.queue) {
                 add("queue", format!("= {} is out of range: choose 1 to 1000000", webhook.queue));
