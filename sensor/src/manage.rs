@@ -3,7 +3,10 @@
 use std::io::{BufWriter, ErrorKind, Write, stderr, stdout};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sensor::cli::{ConfigCommand, ConfigShowArgs, JournalArgs, ModelArgs, ModelCommand};
+use sensor::api::token;
+use sensor::cli::{
+    ConfigCommand, ConfigShowArgs, JournalArgs, ModelArgs, ModelCommand, TokenArgs, TokenCommand,
+};
 use sensor::config::{self, Overrides};
 use sensor::journal::PrintError;
 use sensor::model::command;
@@ -58,4 +61,20 @@ pub fn config(arguments: &ConfigShowArgs) -> anyhow::Result<()> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => Ok(written?),
     }
+}
+
+pub fn token(arguments: &TokenArgs) -> anyhow::Result<()> {
+    let TokenCommand::New { name, scope } = &arguments.command;
+    let loaded = config::load(arguments.config.as_deref(), std::env::vars(), &Overrides::default())?;
+    let config = loaded.config;
+    if config.api.tokens_file.as_os_str().is_empty() {
+        anyhow::bail!(
+            "api.tokens_file is not set: set it first, to \"tokens\" for a file in the state folder"
+        );
+    }
+    let path = config.state_dir.join(&config.api.tokens_file);
+    let secret = token::create(&path, name, *scope)?;
+    eprintln!("added to {}; this is shown once:", path.display());
+    println!("{secret}");
+    Ok(())
 }

@@ -1,12 +1,16 @@
 //! `vesper run`: settings, stages, wait for a signal, stop in order, closing summary.
 
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
+use sensor::api::{App, Parts};
 use sensor::capture::Steering;
 use sensor::capture::nic;
 use sensor::cli::{ConfigArgs, RunArgs};
 use sensor::config::{self, Config};
+use sensor::incidents::Index;
 use sensor::model::{self, Mailbox};
 use sensor::pipeline::{Opened, Pipeline};
 use sensor::status::{Shared, Status, Summary};
@@ -39,9 +43,11 @@ pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
     if let Some(notice) = &notice {
         tracing::error!("{notice}");
     }
-    let opened = Opened { store, notice, hook: None };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64);
+    let index = Arc::new(Index::open(&store, &config.incidents, now)?);
+    let opened = Opened { store: store.clone(), notice, hook: None };
     // Before anything is attached: two sensors on one box are noticed here.
-    let listener = api::bind(&config.api)?;
+    let door = api::open(&config.api, &config.state_dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("api")
@@ -64,11 +70,29 @@ pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
 
     let (steering, again) = (pipeline.live().steering.clone(), arguments.config.clone());
     let mailbox = pipeline.mailbox().clone();
-    let mut running = config.clone();
+    let (reloads, mut asked_to_reload) = tokio::sync::mpsc::channel::<api::Reload>(1);
+    let app = App::new(Parts {
+        store,
+        index,
+        status: shared.clone(),
+        top: pipeline.top().clone(),
+        config: config.clone(),
+        mailbox: mailbox.clone(),
+        reload: reloads,
+        program: PathBuf::from("/proc/self/exe"),
+    });
+    let (mut running, shown) = (config.clone(), app.clone());
     runtime.spawn(async move {
-        while hangup.recv().await.is_some() {
+        loop {
+            let answer = tokio::select! {
+                signal = hangup.recv() => if signal.is_some() { None } else { break },
+                asked = asked_to_reload.recv() => if asked.is_some() { asked } else { break },
+            };
             promote(&mailbox, &running);
-            reload(&again, &mut running, &steering);
+            let problems = reload(&again, &mut running, &steering);
+            shown.set_config(running.clone());
+            // Whoever asked may be gone.
+            let _told = answer.map(|answer| answer.send(problems));
         }
     });
     let served = runtime.block_on(async {
@@ -78,7 +102,7 @@ pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
                 _ = interrupt.recv() => {}
             }
         };
-        api::serve(listener, shared, asked).await.context("serving the API")
+        api::serve(door, app, asked).await.context("serving the API")
     });
     tracing::info!("stopping: detaching, then analysing and delivering what is left");
     let status = pipeline.stop();
@@ -97,12 +121,12 @@ fn promote(mailbox: &Mailbox, running: &Config) {
 }
 
 /// Takes up what may change while packets come. What was there stays where the new settings are wrong.
-fn reload(arguments: &ConfigArgs, running: &mut Config, steering: &Steering) {
+fn reload(arguments: &ConfigArgs, running: &mut Config, steering: &Steering) -> Vec<String> {
     let loaded = match config::load(arguments.config.as_deref(), std::env::vars(), &arguments.overrides()) {
         Ok(loaded) => loaded,
         Err(error) => {
             tracing::error!(%error, "SIGHUP: the settings are wrong; going on with those there were");
-            return;
+            return error.to_string().lines().map(str::to_owned).collect();
         }
     };
     for warning in &loaded.warnings {
@@ -119,6 +143,7 @@ fn reload(arguments: &ConfigArgs, running: &mut Config, steering: &Steering) {
         // Said once, not at every signal.
         std::mem::swap(running, &mut new);
     }
+    Vec::new()
 }
 
 fn interface(config: &Config) -> anyhow::Result<&str> {

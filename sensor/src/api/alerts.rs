@@ -17,9 +17,9 @@ use super::input::{self, Id, Params, cursor, limit, time};
 use super::overview::{Alerts, BySeverity};
 use super::problem::{Body, Problem};
 use crate::alert::{Severity, ThreatType};
-use crate::incidents::{self, Found, Likeness};
+use crate::incidents::{self, Found, Likeness, Resolution};
 pub(super) use crate::store::alerts::StoredAlert;
-use crate::store::alerts::{self, AlertState, Change, Resolution};
+use crate::store::alerts::{self, AlertState, Change};
 use crate::store::evidence::{self, PacketSummary};
 use crate::store::list::{self, AlertFilter};
 
@@ -176,7 +176,7 @@ pub(super) async fn resolve(
         let fingerprint = (!fingerprint.is_empty()).then_some(fingerprint.as_slice());
         let now = now() as i64;
         let incident = incidents::from_resolution(tx, &stored.alert, &resolution, fingerprint, now, max)?;
-        alerts::resolve(tx, &id, &caller.name, &resolution, Some(&incident), now)
+        alerts::resolve(tx, &id, &caller.name, &stored_form(resolution), Some(&incident), now)
     })
     .await
 }
@@ -222,8 +222,10 @@ pub(super) async fn evidence(State(app): State<Arc<App>>, Id(id): Id) -> Result<
         return Err(Problem::missing("there are no packets of this alert", "the oldest evidence goes first"));
     };
     // There is such an alert, so this is an id of ours; a name that is none would be one character here.
-    let name: String =
-        id.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') { c } else { '_' }).collect();
+    let name: String = id
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') { c } else { '_' })
+        .collect();
     let headers = [
         (header::CONTENT_TYPE, "application/vnd.tcpdump.pcap".to_owned()),
         (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}.pcapng\"")),
@@ -286,4 +288,9 @@ pub(super) async fn standing(app: &App) -> Result<Alerts, Problem> {
             critical: of("critical"),
         },
     })
+}
+
+fn stored_form(resolution: Resolution) -> alerts::Resolution {
+    let Resolution { action, root_cause, note, false_positive, recommendation_worked } = resolution;
+    alerts::Resolution { action, root_cause, note, false_positive, recommendation_worked }
 }

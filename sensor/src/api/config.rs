@@ -50,11 +50,8 @@ impl ApiConfig {
         let mut problems = Vec::new();
         let settings =
             [("tls_cert", &self.tls_cert), ("tls_key", &self.tls_key), ("tokens_file", &self.tokens_file)];
-        let missing: Vec<&str> = settings
-            .iter()
-            .filter(|(_, path)| path.as_os_str().is_empty())
-            .map(|(name, _)| *name)
-            .collect();
+        let missing: Vec<&str> =
+            settings.iter().filter(|(_, path)| path.as_os_str().is_empty()).map(|(name, _)| *name).collect();
         if !self.listen.ip().is_loopback() && !missing.is_empty() {
             problems.push(format!(
                 "listen = \"{}\" can be reached from elsewhere: set api.{} too (`vesper token new NAME` makes a token), or \

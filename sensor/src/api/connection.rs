@@ -1,6 +1,5 @@
 //! A connection, as routes may treat it.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
@@ -9,16 +8,14 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 /// One client's connection; in the extensions of its requests.
 #[derive(Debug)]
 pub(super) struct Connection {
-    /// Who is at the other end.
-    pub(super) peer: SocketAddr,
     slot: Mutex<Option<OwnedSemaphorePermit>>,
     long: AtomicBool,
     cut: Notify,
 }
 
 impl Connection {
-    pub(super) fn new(peer: SocketAddr, slot: OwnedSemaphorePermit) -> Connection {
-        Connection { peer, slot: Mutex::new(Some(slot)), long: AtomicBool::new(false), cut: Notify::new() }
+    pub(super) fn new(slot: OwnedSemaphorePermit) -> Connection {
+        Connection { slot: Mutex::new(Some(slot)), long: AtomicBool::new(false), cut: Notify::new() }
     }
 
     /// It is for a live stream, which counts its clients itself: it may live on and needs no slot.

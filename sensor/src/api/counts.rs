@@ -37,7 +37,9 @@ impl Counts {
     pub(super) fn answered(&self, path: Option<&str>, status: u16) {
         let Some(routes) = self.routes.get() else { return };
         let classes = path.and_then(|path| routes.get(path)).or_else(|| routes.get(NOWHERE));
-        if let Some(count) = classes.and_then(|classes| classes.get(usize::from(status / 100).wrapping_sub(1))) {
+        if let Some(count) =
+            classes.and_then(|classes| classes.get(usize::from(status / 100).wrapping_sub(1)))
+        {
             count.fetch_add(1, Relaxed);
         }
     }

@@ -114,8 +114,9 @@ pub(super) async fn flows(
     let limit = limit(query.limit)?;
     let host = query.host.as_deref().map(address).transpose()?;
     let top = app.top.latest();
-    let of_host =
-        |flow: &&FlowNow| host.as_ref().is_none_or(|host| flow.source_ip == *host || flow.destination_ip == *host);
+    let of_host = |flow: &&FlowNow| {
+        host.as_ref().is_none_or(|host| flow.source_ip == *host || flow.destination_ip == *host)
+    };
     let mut items: Vec<FlowNow> = top.flows.iter().filter(of_host).cloned().collect();
     let order = query.sort.unwrap_or_default();
     items.sort_by(|a, b| match order {

@@ -97,7 +97,8 @@ pub(super) async fn add(
     Extension(caller): Extension<Caller>,
     input::Json(written): input::Json<Written>,
 ) -> Result<(StatusCode, Json<Incident>), Problem> {
-    let unfit = |why: incidents::Unfit| Problem::unprocessable(printable(&why.to_string(), 400), "correct it");
+    let unfit =
+        |why: incidents::Unfit| Problem::unprocessable(printable(&why.to_string(), 400), "correct it");
     let draft = Draft::new(written, Origin::User).map_err(unfit)?;
     let (max, now) = (app.config().incidents.max, now() as i64);
     let added = app.write(move |tx| {
@@ -158,9 +159,9 @@ pub(super) async fn search(
         incidents::find(connection, &index, &search.words, likeness.as_ref(), limit).map(Some)
     });
     let found = found.await?;
-    found.map(|items| Json(FoundIncidents { items })).ok_or_else(|| {
-        Problem::missing("there is no such alert", "GET /api/v1/alerts lists those there are")
-    })
+    found
+        .map(|items| Json(FoundIncidents { items }))
+        .ok_or_else(|| Problem::missing("there is no such alert", "GET /api/v1/alerts lists those there are"))
 }
 
 fn missing() -> Problem {

@@ -103,11 +103,9 @@ pub(super) struct Paging {
 pub(super) fn limit(asked: Option<u32>) -> Result<usize, Problem> {
     match asked.unwrap_or(50) {
         limit @ 1..=500 => Ok(limit as usize),
-        other => Err(Problem::new(
-            StatusCode::BAD_REQUEST,
-            format!("limit={other}"),
-            "give a limit from 1 to 500",
-        )),
+        other => {
+            Err(Problem::new(StatusCode::BAD_REQUEST, format!("limit={other}"), "give a limit from 1 to 500"))
+        }
     }
 }
 
@@ -147,7 +145,8 @@ fn parse_time(text: &str) -> Option<i64> {
                 _ => return None,
             };
             let (hours, minutes) = zone[1..].split_once(':')?;
-            let digits = |text: &str| text.parse::<i64>().ok().filter(|_| text.len() == 2 && !text.starts_with('+'));
+            let digits =
+                |text: &str| text.parse::<i64>().ok().filter(|_| text.len() == 2 && !text.starts_with('+'));
             let (hours, minutes) = (digits(hours)?, digits(minutes)?);
             if hours > 23 || minutes > 59 {
                 return None;
@@ -165,7 +164,8 @@ fn parse_time(text: &str) -> Option<i64> {
         Some("60") => format!("{}59{}", &local[..17], &local[19..]),
         _ => local,
     };
-    let (seconds, fraction) = whole.split_once('.').map_or((whole.as_str(), ""), |(seconds, part)| (seconds, part));
+    let (seconds, fraction) =
+        whole.split_once('.').map_or((whole.as_str(), ""), |(seconds, part)| (seconds, part));
     if !fraction.bytes().all(|byte| byte.is_ascii_digit()) || (whole.contains('.') && fraction.is_empty()) {
         return None;
     }

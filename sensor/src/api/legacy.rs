@@ -80,9 +80,7 @@ pub(super) async fn start_capture(
     ready(&app)?;
     // These callers know 500 with the reason, whatever it is.
     let failed = |problem: Problem| match problem.status {
-        StatusCode::UNPROCESSABLE_ENTITY => {
-            Problem { status: StatusCode::INTERNAL_SERVER_ERROR, ..problem }
-        }
+        StatusCode::UNPROCESSABLE_ENTITY => Problem { status: StatusCode::INTERNAL_SERVER_ERROR, ..problem },
         _ => problem,
     };
     let session_id = captures::begin(&app, &caller, wanted).await.map_err(failed)?;
@@ -100,9 +98,7 @@ pub(super) async fn stop_capture(
 ) -> Result<Json<Stopped>, Problem> {
     let ended = captures::end(&app, &caller, wanted.session_id.as_deref()).await?;
     Ok(Json(match ended {
-        Some(capture) => {
-            Stopped { status: "stopped", session_id: Some(capture.id), result: capture.result }
-        }
+        Some(capture) => Stopped { status: "stopped", session_id: Some(capture.id), result: capture.result },
         None => Stopped { status: "idle", session_id: None, result: None },
     }))
 }
@@ -120,7 +116,9 @@ pub(super) async fn analyze_pcap(
     let (id, ended) = captures::submit(&app, &caller, &connection, form).await?;
     match ended.await {
         Ok(Ok(())) => {}
-        Ok(Err(why)) => return Err(Problem::unprocessable(why, "send a pcap or pcapng file within the limits")),
+        Ok(Err(why)) => {
+            return Err(Problem::unprocessable(why, "send a pcap or pcapng file within the limits"));
+        }
         Err(error) => return Err(Problem::internal(error.to_string())),
     }
     let capture = captures::found(&app, id).await?;

@@ -61,7 +61,8 @@ pub(super) async fn login(
             "`vesper token new NAME` on the sensor makes one",
         ));
     };
-    let cookie = guard.sessions.begin(&token, guard.tls).map_err(|error| Problem::internal(error.to_string()))?;
+    let cookie =
+        guard.sessions.begin(&token, guard.tls).map_err(|error| Problem::internal(error.to_string()))?;
     super::audit::record(&app, &token.name, "session.begin", "", "").await?;
     let session = Json(Session { name: token.name.clone(), scope: token.scope });
     Ok(([(header::SET_COOKIE, cookie)], session).into_response())

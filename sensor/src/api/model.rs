@@ -97,7 +97,8 @@ pub(super) async fn model(State(app): State<Arc<App>>) -> Result<Json<Model>, Pr
         command::info(&config, now(), true, &mut text).map(|()| text)
     });
     let text = listed.await?.map_err(|error| problem(&error))?;
-    let mut files: Value = serde_json::from_slice(&text).map_err(|error| Problem::internal(error.to_string()))?;
+    let mut files: Value =
+        serde_json::from_slice(&text).map_err(|error| Problem::internal(error.to_string()))?;
     for model in files["models"].as_array_mut().into_iter().flatten() {
         // Paths of the machine are nobody's business.
         let name = model["file"].as_str().and_then(|path| path.rsplit('/').next()).map(str::to_owned);
@@ -190,6 +191,8 @@ fn problem(error: &CommandError) -> Problem {
             "there is no candidate",
             "`vesper model train` or `vesper model import` makes one",
         ),
-        other => Problem::conflict(printable(&other.to_string(), 500), "GET /api/v1/model lists what there is"),
+        other => {
+            Problem::conflict(printable(&other.to_string(), 500), "GET /api/v1/model lists what there is")
+        }
     }
 }

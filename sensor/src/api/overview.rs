@@ -250,8 +250,8 @@ pub(super) fn sinks(status: &Status) -> Vec<Sink> {
         name: sink.name.clone(),
         delivered: sink.delivered,
         pending: sink.pending,
-        dead_letter: sink.dead_letter_refused + sink.dead_letter_retries_spent,
-        expired: sink.expired_queue_full + sink.expired_shutdown,
+        dead_letter: sink.dead_letters(),
+        expired: sink.expired(),
         failing: sink.failing.clone(),
     };
     status.sinks.iter().map(sink).collect()

@@ -22,7 +22,8 @@ pub(super) async fn page() -> Response {
 
 /// Its code.
 pub(super) async fn script() -> Response {
-    ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("docs/reference.js")).into_response()
+    ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("docs/reference.js"))
+        .into_response()
 }
 
 /// Its looks.

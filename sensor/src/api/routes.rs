@@ -17,8 +17,8 @@ use super::app::App;
 use super::problem::Problem;
 use super::reference::Description;
 use super::{
-    alerts, audit, captures, decisions, flows, history, incidents, legacy, live, login, model, openapi, overview,
-    probes, reference, settings, sinks,
+    alerts, audit, captures, decisions, flows, history, incidents, legacy, live, login, model, openapi,
+    overview, probes, reference, settings, sinks,
 };
 use crate::telemetry::printable;
 
@@ -154,9 +154,16 @@ async fn typed_bodies(path: Option<MatchedPath>, request: Request, next: Next) -
     let kind = kind.split(';').next().unwrap_or_default().trim();
     let fits = if upload { "multipart/form-data" } else { "application/json" };
     if has_body && *request.method() != Method::GET && !kind.eq_ignore_ascii_case(fits) {
-        let detail = format!("the body is {}", if kind.is_empty() { "of no type".into() } else { printable(kind, 60) });
-        return Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail, format!("send Content-Type: {fits}"))
-            .into_response();
+        let detail = format!(
+            "the body is {}",
+            if kind.is_empty() { "of no type".into() } else { printable(kind, 60) }
+        );
+        return Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            detail,
+            format!("send Content-Type: {fits}"),
+        )
+        .into_response();
     }
     next.run(request).await
 }

@@ -10,10 +10,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Request;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::access::token::{TokenError, Tokens};
@@ -136,20 +135,22 @@ pub async fn serve(door: Door, app: Arc<App>, shutdown: impl Future<Output = ()>
     background.spawn(captures::run(app.clone()));
     let hub = app.clone();
     background.spawn(async move { hub.hub.run().await });
-    let graceful = GracefulShutdown::new();
+    // Every connection has a receiver for as long as it lasts.
+    let (stop, stopping) = watch::channel(false);
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
-        let stop = tokio::select! {
+        let over = tokio::select! {
             () = &mut shutdown => true,
-            () = server.accept(&listener, &graceful) => false,
+            () = server.accept(&listener, &stopping) => false,
         };
-        if stop {
+        if over {
             break;
         }
     }
-    drop(listener);
+    drop((listener, stopping));
     app.hub.stop();
-    if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
+    stop.send_replace(true);
+    if tokio::time::timeout(DRAIN, stop.closed()).await.is_err() {
         tracing::warn!("api: requests were still under way at the end");
     }
     background.shutdown().await;
@@ -167,7 +168,7 @@ struct Server {
 
 impl Server {
     /// Takes one connection and serves it on a task of its own. May be dropped while it waits.
-    async fn accept(&self, listener: &tokio::net::TcpListener, graceful: &GracefulShutdown) {
+    async fn accept(&self, listener: &tokio::net::TcpListener, stopping: &watch::Receiver<bool>) {
         // Never closed: the permit is always had.
         let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else { return };
         let (stream, peer) = match listener.accept().await {
@@ -185,15 +186,15 @@ impl Server {
             counts.refused_per_address.fetch_add(1, Relaxed);
             return;
         };
-        let connection = Arc::new(Connection::new(peer, slot));
+        let connection = Arc::new(Connection::new(slot));
         let service = Served { routes: TowerToHyperService::new(self.routes.clone()), connection };
-        let (app, tls, watcher) = (self.app.clone(), self.tls.clone(), graceful.watcher());
+        let (app, tls, stopping) = (self.app.clone(), self.tls.clone(), stopping.clone());
         tokio::spawn(async move {
             app.counts.connections.fetch_add(1, Relaxed);
             match tls {
-                None => converse(stream, service, watcher).await,
+                None => converse(stream, service, stopping).await,
                 Some(tls) => match tokio::time::timeout(HEAD_TIMEOUT, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => converse(stream, service, watcher).await,
+                    Ok(Ok(stream)) => converse(stream, service, stopping).await,
                     _ => drop(app.counts.tls_failed.fetch_add(1, Relaxed)),
                 },
             }
@@ -204,25 +205,32 @@ impl Server {
 }
 
 /// Serves one connection to its end.
-async fn converse<S>(stream: S, service: Served, watcher: Watcher)
+async fn converse<S>(stream: S, service: Served, mut stopping: watch::Receiver<bool>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(LARGEST_HEAD);
     let connection = service.connection.clone();
-    let served = watcher.watch(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
+    let served = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut served = std::pin::pin!(served);
-    // Clients that break off are their own affair.
-    let ended = tokio::select! {
-        _ended = &mut served => true,
-        () = connection.was_cut() => true,
-        () = tokio::time::sleep(CONNECTION_LIFETIME) => false,
-    };
-    if !ended && connection.is_long() {
+    let mut lifetime = std::pin::pin!(tokio::time::sleep(CONNECTION_LIFETIME));
+    let (mut told, mut late) = (false, false);
+    loop {
         tokio::select! {
-            _ended = &mut served => {}
-            () = connection.was_cut() => {}
+            // Clients that break off are their own affair.
+            _ended = &mut served => return,
+            () = connection.was_cut() => return,
+            () = &mut lifetime, if !late => {
+                late = true;
+                if !connection.is_long() {
+                    return;
+                }
+            }
+            _stop = stopping.changed(), if !told => {
+                told = true;
+                served.as_mut().graceful_shutdown();
+            }
         }
     }
 }

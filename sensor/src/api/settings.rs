@@ -54,5 +54,8 @@ pub(super) async fn reload(
     if problems.is_empty() {
         return Ok(Json(Reloaded { reloaded: true, warnings: Vec::new() }));
     }
-    Err(Problem::unprocessable(problems.join("\n"), "correct the file; `vesper check` says the same without a reload"))
+    Err(Problem::unprocessable(
+        problems.join("\n"),
+        "correct the file; `vesper check` says the same without a reload",
+    ))
 }

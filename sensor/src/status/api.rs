@@ -43,5 +43,9 @@ pub(super) fn metrics(families: &mut Families, api: &ApiCounts) {
         "Clients of the live streams that took no message for too long and were dropped.",
         api.live_stuck,
     );
-    families.counter("api_live_messages_total", "Messages sent to clients of the live streams.", api.live_sent);
+    families.counter(
+        "api_live_messages_total",
+        "Messages sent to clients of the live streams.",
+        api.live_sent,
+    );
 }

@@ -12,7 +12,7 @@ pub mod token;
 
 pub(super) use guard::{Guard, Need, guard};
 pub(super) use host::check_host;
-pub(super) use session::{COOKIE, Sessions};
+pub(super) use session::Sessions;
 pub use token::Scope;
 
 /// Who sends a request; in its extensions once the guard let it pass.

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, header};
 use super::token::{Token, TokenError, hash, random};
 
 /// Name of the cookie. Over TLS it carries the prefix that makes browsers insist on `Secure` and this host alone.
-pub(in crate::api) const COOKIE: [&str; 2] = ["vesper_session", "__Host-vesper_session"];
+const COOKIE: [&str; 2] = ["vesper_session", "__Host-vesper_session"];
 /// A session ends after this long; its owner logs in again.
 const LIFETIME: Duration = Duration::from_secs(12 * 3600);
 /// Sessions at once; the oldest ends for a further one.

@@ -23,7 +23,9 @@ const LARGEST: u64 = 1 << 20;
 const PREFIX: &str = "vesper_";
 
 /// What somebody may do; each includes those before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema, clap::ValueEnum)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema, clap::ValueEnum,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// Look.
@@ -65,7 +67,9 @@ pub enum TokenError {
         source: io::Error,
     },
     /// A line in it.
-    #[error("{path}:{line}: write `name scope sha256`, as `vesper token new` does; scope is read, write or admin")]
+    #[error(
+        "{path}:{line}: write `name scope sha256`, as `vesper token new` does; scope is read, write or admin"
+    )]
     Line {
         /// Where.
         path: PathBuf,
@@ -79,7 +83,9 @@ pub enum TokenError {
     #[error("{0} holds no token: `vesper token new NAME` makes one")]
     Empty(PathBuf),
     /// The name is no name, or taken.
-    #[error("{0:?} is no name for a token: use 1 to 64 letters, digits, '-', '_' or '.', and none that is there already")]
+    #[error(
+        "{0:?} is no name for a token: use 1 to 64 letters, digits, '-', '_' or '.', and none that is there already"
+    )]
     Name(String),
     /// The system gives no random numbers.
     #[error("no random numbers: {0}")]
@@ -148,9 +154,10 @@ impl Tokens {
             }
         }
         // All of them, whichever fits: how long it takes says nothing.
-        let fitting = known.tokens.iter().fold(None, |found, token| {
-            if equal(&token.hash, wanted) { Some(token) } else { found }
-        });
+        let fitting = known
+            .tokens
+            .iter()
+            .fold(None, |found, token| if equal(&token.hash, wanted) { Some(token) } else { found });
         fitting.cloned()
     }
 }

@@ -162,7 +162,10 @@ impl<'a> Parser<'a> {
                 let address: IpAddr = value.parse().map_err(|_not_one| wrong("IP address"))?;
                 Ok(Filter::Net(side, address.into()))
             }
-            "net" => value.parse().map(|net| Filter::Net(side, net)).map_err(|_not_one| wrong("network (10.0.0.0/8)")),
+            "net" => value
+                .parse()
+                .map(|net| Filter::Net(side, net))
+                .map_err(|_not_one| wrong("network (10.0.0.0/8)")),
             "port" => value.parse().map(|port| Filter::Port(side, port)).map_err(|_not_one| wrong("port")),
             _ => Err(format!("{kind:?} after src or dst: give host, net or port")),
         }
@@ -218,7 +221,9 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_refused() {
-        for text in ["ether", "port x", "host", "tcp and", "(tcp", "tcp)", "net 10.0.0.0/40", "src tcp", "tcp udp"] {
+        for text in
+            ["ether", "port x", "host", "tcp and", "(tcp", "tcp)", "net 10.0.0.0/40", "src tcp", "tcp udp"]
+        {
             assert!(Filter::parse(text).is_err(), "{text}");
         }
         assert!(Filter::parse(&"not ".repeat(60)).is_err());

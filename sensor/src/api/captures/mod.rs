@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::extract::{Multipart, State};
 use axum::extract::multipart::MultipartRejection;
+use axum::extract::{Multipart, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
@@ -191,21 +191,26 @@ pub(super) async fn begin(app: &Arc<App>, caller: &Caller, wanted: Start) -> Res
             printable(other, 20),
             if watched.is_empty() { "no interface yet" } else { &watched }
         );
-        return Err(Problem::unprocessable(detail, "name that interface, or set capture.interface and restart"));
+        return Err(Problem::unprocessable(
+            detail,
+            "name that interface, or set capture.interface and restart",
+        ));
     }
     let seconds = wanted.duration.unwrap_or(3600);
     if !(1..=LONGEST).contains(&seconds) {
         let detail = format!("duration {seconds} s");
         return Err(Problem::unprocessable(detail, format!("give 1 to {LONGEST} seconds")));
     }
-    let filter = filter::Filter::parse(wanted.filter.as_deref().unwrap_or_default())
-        .map_err(|why| Problem::unprocessable(printable(&why, 400), "use the part of the language that is known"))?;
+    let filter = filter::Filter::parse(wanted.filter.as_deref().unwrap_or_default()).map_err(|why| {
+        Problem::unprocessable(printable(&why, 400), "use the part of the language that is known")
+    })?;
     let (id, now) = (new_id()?, now());
     let session = session::Session::new(id.clone(), filter, seconds, &status, now);
     if !app.captures.sessions.add(session) {
         return Err(Problem::unavailable("too many sessions run", "stop one"));
     }
-    let request = json!({ "interface": watched, "duration": seconds, "filter": wanted.filter.unwrap_or_default() });
+    let request =
+        json!({ "interface": watched, "duration": seconds, "filter": wanted.filter.unwrap_or_default() });
     let new = rows::New { id: id.clone(), kind: "live", name: watched, bytes: 0, request };
     if let Err(problem) = app.write(move |tx| rows::insert(tx, &new, now as i64)).await {
         drop(app.captures.sessions.take(Some(&id)));
@@ -274,7 +279,11 @@ pub(super) async fn submit(
 ) -> Result<(String, Ended), Problem> {
     let form = form.map_err(|rejection| {
         let detail = printable(&rejection.body_text(), 200);
-        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail, "send multipart/form-data with a field `file`")
+        Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            detail,
+            "send multipart/form-data with a field `file`",
+        )
     })?;
     let config = app.config();
     if config.api.upload_max_bytes == 0 {

@@ -16,7 +16,7 @@ const POINTS: u64 = 60;
 /// What was found.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = CaptureResult)]
-pub(super) struct Outcome {
+pub(in crate::api) struct Outcome {
     /// What there was.
     pub totals: Totals,
     /// What was found, oldest first, at most 1000.
@@ -34,7 +34,7 @@ pub(super) struct Outcome {
 
 /// What there was.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
-pub(super) struct Totals {
+pub(in crate::api) struct Totals {
     /// Packets.
     pub packets: u64,
     /// Their bytes.
@@ -51,7 +51,7 @@ pub(super) struct Totals {
 
 /// A part of the time.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub(super) struct Moment {
+pub(in crate::api) struct Moment {
     /// RFC 3339: when it began.
     time: String,
     /// Threats found in it.
@@ -80,7 +80,8 @@ pub(super) fn timeline(alerts: &[Alert], first: u64, last: u64) -> Vec<Moment> {
         let part = (time.saturating_sub(first) / step).min(parts - 1);
         counts[part as usize] += 1;
     }
-    let moment = |(part, threats): (usize, u64)| Moment { time: rfc3339(first + part as u64 * step), threats };
+    let moment =
+        |(part, threats): (usize, u64)| Moment { time: rfc3339(first + part as u64 * step), threats };
     counts.into_iter().enumerate().map(moment).collect()
 }
 

@@ -68,7 +68,9 @@ impl Session {
             truncated: false,
             warnings: match self.filter {
                 Filter::All => Vec::new(),
-                _ => vec!["packets, bytes and flows are the interface's; the filter chooses threats".to_owned()],
+                _ => vec![
+                    "packets, bytes and flows are the interface's; the filter chooses threats".to_owned(),
+                ],
             },
         };
         let result = serde_json::to_value(outcome).unwrap_or(Value::Null);
@@ -85,7 +87,9 @@ impl Session {
         let (mut found, mut cursor) = (Vec::new(), None);
         loop {
             let page = list(connection, &within, cursor, 500)?;
-            found.extend(page.items.into_iter().map(|stored| stored.alert).filter(|alert| self.filter.matches(alert)));
+            found.extend(
+                page.items.into_iter().map(|stored| stored.alert).filter(|alert| self.filter.matches(alert)),
+            );
             cursor = page.next;
             if cursor.is_none() || found.len() >= MOST_THREATS {
                 break;

@@ -87,7 +87,10 @@ async fn text(mut field: Field<'_>) -> Result<String, Problem> {
 async fn store(mut field: Field<'_>, path: &Path, most: u64) -> Result<u64, Problem> {
     let failed = |error: std::io::Error| {
         tracing::error!(%error, "api: an upload cannot be kept");
-        Problem::unavailable("the upload cannot be kept", "look at the room in the state folder of the sensor")
+        Problem::unavailable(
+            "the upload cannot be kept",
+            "look at the room in the state folder of the sensor",
+        )
     };
     let mut file = File::options().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
     // The disk has a thread of its own: it may be slow, and these threads serve others.

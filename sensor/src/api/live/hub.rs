@@ -7,7 +7,7 @@ use axum::extract::ws::Utf8Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::BATCH;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, events};
 
 /// The latest events, in memory.
 const RING: usize = 4096;
@@ -152,24 +152,8 @@ impl Hub {
 
     async fn stored(&self, id: i64, most: usize) -> Result<Vec<Message>, StoreError> {
         let store = self.store.clone();
-        let read = move || store.read(|connection| rows_after(connection, id, most));
+        let read = move || store.read(|connection| events::after(connection, id, most));
         let rows = tokio::task::spawn_blocking(read).await.map_err(|_ended| StoreError::Closed)??;
         Ok(rows.iter().map(|row| Message::new(row.id, &row.kind, &row.json)).collect())
     }
-}
-
-// Until the store has it.
-struct Row {
-    id: i64,
-    kind: String,
-    json: String,
-}
-
-fn rows_after(connection: &rusqlite::Connection, id: i64, most: usize) -> rusqlite::Result<Vec<Row>> {
-    let mut select =
-        connection.prepare_cached("SELECT id, kind, json FROM events WHERE id > ? ORDER BY id LIMIT ?")?;
-    let rows = select.query_map(rusqlite::params![id, most as i64], |row| {
-        Ok(Row { id: row.get(0)?, kind: row.get(1)?, json: row.get(2)? })
-    })?;
-    rows.collect()
 }

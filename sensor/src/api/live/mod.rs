@@ -19,3 +19,9 @@ const STUCK: Duration = Duration::from_secs(10);
 const PING: Duration = Duration::from_secs(30);
 /// Messages handed out at once.
 const BATCH: usize = 64;
+
+/// Returns when the sensor stops.
+async fn stopped(stopping: &mut tokio::sync::watch::Receiver<bool>) {
+    // An error is the hub's end, which is a stop as well.
+    let _stopping = stopping.wait_for(|stopping| *stopping).await;
+}

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::hub::Message;
 use super::websocket::Since;
-use super::{PING, STUCK};
+use super::{PING, STUCK, stopped};
 use crate::api::access::Guard;
 use crate::api::app::App;
 use crate::api::connection::Connection;
@@ -92,7 +92,7 @@ async fn feed(
                 }
                 continue;
             }
-            _ = stopping.wait_for(|stopping| *stopping) => return Ok(()),
+            () = stopped(&mut stopping) => return Ok(()),
             () = sender.closed() => return Ok(()),
         }
         loop {

@@ -5,18 +5,18 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use axum::Extension;
 use axum::extract::State;
-use axum::extract::ws::{CloseFrame, Message as Frame, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{CloseFrame, Message as Frame, WebSocket, WebSocketUpgrade, close_code};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use futures_util::{SinkExt, StreamExt};
+use futures_util::StreamExt;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::watch;
 use utoipa::IntoParams;
 
 use super::hub::Message;
-use super::{PING, STUCK};
+use super::{PING, STUCK, stopped};
 use crate::api::access::Guard;
 use crate::api::app::App;
 use crate::api::input::Params;
@@ -89,6 +89,15 @@ enum Ended {
     Stuck,
 }
 
+/// What a listener waits for.
+enum Happened {
+    Gone,
+    News,
+    Said(Frame),
+    Ping,
+    Stopping,
+}
+
 /// One listener.
 struct Client<'a> {
     app: &'a App,
@@ -115,24 +124,24 @@ impl<'a> Client<'a> {
         // What happened before this client came, too.
         self.newest.mark_changed();
         loop {
-            let step = tokio::select! {
-                changed = self.newest.changed() => match changed {
-                    Ok(()) => self.catch_up(&mut socket).await,
-                    Err(_) => return Ended::Gone,
-                },
+            let happened = tokio::select! {
+                changed = self.newest.changed() => changed.map_or(Happened::Gone, |()| Happened::News),
                 frame = socket.next() => match frame {
-                    Some(Ok(frame)) => answer(&mut socket, &frame).await,
-                    _ => return Ended::Gone,
+                    Some(Ok(frame)) => Happened::Said(frame),
+                    _ => Happened::Gone,
                 },
-                _ = pings.tick() => {
-                    if !welcome() {
-                        return close(&mut socket, close_code::POLICY, "the token is no longer valid").await;
-                    }
-                    send(&mut socket, Frame::Ping(Default::default())).await
+                _ = pings.tick() => Happened::Ping,
+                () = stopped(&mut self.stopping) => Happened::Stopping,
+            };
+            let step = match happened {
+                Happened::Gone => Err(Ended::Gone),
+                Happened::News => self.catch_up(&mut socket).await,
+                Happened::Said(frame) => answer(&mut socket, &frame).await,
+                Happened::Ping if !welcome() => {
+                    Err(close(&mut socket, close_code::POLICY, "the token is no longer valid").await)
                 }
-                _ = self.stopping.wait_for(|stopping| *stopping) => {
-                    return close(&mut socket, close_code::RESTART, "the sensor stops").await;
-                }
+                Happened::Ping => send(&mut socket, Frame::Ping(Default::default())).await,
+                Happened::Stopping => Err(close(&mut socket, close_code::RESTART, "the sensor stops").await),
             };
             if let Err(ended) = step {
                 return ended;
