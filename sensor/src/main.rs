@@ -21,6 +21,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Analyze(arguments) => analyze(&arguments),
+        Command::Alerts(arguments) => manage::alerts(&arguments),
         Command::Model(arguments) => manage::model(&arguments),
         Command::Journal(arguments) => manage::journal(&arguments),
         Command::Config(arguments) => manage::config(&arguments),

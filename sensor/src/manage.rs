@@ -1,17 +1,18 @@
-//! `vesper model`, `vesper journal` and `vesper config`: what was kept and what is set, for people.
+//! `vesper alerts`, `vesper model`, `vesper journal` and `vesper config`: what was kept and what is set, for people.
 
 use std::io::{BufWriter, ErrorKind, Write, stderr, stdout};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sensor::api::token;
 use sensor::cli::{
-    ConfigCommand, ConfigShowArgs, JournalArgs, ModelArgs, ModelCommand, TokenArgs, TokenCommand,
+    AlertsArgs, ConfigCommand, ConfigShowArgs, JournalArgs, ModelArgs, ModelCommand, TokenArgs, TokenCommand,
 };
 use sensor::config::{self, Overrides};
 use sensor::journal::PrintError;
 use sensor::model::command;
 use sensor::model::train::{self, Source};
-use sensor::telemetry;
+use sensor::store::command::CommandError;
+use sensor::{store, telemetry};
 
 pub fn model(arguments: &ModelArgs) -> anyhow::Result<()> {
     let loaded = config::load(arguments.config.as_deref(), std::env::vars(), &Overrides::default())?;
@@ -36,6 +37,22 @@ pub fn model(arguments: &ModelArgs) -> anyhow::Result<()> {
 fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+pub fn alerts(arguments: &AlertsArgs) -> anyhow::Result<()> {
+    let loaded = config::load(arguments.config.as_deref(), std::env::vars(), &Overrides::default())?;
+    telemetry::init(&loaded.config.telemetry);
+    let out = &mut BufWriter::new(stdout().lock());
+    let done = store::command::run(&loaded.config, &arguments.command, out);
+    match done.and_then(|()| Ok(out.flush()?)) {
+        // `head` has seen enough.
+        Err(CommandError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        done => {
+            // What was found comes before what is said of it.
+            let _said_already = out.flush();
+            Ok(done?)
+        }
+    }
 }
 
 pub fn journal(arguments: &JournalArgs) -> anyhow::Result<()> {

@@ -8,36 +8,29 @@
 mod config;
 mod status;
 pub mod targets;
+pub mod trial;
 mod worker;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use config::{JsonlConfig, SinksConfig, WebhookConfig};
+pub use config::{JsonlConfig, Limits, Only, SinksConfig, WebhookConfig};
 pub use status::SinkStatus;
 pub use targets::webhook::redacted;
 pub use targets::{Message, Outcome, Target, Told};
 
-use crate::store::outbox::{self, Wanted};
+use crate::store::outbox;
 use crate::store::{Recipient, Store, StoreError};
-use worker::{Handle, Patience, clock};
-
-/// The file is quick and its lines are small.
-const JSONL_QUEUE: usize = 100_000;
-const JSONL_TIMEOUT: Duration = Duration::from_secs(10);
+use worker::{Handle, clock};
 
 /// A sink as the configuration has it.
 pub struct Sink {
     /// Label in metrics and logs.
     pub name: String,
-    /// Whether it wants an event.
-    pub wanted: Wanted,
-    /// How long for an attempt, between attempts, and until it is given up.
-    pub patience: Patience,
-    /// Messages that may wait; of more, the oldest expire.
-    pub queue: usize,
-    /// What takes them.
+    /// How it is served.
+    pub limits: Limits,
+    /// What takes the messages.
     pub target: Box<dyn Target>,
 }
 
@@ -69,27 +62,14 @@ pub enum SinksError {
 pub fn configured(config: &SinksConfig, state_dir: &Path) -> Vec<Sink> {
     let mut sinks = Vec::new();
     if config.jsonl.enabled {
-        let path = state_dir.join(&config.jsonl.path);
-        sinks.push(Sink {
-            name: "jsonl".to_owned(),
-            wanted: Arc::new(|told, _| told != Told::System),
-            patience: Patience { timeout: JSONL_TIMEOUT, ..Patience::default() },
-            queue: JSONL_QUEUE,
-            target: Box::new(targets::jsonl::JsonLines::new(path, config.jsonl.rotate_bytes)),
-        });
+        let jsonl = &config.jsonl;
+        let limits = WebhookConfig::default().limits();
+        let target = targets::jsonl::JsonLines::new(state_dir.join(&jsonl.path), jsonl.rotate_bytes);
+        sinks.push(Sink { name: "jsonl".to_owned(), limits, target: Box::new(target) });
     }
     for (name, webhook) in config.named_webhooks() {
-        sinks.push(Sink {
-            name,
-            wanted: Arc::new(|told, _| !matches!(told, Told::System | Told::Decision)),
-            patience: Patience {
-                timeout: webhook.timeout,
-                backoff: webhook.backoff,
-                retry_for: webhook.retry_for,
-            },
-            queue: webhook.queue,
-            target: Box::new(targets::webhook::Webhook::new(webhook)),
-        });
+        let target = Box::new(targets::webhook::Webhook::new(webhook));
+        sinks.push(Sink { name, limits: webhook.limits(), target });
     }
     sinks
 }
@@ -106,7 +86,13 @@ impl Sinks {
                 "the sink is not in the configuration any more: what it had yet to be told expired"
             );
         }
-        let recipient = |sink: &Sink| Recipient { name: sink.name.clone(), wanted: Arc::clone(&sink.wanted) };
+        let recipient = |sink: &Sink| {
+            let only = sink.limits.only.clone();
+            Recipient {
+                name: sink.name.clone(),
+                wanted: Arc::new(move |told, alert| only.wants(told, alert)),
+            }
+        };
         store.set_recipients(sinks.iter().map(recipient).collect());
         let mut running = Sinks { handles: Vec::new() };
         for sink in sinks {

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Message, Outcome, Sink, SinkStatus, Target};
+use super::{Limits, Message, Outcome, Sink, SinkStatus, Target};
 use crate::store::ingest::now;
 use crate::store::outbox::{self, Pending, Settle};
 use crate::store::{Store, StoreError};
@@ -22,27 +22,6 @@ const SUSPECT: u32 = 5;
 const MOST_ASIDE: usize = 1000;
 /// The thread looks at least so often: another process may have asked for dead letters to be tried again.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// How long for an attempt, between attempts, and until a message is given up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
-    /// For one attempt.
-    pub timeout: Duration,
-    /// Before the first retry; doubles with each.
-    pub backoff: Duration,
-    /// From when the message was made until it is a dead letter.
-    pub retry_for: Duration,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Patience {
-            timeout: Duration::from_secs(10),
-            backoff: Duration::from_secs(1),
-            retry_for: Duration::from_secs(72 * 3600),
-        }
-    }
-}
 
 /// A sink that runs.
 #[derive(Debug)]
@@ -70,8 +49,7 @@ impl Handle {
         let mut worker = Worker {
             name: sink.name,
             target: sink.target,
-            patience: sink.patience,
-            queue: sink.queue,
+            limits: sink.limits,
             store: store.clone(),
             shared: Arc::clone(&shared),
             rung,
@@ -115,8 +93,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 struct Worker {
     name: String,
     target: Box<dyn Target>,
-    patience: Patience,
-    queue: usize,
+    limits: Limits,
     store: Store,
     shared: Arc<Shared>,
     rung: Receiver<()>,
@@ -224,7 +201,7 @@ impl Worker {
     /// Delivers and settles. Whether all of them arrived.
     fn attempt(&mut self, due: &[Pending]) -> Result<bool, StoreError> {
         let messages: Vec<Message> = due.iter().map(|pending| pending.message.clone()).collect();
-        let mut timeout = self.patience.timeout;
+        let mut timeout = self.limits.timeout;
         if let Some(deadline) = *lock(&self.shared.deadline) {
             timeout = timeout.min(deadline.saturating_duration_since(clock()));
             if timeout.is_zero() {
@@ -269,7 +246,7 @@ impl Worker {
             }
             Outcome::Retry { error, after } => {
                 self.failing(&error);
-                let given_up = as_nanoseconds(self.patience.retry_for);
+                let given_up = as_nanoseconds(self.limits.give_up_after);
                 if now.saturating_sub(pending.since) >= given_up {
                     let (sink, attempts) = (self.name.as_str(), pending.attempts + 1);
                     tracing::error!(
@@ -282,7 +259,7 @@ impl Worker {
                     );
                     return Some(Settle::Dead { refused: false, error });
                 }
-                let wait = after.unwrap_or_else(|| backoff(self.patience.backoff, pending.attempts, id));
+                let wait = after.unwrap_or_else(|| backoff(self.limits.backoff, pending.attempts, id));
                 let (sink, wait_ms) = (self.name.as_str(), wait.as_millis() as u64);
                 tracing::warn!(sink, id, about, attempt = pending.attempts + 1, wait_ms, error, "will retry");
                 self.failures = self.failures.saturating_add(1);
@@ -323,10 +300,10 @@ impl Worker {
     }
 
     fn expire(&mut self) -> Result<(), StoreError> {
-        if lock(&self.shared.status).pending <= self.queue as u64 {
+        if lock(&self.shared.status).pending <= self.limits.queue as u64 {
             return Ok(());
         }
-        let (name, queue) = (self.name.clone(), self.queue);
+        let (name, queue) = (self.name.clone(), self.limits.queue);
         let expired = self.store.write(move |tx| outbox::expire_beyond(tx, &name, queue, now()))?;
         if let (Some(first), Some(last)) = (expired.first(), expired.last()) {
             tracing::warn!(
