@@ -1,13 +1,16 @@
-//! `vesper alerts`, `vesper model`, `vesper journal` and `vesper config`: what was kept and what is set, for people.
+//! `vesper alerts`, `vesper model`, `vesper journal`, `vesper incidents`, `vesper config` and `vesper token`: what was kept
+//! and what is set, for people.
 
-use std::io::{BufWriter, ErrorKind, Write, stderr, stdout};
+use std::io::{BufWriter, ErrorKind, Write, stderr, stdin, stdout};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sensor::api::token;
 use sensor::cli::{
-    AlertsArgs, ConfigCommand, ConfigShowArgs, JournalArgs, ModelArgs, ModelCommand, TokenArgs, TokenCommand,
+    AlertsArgs, ConfigCommand, ConfigShowArgs, IncidentsArgs, IncidentsCommand, JournalArgs, ModelArgs, ModelCommand,
+    TokenArgs, TokenCommand,
 };
 use sensor::config::{self, Overrides};
+use sensor::incidents::command as incidents_command;
 use sensor::journal::PrintError;
 use sensor::model::command;
 use sensor::model::train::{self, Source};
@@ -33,7 +36,10 @@ pub fn model(arguments: &ModelArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-#[expect(clippy::disallowed_methods, reason = "a person is told how old a model is")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a person is told how old a model is, and when an incident was added"
+)]
 fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
@@ -93,5 +99,28 @@ pub fn token(arguments: &TokenArgs) -> anyhow::Result<()> {
     let secret = token::create(&path, name, *scope)?;
     eprintln!("added to {}; this is shown once:", path.display());
     println!("{secret}");
+    Ok(())
+}
+
+pub fn incidents(arguments: &IncidentsArgs) -> anyhow::Result<()> {
+    let loaded = config::load(arguments.config.as_deref(), std::env::vars(), &Overrides::default())?;
+    let config = &loaded.config;
+    telemetry::init(&config.telemetry);
+    let now = i64::try_from(now()).unwrap_or(i64::MAX);
+    let store = incidents_command::open(config, now)?;
+    let (json, out) = (arguments.json, &mut BufWriter::new(stdout().lock()));
+    match &arguments.command {
+        IncidentsCommand::List { limit } => incidents_command::print_list(&store, *limit, json, out)?,
+        IncidentsCommand::Search { words, limit } => {
+            incidents_command::print_search(&store, &words.join(" "), *limit, json, out)?;
+        }
+        IncidentsCommand::Add(flags) => {
+            let input = &mut stdin().lock();
+            incidents_command::add_one(&store, &config.incidents, flags.written(), input, now, json, out)?;
+        }
+        IncidentsCommand::Import { file } => {
+            incidents_command::import_file(&store, &config.incidents, file, now, json, out)?;
+        }
+    }
     Ok(())
 }

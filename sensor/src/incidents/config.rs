@@ -16,7 +16,7 @@ pub struct IncidentsConfig {
 
 impl Default for IncidentsConfig {
     fn default() -> Self {
-        IncidentsConfig { min_similarity: 0.5, starter: true, max: 100_000 }
+        IncidentsConfig { min_similarity: 0.4, starter: true, max: 100_000 }
     }
 }
 
@@ -26,7 +26,7 @@ impl IncidentsConfig {
         let mut problems = Vec::new();
         if !(0.0..=1.0).contains(&self.min_similarity) {
             problems.push(format!(
-                "min_similarity = {} is out of range: choose 0 to 1, such as 0.5",
+                "min_similarity = {} is out of range: choose 0 to 1, such as 0.4",
                 self.min_similarity
             ));
         }

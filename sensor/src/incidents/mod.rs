@@ -4,9 +4,11 @@
 //! incident it rests on, how alike that is and how often its action worked. Never here: a decision whether something is
 //! an alert, or anything that the path of a packet waits for.
 
+pub mod command;
 mod config;
 pub mod decisions;
 pub mod fingerprint;
+pub mod import;
 mod index;
 mod recommend;
 mod record;

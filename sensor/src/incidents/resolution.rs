@@ -42,11 +42,11 @@ pub fn from_resolution(
     now: i64,
     max: u64,
 ) -> rusqlite::Result<String> {
-    let earlier: Option<Option<String>> = transaction
-        .prepare_cached("SELECT incident_id FROM alerts WHERE threat_id = ?")?
-        .query_row([&alert.threat_id], |row| row.get(0))
-        .optional()?;
-    let earlier = earlier.flatten();
+    let counted: bool = transaction
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM events WHERE about = ? AND json_extract(json, '$.incident_id') IS NOT NULL)",
+        )?
+        .query_row([&alert.threat_id], |row| row.get(0))?;
     let recommended = match &alert.recommendation {
         Some(recommendation) => get(transaction, &recommendation.incident_id)?,
         None => None,
@@ -58,7 +58,9 @@ pub fn from_resolution(
         (incident, same, worked)
     });
     // An alert that was opened again was counted when it was resolved first.
-    if let (Some((incident, _, Some(worked))), None) = (&taken, &earlier) {
+    if let Some((incident, _, Some(worked))) = &taken
+        && !counted
+    {
         mark(transaction, &incident.id, *worked)?;
     }
     match taken {

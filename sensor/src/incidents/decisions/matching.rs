@@ -1,7 +1,7 @@
 //! Which incident an anomaly of another system is like, by its words.
 //!
 //! Each word of the `error_type` counts by how rare it is among the incidents; the similarity is the part of that weight
-//! which an incident holds. Only an incident of exactly that type reaches 1, all words elsewhere in it 0.9.
+//! which an incident holds. Only an incident of that type (`port_scan` is `PortScan`) reaches 1, all words elsewhere in it 0.9.
 
 use std::collections::HashSet;
 
@@ -45,7 +45,7 @@ pub(super) fn best(
     let weighed = weigh(connection, &asked)?;
     let whole: f64 = weighed.iter().map(|(weight, _)| weight).sum();
     let similarity = |incident: &Incident| {
-        if error_words(&incident.threat_type) == asked {
+        if error_words(&incident.threat_type).concat() == asked.concat() {
             return 1.0;
         }
         let held: f64 = weighed
@@ -103,7 +103,7 @@ fn candidates(
     let mut found = search(connection, &all.join(" "), LOOKED_AT)?;
     found.extend(search(connection, &asked.join(" "), LOOKED_AT)?);
     let quoted: Vec<String> = asked.iter().map(|word| format!("\"{word}\"")).collect();
-    let of_type = format!("threat_type : ({})", quoted.join(" AND "));
+    let of_type = format!("threat_type : (({}) OR \"{}\")", quoted.join(" AND "), asked.concat());
     for number in matching(connection, &of_type)?.into_iter().take(LOOKED_AT) {
         found.extend(store::by_number(connection, number)?);
     }
