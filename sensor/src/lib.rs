@@ -35,6 +35,10 @@ pub mod status;
 
 pub mod config;
 
+pub mod reload;
+
+pub mod notify;
+
 pub mod api;
 
 pub mod telemetry;

@@ -24,6 +24,7 @@ use crate::config::Config;
 use crate::journal::{Journal, Sample};
 use crate::ledger::{Ledger, Residue};
 use crate::model::{self, Keeper, Mailbox};
+use crate::reload::Waiting;
 use crate::score::ScoreError;
 use crate::sinks::{self, Sinks};
 use crate::status::top::SharedTop;
@@ -42,6 +43,7 @@ pub struct Pipeline {
     prepared: Prepared,
     analysis: thread::JoinHandle<(Analysis, Outlets)>,
     mailbox: Arc<Mailbox>,
+    waiting: Arc<Waiting>,
     shared: Arc<Shared>,
     top: Arc<SharedTop>,
 }
@@ -95,10 +97,11 @@ impl Pipeline {
             Watcher::new(analysis, Outlets { ingest, sinks, journal, keeper }, &live, config, shared.clone());
         watcher.capture.prepared = prepared.lines().to_vec();
         watcher.top = top.clone();
+        let waiting = watcher.waiting.clone();
         watcher.set_aside = opened.notice;
         let analysis =
             thread::Builder::new().name("analysis".to_owned()).spawn(move || watcher.run(&events))?;
-        Ok(Pipeline { live, prepared, analysis, mailbox, shared, top })
+        Ok(Pipeline { live, prepared, analysis, mailbox, waiting, shared, top })
     }
 
     /// What a person wants to know about the start.
@@ -109,6 +112,11 @@ impl Pipeline {
     /// Who talks now.
     pub fn top(&self) -> &Arc<SharedTop> {
         &self.top
+    }
+
+    /// Where settings wait that were read again.
+    pub fn waiting(&self) -> &Arc<Waiting> {
+        &self.waiting
     }
 
     /// Where a model waits that somebody asked for.
@@ -143,6 +151,7 @@ struct Watcher {
     outlets: Outlets,
     shared: Arc<Shared>,
     top: Arc<SharedTop>,
+    waiting: Arc<Waiting>,
     clock: Clock,
     counters: Arc<CaptureCounters>,
     buffers: Buffers,
@@ -186,6 +195,7 @@ impl Watcher {
             outlets,
             shared,
             top: Arc::default(),
+            waiting: Arc::default(),
             clock: live.clock,
             counters: live.counters.clone(),
             buffers: live.buffers.clone(),
@@ -257,6 +267,9 @@ impl Watcher {
         let output = self.analysis.tick(tick);
         self.hand_on(output);
         self.outlets.keeper.tend(&mut self.analysis, tick.time);
+        if let Some(alert) = self.waiting.take() {
+            self.analysis.reconfigure(&alert);
+        }
         if tick.time >= self.published.time + 1_000_000_000 {
             self.publish();
         }
@@ -416,6 +429,8 @@ impl Watcher {
             },
             links: tables.links,
             score: self.analysis.state().into(),
+            drift: self.analysis.drift(),
+            app: tables.app,
             rates,
             threats: self.threats.clone(),
             latency_score: self.latency_score.clone(),

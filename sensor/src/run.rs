@@ -6,16 +6,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use sensor::api::{App, Parts};
-use sensor::capture::Steering;
 use sensor::capture::nic;
-use sensor::cli::{ConfigArgs, RunArgs};
+use sensor::cli::RunArgs;
 use sensor::config::{self, Config};
 use sensor::incidents::Index;
 use sensor::model::{self, Mailbox};
 use sensor::pipeline::{Opened, Pipeline};
+use sensor::reload::{Reloaded, Reloader};
 use sensor::status::{Shared, Status, Summary};
 use sensor::store::Store;
-use sensor::{api, telemetry};
+use sensor::{api, notify, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 
 pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
@@ -67,8 +67,11 @@ pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
     let shared = Arc::new(Shared::default());
     let pipeline = Pipeline::start(&config, &nic, shared.clone(), opened)?;
     announce(&config, &pipeline);
+    notify::ready();
+    notify::watch(&shared)?;
 
-    let (steering, again) = (pipeline.live().steering.clone(), arguments.config.clone());
+    let (steering, waiting) = (pipeline.live().steering.clone(), pipeline.waiting().clone());
+    let mut reloader = Reloader::new(arguments.config.clone(), config.clone(), steering, waiting);
     let mailbox = pipeline.mailbox().clone();
     let (reloads, mut asked_to_reload) = tokio::sync::mpsc::channel::<api::Reload>(1);
     let app = App::new(Parts {
@@ -81,18 +84,20 @@ pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
         reload: reloads,
         program: PathBuf::from("/proc/self/exe"),
     });
-    let (mut running, shown) = (config.clone(), app.clone());
+    let shown = app.clone();
     runtime.spawn(async move {
         loop {
             let answer = tokio::select! {
                 signal = hangup.recv() => if signal.is_some() { None } else { break },
                 asked = asked_to_reload.recv() => if asked.is_some() { asked } else { break },
             };
-            promote(&mailbox, &running);
-            let problems = reload(&again, &mut running, &steering);
-            shown.set_config(running.clone());
+            notify::reloading();
+            promote(&mailbox, reloader.running());
+            let told = reload(&mut reloader);
+            shown.set_config(reloader.running().clone());
+            notify::ready();
             // Whoever asked may be gone.
-            let _told = answer.map(|answer| answer.send(problems));
+            let _told = answer.map(|answer| answer.send(told));
         }
     });
     let served = runtime.block_on(async {
@@ -104,6 +109,7 @@ pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
         };
         api::serve(door, app, asked).await.context("serving the API")
     });
+    notify::stopping();
     tracing::info!("stopping: detaching, then analysing and delivering what is left");
     let status = pipeline.stop();
     runtime.shutdown_background();
@@ -121,29 +127,24 @@ fn promote(mailbox: &Mailbox, running: &Config) {
 }
 
 /// Takes up what may change while packets come. What was there stays where the new settings are wrong.
-fn reload(arguments: &ConfigArgs, running: &mut Config, steering: &Steering) -> Vec<String> {
-    let loaded = match config::load(arguments.config.as_deref(), std::env::vars(), &arguments.overrides()) {
-        Ok(loaded) => loaded,
+fn reload(reloader: &mut Reloader) -> Result<Reloaded, String> {
+    match reloader.reload() {
+        Ok(reloaded) => {
+            for warning in &reloaded.warnings {
+                tracing::warn!("{warning}");
+            }
+            tracing::info!(taken_up = reloaded.taken_up.join(", "), "SIGHUP: settings read");
+            if !reloaded.need_restart.is_empty() {
+                let settings = reloaded.need_restart.join(", ");
+                tracing::warn!("SIGHUP: changed as well, and in force after a restart: {settings}");
+            }
+            Ok(reloaded)
+        }
         Err(error) => {
             tracing::error!(%error, "SIGHUP: the settings are wrong; going on with those there were");
-            return error.to_string().lines().map(str::to_owned).collect();
+            Err(error.to_string())
         }
-    };
-    for warning in &loaded.warnings {
-        tracing::warn!("{warning}");
     }
-    let mut new = loaded.config;
-    if new.capture.sample != running.capture.sample {
-        steering.set(new.capture.sample.clone());
-        tracing::info!(sample = ?new.capture.sample, "SIGHUP: sampling changed");
-    }
-    running.capture.sample = new.capture.sample.clone();
-    if new != *running {
-        tracing::warn!("SIGHUP: settings other than capture.sample changed as well: those need a restart");
-        // Said once, not at every signal.
-        std::mem::swap(running, &mut new);
-    }
-    Vec::new()
 }
 
 fn interface(config: &Config) -> anyhow::Result<&str> {

@@ -15,11 +15,12 @@ use super::problem::Problem;
 use crate::config::Config;
 use crate::incidents::Index;
 use crate::model::Mailbox;
+use crate::reload::Reloaded;
 use crate::status::{Shared, SharedTop};
 use crate::store::Store;
 
-/// Asks for the configuration to be read again; answered with what is wrong with it, nothing where it was taken up.
-pub type Reload = oneshot::Sender<Vec<String>>;
+/// Asks for the configuration to be read again; answered with what came of it, or what is wrong with it.
+pub type Reload = oneshot::Sender<Result<Reloaded, String>>;
 
 /// What the sensor gives the API.
 #[derive(Debug)]

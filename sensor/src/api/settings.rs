@@ -17,8 +17,10 @@ use crate::config::show;
 /// What a reload came to.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Reloaded {
-    /// Whether the new settings run.
-    reloaded: bool,
+    /// Sections and settings that run now.
+    taken_up: Vec<String>,
+    /// Settings that differ and need a restart.
+    need_restart: Vec<String>,
     /// What a person should know.
     warnings: Vec<String>,
 }
@@ -49,13 +51,12 @@ pub(super) async fn reload(
     let busy = || Problem::unavailable("the sensor cannot reload now", "try again in a moment");
     let (answer, answered) = oneshot::channel();
     app.reload.try_send(answer).map_err(|_full_or_closed| busy())?;
-    let problems = answered.await.map_err(|_gone| busy())?;
-    super::audit::record(&app, &caller.name, "config.reload", "", &problems.join("\n")).await?;
-    if problems.is_empty() {
-        return Ok(Json(Reloaded { reloaded: true, warnings: Vec::new() }));
-    }
-    Err(Problem::unprocessable(
-        problems.join("\n"),
-        "correct the file; `vesper check` says the same without a reload",
-    ))
+    let outcome = answered.await.map_err(|_gone| busy())?;
+    let detail = outcome.as_ref().map_or_else(Clone::clone, |reloaded| reloaded.taken_up.join(", "));
+    super::audit::record(&app, &caller.name, "config.reload", "", &detail).await?;
+    let wrong = |why: String| {
+        Problem::unprocessable(why, "correct the file; `vesper check` says the same without a reload")
+    };
+    let crate::reload::Reloaded { taken_up, need_restart, warnings } = outcome.map_err(wrong)?;
+    Ok(Json(Reloaded { taken_up, need_restart, warnings }))
 }

@@ -84,6 +84,9 @@ pub(super) fn alert(id: &str, kind: ThreatType, port: u16) -> Alert {
         confidence: 0.9,
         timestamp: "2026-11-21T12:00:00.000Z".to_owned(),
         details: Details {
+            member: String::new(),
+            mitre: Vec::new(),
+            neighbours: Vec::new(),
             packet_count: 100,
             total_bytes: 10_000,
             duration: 3.0,

@@ -11,6 +11,7 @@ use super::{ModelState, Status, VERSION, process};
 use crate::alert::ThreatType;
 use crate::capture::Mode;
 use crate::capture::nic::counters::NicCounters;
+use crate::features::app::AppCounts;
 use crate::features::link::LinkTables;
 
 /// Content type of [`render`]'s text.
@@ -36,7 +37,9 @@ pub fn render(status: &Status, api: &ApiCounts) -> Result<String, prometheus::Er
     capture(&mut families, status);
     samples(&mut families, status);
     links(&mut families, &status.links);
+    app(&mut families, &status.app);
     scoring(&mut families, status);
+    super::score::drift(&mut families, status);
     alerts(&mut families, status);
     super::store::metrics(&mut families, status.store.as_ref());
     sinks(&mut families, status);
@@ -230,6 +233,19 @@ fn links(families: &mut Families, links: &LinkTables) {
         "features_link_overflow_total",
         "Times a MAC address, a stream, an address or an ARP request found no room to be remembered.",
         links.overflow,
+    );
+}
+
+fn app(families: &mut Families, app: &AppCounts) {
+    families.gauges(
+        "features_app_entries",
+        "What is remembered of what samples said.",
+        [(vec![("table", "flows")], app.flows as f64), (vec![("table", "domains")], app.domains as f64)],
+    );
+    families.counter(
+        "features_app_overflow_total",
+        "Flows, pairs and domains that made room before their time.",
+        app.overflow,
     );
 }
 

@@ -30,6 +30,8 @@ fn full() -> Status {
     status.threats.insert(ThreatType::PortScan, 2);
     status.links = LinkTables { samples: 9, macs: 3, overflow: 2, ..LinkTables::default() };
     status.residue.flows = -4;
+    status.drift[1] = vec![0.0, 2.5];
+    status.app.domains = 4;
     status.latency_score.record(20_000_000);
     status
 }
@@ -55,6 +57,9 @@ fn values_are_where_they_belong() {
         "vesper_features_link_samples_total 9",
         "vesper_features_link_entries{table=\"macs\"} 3",
         "vesper_features_link_overflow_total 2",
+        "vesper_score_drift{feature=\"peers\",kind=\"host\"} 2.5",
+        "vesper_score_drift{feature=\"bytes_out\",kind=\"flow\"} 0",
+        "vesper_features_app_entries{table=\"domains\"} 4",
         "vesper_score_state{state=\"warming\"} 1",
         "vesper_score_latency_seconds_bucket{le=\"0.01\"} 0",
         "vesper_score_latency_seconds_bucket{le=\"0.025\"} 1",

@@ -29,10 +29,12 @@ use crate::alert::ThreatType;
 use crate::capture::flood::Flood;
 use crate::capture::nic::counters::NicCounters;
 use crate::capture::{Mode, Queue, XskStatistics};
+use crate::features::app::AppCounts;
 use crate::features::link::LinkTables;
 use crate::journal::JournalStatus;
 use crate::ledger::{Ledger, Residue};
 use crate::model::ModelStatus;
+use crate::score::scorer::KINDS;
 use crate::score::shadow::Agreement;
 use crate::sinks::SinkStatus;
 use crate::store::IngestStatus;
@@ -80,6 +82,11 @@ pub struct Status {
     pub links: LinkTables,
     /// The model.
     pub score: ScoreStatus,
+    /// How far each feature of each kind of row moved since the model's reference was taken, usual deviations, in the order
+    /// of [`KINDS`] and of their features; empty before the model is active.
+    pub drift: [Vec<f32>; KINDS.len()],
+    /// What is remembered of what flows say.
+    pub app: AppCounts,
     /// How fast, over the last second.
     pub rates: Rates,
     /// New alerts by type.

@@ -64,7 +64,7 @@ impl Api {
                 tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
             runtime.spawn(async move {
                 while let Some(answer) = reloads.recv().await {
-                    answer.send(vec!["api.listen = 1 is no address".to_owned()]).unwrap();
+                    answer.send(Err("api.listen = 1 is no address".to_owned())).unwrap();
                 }
             });
             runtime.block_on(serve(door, app, async { stopped.await.unwrap_or(()) }))
