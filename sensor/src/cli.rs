@@ -5,12 +5,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::alert::Severity;
 use crate::analyze::AnalyzeOptions;
 use crate::api::token::Scope;
 use crate::capture::Mode;
 use crate::config::{Config, Overrides};
-use crate::incidents::Written;
+use crate::incidents::IncidentsArgs;
 use crate::journal::JournalOptions;
 
 /// Exit code of success.
@@ -44,12 +43,12 @@ pub enum Command {
     Alerts(AlertsArgs),
     /// Print scored windows from the journal: what did this host do, and what was unusual?
     Journal(JournalArgs),
+    /// What happened before and what worked: list, search, add, import.
+    Incidents(IncidentsArgs),
     /// Print the settings that are in force, or all there are with their defaults.
     Config(ConfigShowArgs),
     /// Make tokens for the API: who may look, change, administer.
     Token(TokenArgs),
-    /// What happened before and what worked: list, search, add, import.
-    Incidents(IncidentsArgs),
     /// Say whether everything is in place: configuration, kernel, interface, GPU, sinks; changes nothing.
     Check(CheckArgs),
 }
@@ -382,98 +381,6 @@ pub enum TokenCommand {
     },
 }
 
-/// `vesper incidents`.
-#[derive(Args, Clone, Debug)]
-pub struct IncidentsArgs {
-    /// Configuration file [default: /etc/vesper/vesper.toml, if there is one].
-    #[arg(long, value_name = "FILE", global = true)]
-    pub config: Option<PathBuf>,
-    /// Print JSON, one object a line.
-    #[arg(long, global = true)]
-    pub json: bool,
-    /// What to do.
-    #[command(subcommand)]
-    pub command: IncidentsCommand,
-}
-
-/// What to do with incidents.
-#[derive(Clone, Debug, Subcommand)]
-pub enum IncidentsCommand {
-    /// The newest ones.
-    List {
-        /// How many at most.
-        #[arg(long, value_name = "N", default_value_t = 50)]
-        limit: usize,
-    },
-    /// Those that hold the words, best first.
-    Search {
-        /// Words.
-        #[arg(required = true, value_name = "WORDS")]
-        words: Vec<String>,
-        /// How many at most.
-        #[arg(long, value_name = "N", default_value_t = 10)]
-        limit: usize,
-    },
-    /// Add one: by these flags, or, without them, as a JSON object on standard input.
-    Add(WrittenArgs),
-    /// Add what is in a file: .json, .jsonl or .csv; docs/incidents.md says what it may hold.
-    Import {
-        /// The file.
-        file: PathBuf,
-    },
-}
-
-/// An incident in flags.
-#[derive(Args, Clone, Debug)]
-pub struct WrittenArgs {
-    /// What was seen.
-    #[arg(long, requires = "action")]
-    pub symptom: Option<String>,
-    /// What was done.
-    #[arg(long, requires = "symptom")]
-    pub action: Option<String>,
-    /// One line; the beginning of the symptom, if absent.
-    #[arg(long, default_value = "", requires = "symptom", hide_default_value = true)]
-    pub title: String,
-    /// A type of alert (PortScan), or the error_type of another system's anomaly (database_timeout).
-    #[arg(long = "type", value_name = "TYPE", default_value = "Anomaly", requires = "symptom")]
-    pub threat_type: String,
-    /// low, medium, high or critical.
-    #[arg(long, default_value = "medium", value_parser = severity, requires = "symptom")]
-    pub severity: Severity,
-    /// Why it happened.
-    #[arg(long, value_name = "TEXT", default_value = "", requires = "symptom", hide_default_value = true)]
-    pub root_cause: String,
-    /// What came of it.
-    #[arg(long, default_value = "", requires = "symptom", hide_default_value = true)]
-    pub outcome: String,
-    /// Destination port of the service concerned.
-    #[arg(long, requires = "symptom")]
-    pub port: Option<u16>,
-}
-
-fn severity(text: &str) -> Result<Severity, String> {
-    serde_json::from_value(serde_json::Value::from(text))
-        .map_err(|_unknown| "write low, medium, high or critical".to_owned())
-}
-
-impl WrittenArgs {
-    /// The incident; `None` when no flag was given.
-    pub fn written(&self) -> Option<Written> {
-        Some(Written {
-            symptom: self.symptom.clone()?,
-            action: self.action.clone()?,
-            title: self.title.clone(),
-            threat_type: self.threat_type.clone(),
-            severity: Some(self.severity),
-            root_cause: self.root_cause.clone(),
-            outcome: self.outcome.clone(),
-            port: self.port,
-            ..Written::default()
-        })
-    }
-}
-
 /// `vesper check`.
 #[derive(Args, Clone, Debug)]
 pub struct CheckArgs {
@@ -486,63 +393,5 @@ pub struct CheckArgs {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory;
-
-    #[test]
-    fn the_command_line_is_sound() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn lines_as_in_the_design() {
-        for line in [
-            "vesper run",
-            "vesper run --config f.toml --interface eth0 --mode host --json",
-            "vesper analyze a.pcap b.pcapng.gz - --alerts a.jsonl --scores s.csv --rows r.csv --flows f.csv --eve e.jsonl --json",
-            "vesper analyze a.pcap --model m --save-model n --journal j --threads 4",
-            "vesper check --config f.toml --interface eth0",
-            "vesper config show --defaults",
-            "vesper token new grafana",
-            "vesper token new ada --scope admin --config f.toml",
-            "vesper config show --config f.toml",
-            "vesper journal --host 10.0.0.1 --since 1h --unusual --json",
-            "vesper model info --json",
-            "vesper model rollback 20261121T080000Z-g12 --config f.toml",
-            "vesper model promote",
-            "vesper alerts list --type portscan --severity high --state open --host 10.0.0.1 --since 1h --limit 5 --json",
-            "vesper alerts show THREAT_20261121_001 --pcapng f.pcapng --config f.toml",
-            "vesper alerts verify",
-            "vesper alerts retry",
-            "vesper alerts retry webhook_1",
-            "vesper alerts test jsonl",
-            "vesper model train --journal --json",
-            "vesper model train a.pcap b.pcap",
-            "vesper journal folder --until 2026-11-21",
-            "vesper incidents list --json --limit 5",
-            "vesper incidents search port scan --config f.toml",
-            "vesper incidents add",
-            "vesper incidents add --symptom s --action a --type PortScan --severity high --port 22 --json",
-            "vesper incidents import f.csv",
-        ] {
-            assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
-        }
-        for line in [
-            "vesper",
-            "vesper analyze",
-            "vesper run --mode tap",
-            "vesper runn",
-            "vesper model train",
-            "vesper alerts",
-            "vesper alerts test",
-            "vesper model train a --journal",
-            "vesper incidents search",
-            "vesper incidents add --symptom s",
-            "vesper incidents add --title t",
-            "vesper incidents add --symptom s --action a --severity bad",
-        ] {
-            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
-        }
-    }
-}
+#[path = "cli_tests.rs"]
+mod tests;

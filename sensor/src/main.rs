@@ -24,9 +24,9 @@ fn main() -> ExitCode {
         Command::Alerts(arguments) => manage::alerts(&arguments),
         Command::Model(arguments) => manage::model(&arguments),
         Command::Journal(arguments) => manage::journal(&arguments),
+        Command::Incidents(arguments) => manage::incidents(&arguments),
         Command::Config(arguments) => manage::config(&arguments),
         Command::Token(arguments) => manage::token(&arguments),
-        Command::Incidents(arguments) => manage::incidents(&arguments),
         Command::Check(arguments) => {
             return match sensor::check::run(&arguments, &mut std::io::stdout().lock()) {
                 Ok(code) => ExitCode::from(code),

@@ -1,16 +1,15 @@
-//! `vesper alerts`, `vesper model`, `vesper journal`, `vesper incidents`, `vesper config` and `vesper token`: what was kept
-//! and what is set, for people.
+//! `vesper alerts`, `vesper model`, `vesper journal`, `vesper incidents`, `vesper config` and `vesper token`: what was kept and what is
+//! set, for people.
 
 use std::io::{BufWriter, ErrorKind, Write, stderr, stdin, stdout};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sensor::api::token;
 use sensor::cli::{
-    AlertsArgs, ConfigCommand, ConfigShowArgs, IncidentsArgs, IncidentsCommand, JournalArgs, ModelArgs, ModelCommand,
-    TokenArgs, TokenCommand,
+    AlertsArgs, ConfigCommand, ConfigShowArgs, JournalArgs, ModelArgs, ModelCommand, TokenArgs, TokenCommand,
 };
 use sensor::config::{self, Overrides};
-use sensor::incidents::command as incidents_command;
+use sensor::incidents::{self, IncidentsArgs};
 use sensor::journal::PrintError;
 use sensor::model::command;
 use sensor::model::train::{self, Source};
@@ -86,6 +85,18 @@ pub fn config(arguments: &ConfigShowArgs) -> anyhow::Result<()> {
     }
 }
 
+pub fn incidents(arguments: &IncidentsArgs) -> anyhow::Result<()> {
+    let loaded = config::load(arguments.config.as_deref(), std::env::vars(), &Overrides::default())?;
+    telemetry::init(&loaded.config.telemetry);
+    let now = i64::try_from(now()).unwrap_or(i64::MAX);
+    let out = &mut BufWriter::new(stdout().lock());
+    match incidents::command::run(&loaded.config, arguments, now, &mut stdin().lock(), out) {
+        // `head` has seen enough.
+        Err(incidents::command::CommandError::Io(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        done => Ok(done?),
+    }
+}
+
 pub fn token(arguments: &TokenArgs) -> anyhow::Result<()> {
     let TokenCommand::New { name, scope } = &arguments.command;
     let loaded = config::load(arguments.config.as_deref(), std::env::vars(), &Overrides::default())?;
@@ -99,28 +110,5 @@ pub fn token(arguments: &TokenArgs) -> anyhow::Result<()> {
     let secret = token::create(&path, name, *scope)?;
     eprintln!("added to {}; this is shown once:", path.display());
     println!("{secret}");
-    Ok(())
-}
-
-pub fn incidents(arguments: &IncidentsArgs) -> anyhow::Result<()> {
-    let loaded = config::load(arguments.config.as_deref(), std::env::vars(), &Overrides::default())?;
-    let config = &loaded.config;
-    telemetry::init(&config.telemetry);
-    let now = i64::try_from(now()).unwrap_or(i64::MAX);
-    let store = incidents_command::open(config, now)?;
-    let (json, out) = (arguments.json, &mut BufWriter::new(stdout().lock()));
-    match &arguments.command {
-        IncidentsCommand::List { limit } => incidents_command::print_list(&store, *limit, json, out)?,
-        IncidentsCommand::Search { words, limit } => {
-            incidents_command::print_search(&store, &words.join(" "), *limit, json, out)?;
-        }
-        IncidentsCommand::Add(flags) => {
-            let input = &mut stdin().lock();
-            incidents_command::add_one(&store, &config.incidents, flags.written(), input, now, json, out)?;
-        }
-        IncidentsCommand::Import { file } => {
-            incidents_command::import_file(&store, &config.incidents, file, now, json, out)?;
-        }
-    }
     Ok(())
 }

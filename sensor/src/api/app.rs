@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, Transaction};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::captures::Captures;
 use super::counts::Counts;
@@ -56,6 +56,8 @@ pub struct App {
     pub(super) history: History,
     pub(super) captures: Captures,
     pub(super) counts: Counts,
+    /// One test of a sink at a time.
+    pub(super) tests: Semaphore,
     config: RwLock<Arc<Config>>,
 }
 
@@ -68,6 +70,7 @@ impl App {
             captures: Captures::new(&config, program),
             history: History::default(),
             counts: Counts::default(),
+            tests: Semaphore::new(1),
             store,
             index,
             status,

@@ -27,7 +27,13 @@ const LARGEST_BODY: usize = 1 << 20;
 /// For the answer to a request, its body included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// These have limits of their own.
-const LONG: [&str; 4] = ["/ws/incidents", "/api/v1/events", "/api/v1/captures/analyze", "/analyze-pcap"];
+const LONG: [&str; 5] = [
+    "/ws/incidents",
+    "/api/v1/events",
+    "/api/v1/captures/analyze",
+    "/analyze-pcap",
+    "/api/v1/sinks/{name}/test",
+];
 const UPLOADS: [&str; 2] = ["/api/v1/captures/analyze", "/analyze-pcap"];
 
 /// Nothing but what this sensor serves itself, and no page of others around it.
@@ -72,6 +78,8 @@ pub(super) fn described() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(model::promote))
         .routes(routes!(model::rollback))
         .routes(routes!(sinks::sinks))
+        .routes(routes!(sinks::test))
+        .routes(routes!(sinks::retry))
         .routes(routes!(settings::config))
         .routes(routes!(settings::reload))
         .routes(routes!(audit::entries))

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::args::{IncidentsArgs, IncidentsCommand};
 use super::config::IncidentsConfig;
 use super::import::{self, Format, ImportError};
 use super::record::{Draft, Incident, Origin, Unfit, Written};
@@ -38,8 +39,31 @@ pub enum CommandError {
     Io(#[from] io::Error),
 }
 
+/// Does what the command line says, at `now`, nanoseconds since the Unix epoch.
+pub fn run(
+    config: &Config,
+    arguments: &IncidentsArgs,
+    now: i64,
+    input: &mut impl Read,
+    out: &mut impl Write,
+) -> Result<(), CommandError> {
+    let store = open(config, now)?;
+    let (json, incidents) = (arguments.json, &config.incidents);
+    match &arguments.command {
+        IncidentsCommand::List { limit } => {
+            print(&store.read(|connection| list(connection, &Filter::default(), None, *limit))?, json, out)
+        }
+        IncidentsCommand::Search { words, limit } => {
+            print(&store.read(|connection| search(connection, &words.join(" "), *limit))?, json, out)
+        }
+        IncidentsCommand::Add(flags) => add_one(&store, incidents, flags.written(), input, now, json, out),
+        IncidentsCommand::Import { file } => import_file(&store, incidents, file, now, json, out),
+    }?;
+    Ok(out.flush()?)
+}
+
 /// Opens the store of the configuration, with what comes with the sensor if it is empty.
-pub fn open(config: &Config, now: i64) -> Result<Store, CommandError> {
+fn open(config: &Config, now: i64) -> Result<Store, CommandError> {
     let (store, notice) = Store::open(&config.store, &config.state_dir)?;
     if let Some(notice) = notice {
         tracing::error!("{notice}");
@@ -51,26 +75,8 @@ pub fn open(config: &Config, now: i64) -> Result<Store, CommandError> {
     Ok(store)
 }
 
-/// The newest ones.
-pub fn print_list(store: &Store, limit: usize, json: bool, out: &mut impl Write) -> Result<(), CommandError> {
-    let incidents = store.read(|connection| list(connection, &Filter::default(), None, limit))?;
-    print(&incidents, json, out)
-}
-
-/// Those that hold the words, best first.
-pub fn print_search(
-    store: &Store,
-    words: &str,
-    limit: usize,
-    json: bool,
-    out: &mut impl Write,
-) -> Result<(), CommandError> {
-    let incidents = store.read(|connection| search(connection, words, limit))?;
-    print(&incidents, json, out)
-}
-
 /// Adds what `written` says, or, without it, one incident as JSON from `input`.
-pub fn add_one(
+fn add_one(
     store: &Store,
     config: &IncidentsConfig,
     written: Option<Written>,
@@ -107,7 +113,7 @@ pub fn add_one(
 }
 
 /// Adds what is in a file, all or nothing. An incident whose id is there already is left as it is.
-pub fn import_file(
+fn import_file(
     store: &Store,
     config: &IncidentsConfig,
     path: &Path,

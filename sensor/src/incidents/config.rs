@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::language::LanguageConfig;
+
 /// What happened before, and what worked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -12,21 +14,28 @@ pub struct IncidentsConfig {
     pub starter: bool,
     /// Incidents kept: the starter ones go first, then those whose action was tried least often, oldest first.
     pub max: u64,
+    /// Words alerts anew; nothing depends on it.
+    pub language_model: LanguageConfig,
 }
 
 impl Default for IncidentsConfig {
     fn default() -> Self {
-        IncidentsConfig { min_similarity: 0.4, starter: true, max: 100_000 }
+        IncidentsConfig {
+            min_similarity: 0.5,
+            starter: true,
+            max: 100_000,
+            language_model: LanguageConfig::default(),
+        }
     }
 }
 
 impl IncidentsConfig {
     /// What is wrong with the values, each with a remedy. Each starts with the key.
     pub fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
+        let mut problems = self.language_model.problems();
         if !(0.0..=1.0).contains(&self.min_similarity) {
             problems.push(format!(
-                "min_similarity = {} is out of range: choose 0 to 1, such as 0.4",
+                "min_similarity = {} is out of range: choose 0 to 1, such as 0.5",
                 self.min_similarity
             ));
         }

@@ -1,111 +1,88 @@
-//! What an alert looks like, as numbers: for every feature of every kind of row how far it was from what the model
-//! expected, signed and weighted, 0 for the kinds of rows that the alert is not about; then a 1 at its type.
+//! Fingerprints (see [`crate::alert::fingerprint`]) as incidents hold them: from names, as bytes, compared.
 //!
 //! Fingerprints of other lengths come from versions with other features and are never compared.
 
-use super::record::TYPES;
 use crate::alert::ThreatType;
+use crate::alert::fingerprint::{TYPES, fingerprint, length};
 use crate::config::nearest;
-use crate::features::spec::{FLOW, HOST, LINK};
-use crate::score::scorer::Kind;
+use crate::score::scorer::KINDS;
 
-/// Numbers in a fingerprint of this version.
-pub const LENGTH: usize = DEVIATIONS + TYPES.len();
-/// Of which deviations.
-const DEVIATIONS: usize = FLOW.len() + HOST.len() + LINK.len();
 /// Longer ones are nobody's.
-pub(super) const LONGEST: usize = 4096;
+const LONGEST: usize = 4096;
 
-/// Where a kind of row begins.
-const fn begin(kind: Kind) -> usize {
-    match kind {
-        Kind::Flow => 0,
-        Kind::Host => FLOW.len(),
-        Kind::Link => FLOW.len() + HOST.len(),
-    }
+/// The fingerprint of which only the type is known; none for `Anomaly`, which is no type: everything is like everything.
+pub(super) fn of_type(threat_type: ThreatType) -> Option<Vec<f32>> {
+    let mut fingerprint = vec![0.0; length()];
+    let at = TYPES.iter().position(|kind| *kind == threat_type && *kind != ThreatType::Anomaly)?;
+    *fingerprint.iter_mut().rev().nth(TYPES.len() - 1 - at)? = 1.0;
+    Some(fingerprint)
 }
 
-/// The fingerprint of an alert about a row of this kind: `deviations` are those of its features in order.
-pub fn of_row(kind: Kind, deviations: &[f32], threat_type: ThreatType) -> Vec<f32> {
-    let mut fingerprint = of_type(Some(threat_type));
-    let block = fingerprint.get_mut(begin(kind)..begin(kind) + kind.features().len()).unwrap_or_default();
-    for (place, deviation) in block.iter_mut().zip(deviations) {
-        *place = *deviation;
-    }
-    fingerprint
-}
-
-/// The fingerprint of which only the type is known.
-pub fn of_type(threat_type: Option<ThreatType>) -> Vec<f32> {
-    let mut fingerprint = vec![0.0; LENGTH];
-    let at = TYPES.iter().position(|kind| Some(*kind) == threat_type);
-    if let Some(place) = at.and_then(|at| fingerprint.get_mut(DEVIATIONS + at)) {
-        *place = 1.0;
-    }
-    fingerprint
-}
-
-/// A fingerprint from names: `host.ports`, `flow.recent_short`, `link.addresses_contested`.
+/// A fingerprint from names: `host.ports`, `flow.recent_short`, `link.addresses_contested`. An alert is about one kind of
+/// row; what is named of several kinds is like alerts about each of them.
 pub(super) fn of_features<'a>(
     features: impl Iterator<Item = (&'a str, f32)>,
     threat_type: Option<ThreatType>,
 ) -> Result<Vec<f32>, String> {
-    let mut fingerprint = of_type(threat_type);
+    let mut deviations: Vec<Vec<f32>> = KINDS.iter().map(|kind| vec![0.0; kind.features().len()]).collect();
+    let mut named = [false; KINDS.len()];
     for (name, value) in features {
-        let place = position(name).and_then(|at| fingerprint.get_mut(at));
-        match place {
-            Some(place) if value.is_finite() => *place = value,
-            Some(_) => return Err(format!("{name} = {value} is no number")),
-            None => {
-                let shown = crate::telemetry::printable(name, 60);
-                let names: Vec<String> = names().collect();
-                let near = nearest(name, names.iter().map(String::as_str));
-                return Err(match near {
-                    Some(near) => format!("there is no feature {shown:?}; did you mean {near}?"),
-                    None => {
-                        format!("there is no feature {shown:?}: write them as host.ports or flow.packets_out")
-                    }
-                });
-            }
+        let Some((kind, at)) = position(name) else { return Err(unknown(name)) };
+        if !value.is_finite() {
+            return Err(format!("{name} = {value} is no number"));
+        }
+        named[kind] = true;
+        if let Some(place) = deviations[kind].get_mut(at) {
+            *place = value;
         }
     }
-    Ok(fingerprint)
+    let mut sum = vec![0.0; length()];
+    for (kind, deviations) in deviations.iter().enumerate().filter(|(kind, _)| named[*kind]) {
+        let one = fingerprint(KINDS[kind], deviations, threat_type.unwrap_or(ThreatType::Anomaly));
+        sum.iter_mut().zip(one).for_each(|(sum, value)| *sum += value);
+    }
+    Ok(sum)
 }
 
-fn position(name: &str) -> Option<usize> {
-    names().position(|known| known == name)
+fn unknown(name: &str) -> String {
+    let shown = crate::telemetry::printable(name, 60);
+    let names: Vec<String> = names().map(|(_, _, name)| name).collect();
+    match nearest(name, names.iter().map(String::as_str)) {
+        Some(near) => format!("there is no feature {shown:?}; did you mean {near}?"),
+        None => format!("there is no feature {shown:?}: write them as host.ports or flow.packets_out"),
+    }
 }
 
-fn names() -> impl Iterator<Item = String> {
-    let blocks = [("flow", FLOW.as_slice()), ("host", HOST.as_slice()), ("link", LINK.as_slice())];
-    blocks
-        .into_iter()
-        .flat_map(|(kind, features)| features.iter().map(move |feature| format!("{kind}.{}", feature.name)))
+/// The kind of row and the place in it.
+fn position(name: &str) -> Option<(usize, usize)> {
+    names().find(|(_, _, known)| known == name).map(|(kind, at, _)| (kind, at))
 }
 
-/// The form in which fingerprints are compared: of length 1, each number on a logarithmic scale, so that one feature
-/// that is far off does not hide the others. `None` when nothing is left.
+fn names() -> impl Iterator<Item = (usize, usize, String)> {
+    let kinds = ["flow", "host", "link"];
+    KINDS.iter().zip(kinds).enumerate().flat_map(|(kind, (row, name))| {
+        let features = row.features().iter().enumerate();
+        features.map(move |(at, feature)| (kind, at, format!("{name}.{}", feature.name)))
+    })
+}
+
+/// The form in which fingerprints are compared: of length 1. `None` when nothing is in it.
 pub(super) fn direction(fingerprint: &[f32]) -> Option<Vec<f32>> {
-    if fingerprint.is_empty() || fingerprint.len() > LONGEST {
+    if fingerprint.len() > LONGEST || fingerprint.iter().any(|value| !value.is_finite()) {
         return None;
     }
-    let flat = |value: &f32| if value.is_finite() { value.signum() * value.abs().ln_1p() } else { 0.0 };
-    let mut direction: Vec<f32> = fingerprint.iter().map(flat).collect();
-    let length = direction.iter().map(|value| value * value).sum::<f32>().sqrt();
-    if length <= f32::EPSILON {
-        return None;
-    }
-    direction.iter_mut().for_each(|value| *value /= length);
-    Some(direction)
+    // In f64, where no square of an f32 overflows.
+    let length = fingerprint.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
+    (length > 1e-9).then(|| fingerprint.iter().map(|value| (f64::from(*value) / length) as f32).collect())
 }
 
 /// As it is stored: little endian.
-pub fn to_bytes(fingerprint: &[f32]) -> Vec<u8> {
+pub(super) fn to_bytes(fingerprint: &[f32]) -> Vec<u8> {
     fingerprint.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
 /// Back from [`to_bytes`]; `None` for what is none.
-pub fn from_bytes(bytes: &[u8]) -> Option<Vec<f32>> {
+pub(super) fn from_bytes(bytes: &[u8]) -> Option<Vec<f32>> {
     let (values, rest) = bytes.as_chunks::<4>();
     let fits = rest.is_empty() && !values.is_empty() && values.len() <= LONGEST;
     fits.then(|| values.iter().map(|value| f32::from_le_bytes(*value)).collect())

@@ -8,10 +8,11 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::config::IncidentsConfig;
 use super::fingerprint::{self, cosine, direction};
-use super::record::{TYPES, threat_type};
+use super::record::threat_type;
 use super::resolution::{FALSE_POSITIVE, NOT_NOTED};
 use super::status::{Counts, IncidentsStatus};
 use super::{starter, store};
+use crate::alert::fingerprint::TYPES;
 use crate::alert::{Alert, ThreatType};
 use crate::store::{Store, StoreError};
 
@@ -33,7 +34,7 @@ impl Likeness {
     pub fn new(alert: &Alert, fingerprint: &[f32]) -> Likeness {
         let kind = alert.threat_type;
         Likeness {
-            direction: direction(fingerprint).or_else(|| direction(&fingerprint::of_type(Some(kind)))),
+            direction: direction(fingerprint).or_else(|| fingerprint::of_type(kind)),
             threat_type: kind,
             port: (alert.destination_port != 0).then_some(alert.destination_port),
         }
@@ -340,7 +341,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Read> {
     let fingerprint = fingerprint
         .as_deref()
         .and_then(fingerprint::from_bytes)
-        .or_else(|| kind.map(|kind| fingerprint::of_type(Some(kind))));
+        .or_else(|| kind.and_then(fingerprint::of_type));
     let own = origin != "starter";
     let owner = Owner {
         number: row.get("number")?,

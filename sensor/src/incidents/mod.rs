@@ -4,12 +4,14 @@
 //! incident it rests on, how alike that is and how often its action worked. Never here: a decision whether something is
 //! an alert, or anything that the path of a packet waits for.
 
+mod args;
 pub mod command;
 mod config;
 pub mod decisions;
-pub mod fingerprint;
+mod fingerprint;
 pub mod import;
 mod index;
+pub mod language;
 mod recommend;
 mod record;
 mod resolution;
@@ -18,6 +20,7 @@ mod starter;
 mod status;
 mod store;
 
+pub use args::{IncidentsArgs, IncidentsCommand};
 pub use config::IncidentsConfig;
 pub use index::{Index, Likeness, Similar};
 pub use record::{Draft, Incident, Origin, Unfit, Written};
@@ -26,5 +29,7 @@ pub use search::{Found, find, search, similar};
 pub use status::IncidentsStatus;
 pub use store::{Filter, add, count, get, list, mark, remove};
 
+#[cfg(test)]
+mod scale_tests;
 #[cfg(test)]
 mod tests;

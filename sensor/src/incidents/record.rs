@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::fingerprint;
+use crate::alert::fingerprint::TYPES;
 use crate::alert::{Severity, ThreatType};
 
 /// Characters of a title.
@@ -220,19 +221,6 @@ fn nanoseconds(text: &str) -> Result<i64, Unfit> {
     let since = time.duration_since(std::time::UNIX_EPOCH).map_err(|_before| wrong())?;
     i64::try_from(since.as_nanos()).map_err(|_too_far| wrong())
 }
-
-/// All types of alerts, in the order of a fingerprint's last numbers.
-pub(super) const TYPES: [ThreatType; 9] = [
-    ThreatType::DoS,
-    ThreatType::DDoS,
-    ThreatType::PortScan,
-    ThreatType::WebAttack,
-    ThreatType::Infiltration,
-    ThreatType::Bot,
-    ThreatType::BruteForce,
-    ThreatType::Exfiltration,
-    ThreatType::Anomaly,
-];
 
 /// The type of that name, in any case; `None` for a type of another system's.
 pub(super) fn threat_type(text: &str) -> Option<ThreatType> {

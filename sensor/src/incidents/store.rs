@@ -182,7 +182,17 @@ pub(super) fn parts(id: &str) -> Option<(u16, i64)> {
 }
 
 fn make_room(transaction: &Transaction<'_>, max: u64) -> rusqlite::Result<()> {
-    let excess = (count(transaction)? + 1).saturating_sub(max.max(1));
+    let max = max.max(1);
+    // Numbers only grow: there are no more than from the first to the last, which costs nothing to ask.
+    let most: i64 = transaction
+        .prepare_cached(
+            "SELECT coalesce((SELECT max(number) FROM incidents) - (SELECT min(number) FROM incidents) + 1, 0)",
+        )?
+        .query_row([], |row| row.get(0))?;
+    if most.cast_unsigned() < max {
+        return Ok(());
+    }
+    let excess = (count(transaction)? + 1).saturating_sub(max);
     if excess > 0 {
         transaction.execute(
             "DELETE FROM incidents WHERE number IN (SELECT number FROM incidents \

@@ -3,8 +3,9 @@
 use rusqlite::Connection;
 
 use super::decisions::{AnomalyRequest, decide};
-use super::record::{TYPES, name};
+use super::record::name;
 use super::*;
+use crate::alert::fingerprint::{self as look, TYPES};
 use crate::alert::{Alert, Details, Severity, ThreatType};
 use crate::score::scorer::Kind;
 use crate::store::events::{self, EventKind};
@@ -85,8 +86,8 @@ pub(super) fn alert(id: &str, kind: ThreatType, port: u16) -> Alert {
         timestamp: "2026-11-21T12:00:00.000Z".to_owned(),
         details: Details {
             member: String::new(),
-            mitre: Vec::new(),
             neighbours: Vec::new(),
+            mitre: Vec::new(),
             packet_count: 100,
             total_bytes: 10_000,
             duration: 3.0,
@@ -94,7 +95,10 @@ pub(super) fn alert(id: &str, kind: ThreatType, port: u16) -> Alert {
             model_used: "test".to_owned(),
             score: 5.0,
             threshold: 3.6,
+            member: String::new(),
             explanation: Vec::new(),
+            neighbours: Vec::new(),
+            mitre: Vec::new(),
             narrative: "10.0.0.7 does something to 10.0.0.9 that it never did".to_owned(),
             community_id: String::new(),
             tunnel: None,
@@ -113,7 +117,7 @@ pub(super) fn looks(kind: ThreatType, at: &[usize], seed: f32) -> Vec<f32> {
     for place in at {
         deviations[*place] += 6.0;
     }
-    fingerprint::of_row(Kind::Flow, &deviations, kind)
+    look::fingerprint(Kind::Flow, &deviations, kind)
 }
 
 fn resolution(action: &str) -> Resolution {
@@ -141,7 +145,7 @@ fn an_alert_names_the_one_that_was_resolved_before_it() {
         (named.incident_id.as_str(), named.action.as_str()),
         (own.as_str(), "locked the account of build-7")
     );
-    assert!(named.similarity > 0.85 && named.similarity <= 1.0, "{named:?}");
+    assert!(named.similarity > 0.9 && named.similarity <= 1.0, "{named:?}");
     // It worked once: (1 + 1) / (1 + 0 + 2).
     assert!((named.confidence - named.similarity * 2.0 / 3.0).abs() < 0.001, "{named:?}");
     // The same action again speaks for the incident; another one is an incident of its own.

@@ -120,7 +120,15 @@ impl Store {
 }
 
 #[cfg(test)]
+mod evidence_tests;
+#[cfg(test)]
+mod ingest_tests;
+#[cfg(test)]
 mod kill_tests;
+#[cfg(test)]
+mod list_tests;
+#[cfg(test)]
+mod retention_tests;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What test and demo need from the machine: how to see that it is there, how to install it, and what to tell
 //! a person where that is not possible. Nothing is installed that is there already.
 
+mod api;
 mod bench;
 mod ebpf;
 mod eval;
@@ -104,6 +105,7 @@ pub fn for_tests() -> Result<()> {
     ensure(&[NAMESPACES, NSENTER, PROMTOOL])?;
     if program::is_root() {
         ensure(&[ETHTOOL, CURL, python::VENV, python::CICFLOWMETER])?;
+        ensure(&api::REQUIREMENTS)?;
     }
     // Without nextest the tests run through `cargo test`, so this one is no reason to stop.
     if let Err(error) = ensure(&[NEXTEST]) {

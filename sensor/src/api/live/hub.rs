@@ -110,6 +110,11 @@ impl Hub {
         self.newest.subscribe()
     }
 
+    /// The id up to which events are committed, be they in the ring or not yet.
+    pub(super) fn committed(&self) -> i64 {
+        *self.store.newest_event().borrow()
+    }
+
     /// Whether everybody is to go.
     pub(super) fn stopping(&self) -> watch::Receiver<bool> {
         self.stopping.subscribe()

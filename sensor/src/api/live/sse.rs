@@ -74,7 +74,7 @@ async fn feed(
     welcome: impl Fn() -> bool,
 ) -> Result<(), Stuck> {
     let (mut newest, mut stopping) = (app.hub.newest(), app.hub.stopping());
-    let now = *newest.borrow();
+    let now = app.hub.committed();
     let mut sent = since.map_or(now, |since| i64::try_from(since).unwrap_or(i64::MAX).min(now));
     let hello = Message::system(sent, &json!({ "message": "connected", "newest": now }));
     if !give(sender, event(&hello)).await? {

@@ -109,7 +109,8 @@ struct Client<'a> {
 impl<'a> Client<'a> {
     fn new(app: &'a App, since: Option<u64>) -> Client<'a> {
         let newest = app.hub.newest();
-        let now = *newest.borrow();
+        // An id of another store's may be larger than any here.
+        let now = app.hub.committed();
         let sent = since.map_or(now, |since| i64::try_from(since).unwrap_or(i64::MAX).min(now));
         Client { app, newest, stopping: app.hub.stopping(), sent }
     }

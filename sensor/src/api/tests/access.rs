@@ -25,7 +25,7 @@ fn no_route_is_open_by_mistake() {
     let (_, document) = routes::described();
     let mut open = Vec::new();
     for ((method, path), need) in openapi::needs(&document) {
-        let target = path.replace("{id}", "x").replace("{ip}", "10.0.0.1");
+        let target = path.replace("{id}", "x").replace("{ip}", "10.0.0.1").replace("{name}", "x");
         let ask = |headers: &str| api.ask(method.as_str(), &target, headers, "").0;
         match need {
             Need::Nobody => open.push(format!("{method} {path}")),
