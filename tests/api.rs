@@ -199,6 +199,7 @@ fn lists_are_quick_with_many_alerts() {
     let long = std::env::var_os("VESPER_LONG").is_some();
     let count: u32 = if long { 1_000_000 } else { 5_000 };
     let api = Api::start(|_| {});
+    let severities = ["low", "medium", "high", "critical"];
     let kinds = ["DoS", "PortScan", "BruteForce", "Anomaly"];
     for begin in (0..count).step_by(5_000) {
         api.store
@@ -206,7 +207,7 @@ fn lists_are_quick_with_many_alerts() {
                 for number in begin..begin + 5_000 {
                     let alert: Alert = serde_json::from_value(serde_json::json!({
                         "threat_id": format!("THREAT_20260101_{number:07}"), "threat_type": kinds[number as usize % 4],
-                        "severity": ["low", "medium", "high", "critical"][number as usize / 4 % 4],
+                        "severity": severities[number as usize / 4 % 4],
                         "source_ip": format!("10.0.{}.{}", number / 250 % 250, number % 250),
                         "destination_ip": "192.0.2.1", "source_port": 0, "destination_port": 22, "protocol": "TCP",
                         "confidence": 0.9, "timestamp": "2026-01-01T00:00:00.000Z",
