@@ -33,6 +33,7 @@ use crate::analysis::{Analysis, AnalysisConfig, Keep, Output};
 use crate::capture::replay::{self, Replay, ReplayConfig, ReplayError};
 use crate::capture::{Event, PacketFacts, Tick};
 use crate::config::Config;
+use crate::intel;
 use crate::journal::{Limits, Sample, Writer};
 use crate::model_file;
 use crate::score::scorer::ScoreState;
@@ -90,6 +91,11 @@ pub fn analyze(options: &AnalyzeOptions, config: &Config) -> Result<Summary, Ana
     let settings = ReplayConfig::new(&config.capture, config.flow.idle_timeout);
     let settings =
         ReplayConfig { read_ahead: options.threads >= 3, packets: options.flows.is_some(), ..settings };
+    let (lists, unread) = intel::offline(&config.intel, &config.state_dir);
+    for warning in unread {
+        tracing::warn!("{warning}");
+    }
+    let settings = ReplayConfig { lists: lists.clone(), ..settings };
     let (replay, bounds) = match options.files.as_slice() {
         [file] if options.bounded => {
             Bounds::enter()?;
@@ -99,6 +105,9 @@ pub fn analyze(options: &AnalyzeOptions, config: &Config) -> Result<Summary, Ana
         files => (Replay::open(files, settings)?, None),
     };
     let mut analysis = Analysis::new(&AnalysisConfig::from(config))?;
+    if let Some(lists) = lists {
+        analysis.lists(lists);
+    }
     analysis.keep(Keep {
         scores: options.scores.is_some() || options.rows.is_some(),
         features: options.rows.is_some(),
@@ -164,6 +173,8 @@ impl Run {
                     self.analysis.flows(deltas);
                 }
                 Event::Tunnels(tunnels) => self.analysis.tunnels(tunnels),
+                Event::Listed(listed) => self.analysis.listed(listed),
+                Event::Lists(set) => self.analysis.lists(set.clone()),
                 Event::Packets(packets) => self.results.packets(packets)?,
                 Event::Tick(tick) => {
                     last = tick.time;
