@@ -1,6 +1,7 @@
 //! What test and demo need from the machine: how to see that it is there, how to install it, and what to tell
 //! a person where that is not possible. Nothing is installed that is there already.
 
+mod api;
 mod bench;
 mod ebpf;
 mod eval;
@@ -96,9 +97,11 @@ pub fn for_lab() -> Result<()> {
 
 /// What the tests cannot do without; as root, also what the ignored ones need.
 pub fn for_tests() -> Result<()> {
-    ensure(&[NAMESPACES, NSENTER, prometheus::PROMETHEUS, prometheus::AMTOOL])?;
+    ensure(&[NAMESPACES, NSENTER, prometheus::PROMETHEUS, prometheus::ALERTMANAGER])?;
     if program::is_root() {
-        ensure(&[ETHTOOL, CURL, python::VENV, python::CICFLOWMETER, grafana::NPM, grafana::SCHEMA])?;
+        ensure(&[ETHTOOL, CURL, python::VENV, python::CICFLOWMETER])?;
+        ensure(&[grafana::NPM, grafana::SCHEMA])?;
+        ensure(&api::REQUIREMENTS)?;
     }
     // Without nextest the tests run through `cargo test`, so this one is no reason to stop.
     if let Err(error) = ensure(&[NEXTEST]) {
