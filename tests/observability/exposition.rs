@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sensor::capture::{Queue, XskStatistics};
+use sensor::intel::{FeedStatus, IntelStatus};
 use sensor::sinks::SinkStatus;
 use sensor::status::{CaptureStatus, Status, metrics};
 
@@ -14,7 +15,7 @@ pub struct Metric {
     pub labels: BTreeSet<String>,
 }
 
-/// A snapshot with an interface, a queue, a sink and a disk.
+/// A snapshot with an interface, a queue, a sink, a list of others and a disk.
 fn full() -> Status {
     Status {
         capture: Some(CaptureStatus {
@@ -24,6 +25,7 @@ fn full() -> Status {
             ..CaptureStatus::default()
         }),
         sinks: vec![SinkStatus { name: "jsonl".to_owned(), ..SinkStatus::default() }],
+        intel: Some(IntelStatus { feeds: vec![FeedStatus::default()], ..IntelStatus::default() }),
         state_dir: "/".into(),
         ..Status::default()
     }
