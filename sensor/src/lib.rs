@@ -37,6 +37,8 @@ pub mod reload;
 
 pub mod api;
 
+pub mod console;
+
 pub mod telemetry;
 
 pub mod check;
