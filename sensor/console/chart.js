@@ -14,7 +14,7 @@ export class Board {
     this.charts = new Set();
     this.cursor = null;
     this.zoom = null;
-    this.range = [Date.now() - 900_000, Date.now()];
+    this.range = [Date.now() - 600_000, Date.now()];
     this.changed = changed;
   }
 

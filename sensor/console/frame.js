@@ -4,7 +4,7 @@ import { h, render } from './dom.js';
 import { bytesPerSecond, clock, duration, percent, perSecond } from './format.js';
 import { PLACES, help } from './keyboard.js';
 import { SEVERITIES, shape } from './severity.js';
-import { state } from './state.js';
+import { openBySeverity, state } from './state.js';
 import { nextTheme, theme } from './theme.js';
 import { remove } from './api.js';
 
@@ -34,7 +34,7 @@ function strip() {
   const { status } = state;
   return [
     h('a', { class: 'brand', href: '#/', 'aria-label': 'Vesper, overview' }, logo(), h('span', {}, 'Vesper')),
-    status ? [health(status), rates(status), model(status), openAlerts(status)] : h('span', { class: 'quiet strip-item' }, stale() || state.statusProblem ? 'no status' : 'connecting…'),
+    status ? [health(status), rates(status), model(status), openAlerts()] : h('span', { class: 'quiet strip-item' }, stale() || state.statusProblem ? 'no status' : 'connecting…'),
     h('span', { class: 'spring' }), connection(), session(),
     h('button', { type: 'button', class: 'plain tool', onclick: nextTheme, title: `Colours: ${theme()}`, 'aria-label': `Colours: ${theme()}, change` }, themeIcon()),
     h('button', { type: 'button', class: 'plain tool keys-button', onclick: help, title: 'Keyboard (?)', 'aria-label': 'Keyboard help' }, '?'),
@@ -69,8 +69,8 @@ function model(status) {
   return h('a', { class: 'strip-item second', href: '#/model', title: 'State of the model' }, h('span', { class: 'strip-label' }, 'model'), h('b', { class: now.state === 'active' ? '' : 'warn' }, `${now.state}${part}`));
 }
 
-function openAlerts(status) {
-  const by = status.alerts?.by_severity ?? {};
+function openAlerts() {
+  const by = openBySeverity();
   const present = SEVERITIES.filter((name) => by[name] > 0);
   return h('a', { class: 'strip-item alerts-count', href: '#/alerts', 'aria-label': present.length ? `Open alerts: ${present.map((name) => `${by[name]} ${name}`).join(', ')}` : 'No open alerts' },
     present.length ? present.map((name) => h('span', { class: `pip ${name}`, title: `${by[name]} ${name}` }, shape(name), h('span', { class: 'number' }, by[name]))) : h('span', { class: 'quiet' }, 'no open alerts'));
@@ -86,7 +86,7 @@ function connection() {
 function session() {
   if (!state.session?.name) return null;
   const leave = () => remove('api/v1/session').finally(() => location.reload());
-  return h('span', { class: 'strip-item second session' }, h('span', { title: `scope: ${state.session.scope}` }, state.session.name), state.session.cookie ? h('button', { type: 'button', class: 'plain', onclick: leave }, 'Sign out') : null);
+  return h('span', { class: 'strip-item second session' }, h('span', { title: `scope: ${state.session.scope}` }, state.session.name), state.session.name !== 'local' ? h('button', { type: 'button', class: 'plain', onclick: leave }, 'Sign out') : null);
 }
 
 let more = false;

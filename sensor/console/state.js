@@ -47,7 +47,21 @@ export function changed() {
 }
 
 export const mayWrite = () => state.status?.access?.write === true;
-export const mayAdminister = () => mayWrite() && (state.session?.scope ?? 'admin') === 'admin';
+export const mayAdminister = () => state.status?.access?.admin === true;
+
+// Of the alerts that nobody acknowledged. The status counts the acknowledged ones as well; where not all alerts are here,
+// its count is the better one.
+export function openBySeverity() {
+  const counts = {};
+  let sum = 0;
+  for (const alert of state.alerts.values()) {
+    if (alert.state !== 'open') continue;
+    counts[alert.severity] = (counts[alert.severity] ?? 0) + 1;
+    sum += 1;
+  }
+  const { open = 0, by_severity: all = {} } = state.status?.alerts ?? {};
+  return sum >= open ? counts : all;
+}
 
 export function start() {
   state.signedOut = false;
@@ -132,6 +146,8 @@ export function takeAlert(alert) {
 
 function message({ type, id, data }) {
   if (type === 'anomaly') takeAlert(data);
+  else if (type === 'system' && data?.message === 'connected') return;
+  else if (type === 'system' && data?.after !== undefined) loadAlerts();
   else if (type === 'system' || type === 'decision') {
     state.notes.unshift({ id, type, data, time: data?.time ?? new Date().toISOString() });
     state.notes.length = Math.min(state.notes.length, MOST_NOTES);

@@ -1,7 +1,7 @@
 // One alert: what happened, what to do, why the sensor thinks so, and the packets that show it.
 
 import { h } from '../dom.js';
-import { path, query } from '../api.js';
+import { path } from '../api.js';
 import { acknowledge, button, reopen, resolve } from '../actions.js';
 import { ago, bytes, count, duration, endpoint, figure, local, percent, si, when } from '../format.js';
 import { unitOf, wordsOf } from '../features.js';
@@ -16,7 +16,7 @@ export function detail({ id, update }) {
   const packets = resource(update);
   const similar = resource(update);
   own.load(url);
-  packets.load(query(`${url}/packets`, { limit: PACKETS_SHOWN }));
+  packets.load(`${url}/packets`);
   similar.load(`${url}/similar`);
 
   return {
@@ -118,7 +118,7 @@ function evidence(alert, packets) {
       ['From', 'mono', (packet) => h('bdi', {}, packet.source)], ['To', 'mono', (packet) => h('bdi', {}, packet.destination)],
       ['Protocol', '', (packet) => packet.protocol], ['Length', 'right number', (packet) => count(packet.length)],
       ['Summary', 'grow mono', (packet) => packet.summary],
-    ], data.items.slice(0, PACKETS_SHOWN)), data.items.length > PACKETS_SHOWN || data.next ? h('p', { class: 'quiet pad' }, 'The rest is in the download.') : null];
+    ], data.items.slice(0, PACKETS_SHOWN)), data.items.length > PACKETS_SHOWN ? h('p', { class: 'quiet pad' }, 'The rest is in the download.') : null];
   }));
 }
 

@@ -12,8 +12,8 @@ import { captureResult } from './capture_result.js';
 
 const EVERY = 1000;
 const LIST_EVERY = 5000;
-const ENDED = ['done', 'failed', 'stopped', 'cancelled'];
-const MARKS = { done: 'ok', stopped: 'ok', failed: 'failed', cancelled: 'degraded' };
+const ENDED = ['done', 'failed', 'stopped'];
+const MARKS = { done: 'ok', stopped: 'ok', failed: 'failed' };
 
 export function captures({ id, update }) {
   const list = resource(update);
@@ -24,6 +24,7 @@ export function captures({ id, update }) {
   let chosen = null;
   let sending = null;
   let over = false;
+  let learned = true;
 
   const load = () => list.load(query('api/v1/captures', { limit: 50 }), LIST_EVERY);
   own.rest = () => { if (watching) { watching = false; own.load(path('captures', chosen)); } };
@@ -43,6 +44,7 @@ export function captures({ id, update }) {
     sending = { name: file.name, size: file.size, part: 0 };
     update();
     const body = new FormData();
+    body.append('model', learned ? 'all' : 'none');
     body.append('file', file, file.name);
     try {
       const job = await upload('api/v1/captures/analyze', body, (part) => { sending = { ...sending, part }; update(); });
@@ -57,15 +59,15 @@ export function captures({ id, update }) {
 
   function start() {
     form({
-      title: 'Start a capture', intro: 'The packets the sensor samples are written to a file, for as long as you say.', action: 'Start',
+      title: 'Start a session', intro: 'The sensor watches its interface all the time; a session collects what is found while it lasts.', action: 'Start',
       fields: [
         { name: 'interface', label: 'Interface', value: state.status?.interface ?? '', required: true },
         { name: 'duration', label: 'Seconds', value: '60', required: true },
-        { name: 'filter', label: 'Filter', hint: 'As tcpdump writes it, if the sensor supports it; empty is everything' },
+        { name: 'filter', label: 'Filter', hint: 'tcp, udp, icmp, host IP, net CIDR, port N, with src, dst, and, or, not; empty is everything' },
       ],
       submit: async (values) => {
-        const made = await post('api/v1/captures', { ...values, duration: Number(values.duration) });
-        notice('Capture started', 'ok');
+        const made = await post('api/v1/captures', { ...values, duration: Number(values.duration), filter: values.filter || null });
+        notice('Session started', 'ok');
         load();
         if (made?.id) location.hash = `#/captures/${encodeURIComponent(made.id)}`;
       },
@@ -95,6 +97,7 @@ export function captures({ id, update }) {
     }, sending
       ? [h('p', {}, `Sending ${sending.name} (${bytes(sending.size)}) `, h('span', { class: 'number' }, sending.part === null ? '' : percent(sending.part))), meter(sending.part ?? 0, 'Upload')]
       : [h('p', {}, h('label', { class: `button primary${mayWrite() ? '' : ' off'}`, for: 'capture-file' }, 'Choose a capture'), h('input', { id: 'capture-file', class: 'file', type: 'file', accept: '.pcap,.pcapng,.cap,.gz', onchange: pick, disabled: !mayWrite() }), ' or drop one here'),
+        h('label', { class: 'inline check' }, h('input', { type: 'checkbox', checked: learned, onchange: (event) => { learned = event.target.checked; } }), 'begin with what the sensor has learned'),
         h('p', { class: 'quiet' }, mayWrite() ? 'pcap or pcapng, gzip too. It is analysed by the same pipeline as live traffic; the live model is not touched.' : 'Your access may only read: sign in with a token of scope write.')]);
   }
 
@@ -104,19 +107,20 @@ export function captures({ id, update }) {
   function history(data) {
     if (!data.items.length) return empty('No capture yet', 'Analyse a file above, or start a session on the live interface.');
     return table('Captures', [
-      ['Capture', '', (one) => h('a', { href: `#/captures/${encodeURIComponent(one.id)}`, 'data-row': '', 'aria-current': chosen === one.id ? 'true' : null }, one.name ?? one.file ?? one.interface ?? one.id)],
-      ['Kind', '', (one) => one.kind], ['State', '', stateOf],
-      ['Started', '', (one) => when(one.created_at ?? one.started_at ?? one.started)],
-      ['', 'right', (one) => (ENDED.includes(one.state) ? null : button('Stop', () => stop(one)))],
+      ['Capture', '', (one) => h('a', { href: `#/captures/${encodeURIComponent(one.id)}`, 'data-row': '', 'aria-current': chosen === one.id ? 'true' : null }, one.name || one.id)],
+      ['Kind', '', (one) => one.kind], ['Size', 'right number', (one) => (one.bytes ? bytes(one.bytes) : '')], ['State', '', stateOf],
+      ['Started', '', (one) => when(one.started_at)],
+      ['', 'right', (one) => (ENDED.includes(one.state) || one.kind !== 'live' ? null : button('Stop', () => stop(one)))],
     ], data.items, (one) => ({ key: one.id }));
   }
 
   function detail(capture) {
     const running = !ENDED.includes(capture.state);
-    return [panel([capture.name ?? capture.file ?? capture.interface ?? capture.id, h('span', { class: 'spring' }), stateOf(capture), running ? button('Stop', () => stop(capture)) : null],
-      facts([['Kind', capture.kind], ['Started', when(capture.created_at ?? capture.started_at ?? capture.started)]]),
+    return [panel([capture.name || capture.id, h('span', { class: 'spring' }), stateOf(capture), running && capture.kind === 'live' ? button('Stop', () => stop(capture)) : null],
+      facts([['Kind', capture.kind], ['Size', capture.bytes ? bytes(capture.bytes) : null], ['Started', when(capture.started_at)], ['Ended', capture.finished_at ? when(capture.finished_at) : null],
+        ['Model', capture.request?.model], ['Filter', capture.request?.filter]]),
       running ? [meter(capture.progress ?? 0, 'Progress of the analysis'), h('p', { class: 'quiet' }, 'This page shows the result as soon as it is there.')] : null,
-      capture.error ? h('p', { class: 'problem-line', role: 'alert' }, typeof capture.error === 'string' ? capture.error : `${capture.error.detail ?? ''} ${capture.error.remedy ?? ''}`) : null),
+      capture.error ? h('p', { class: 'problem-line', role: 'alert' }, capture.error) : null),
     capture.result ? captureResult(capture.result) : null];
   }
 
@@ -130,7 +134,7 @@ export function captures({ id, update }) {
       own.stop();
     },
     view: () => [
-      h('div', { class: 'page-head' }, h('h1', {}, 'Captures'), h('span', { class: 'spring' }), button('Start a live capture', start)),
+      h('div', { class: 'page-head' }, h('h1', {}, 'Captures'), h('span', { class: 'spring' }), button('Start a live session', start)),
       dropZone(),
       chosen ? h('section', { 'aria-label': 'Capture', class: 'chosen-capture' }, h('a', { class: 'back', href: '#/captures' }, 'Close'), own.show(detail, 4)) : null,
       panel('History', list.show(history, 4)),

@@ -36,7 +36,7 @@ export function host({ id, update }) {
     const alerts = data.alerts ?? [];
     const flows = data.flows ?? [];
     return [
-      panel('Now', now ? facts([
+      panel('Now', now?.flows || now?.packets_per_second ? facts([
         ['Packets', perSecond(now.packets_per_second)], ['Bytes', bytesPerSecond(now.bytes_per_second)], ['Flows', count(now.flows)],
         ['Peers', count(now.peers)], ['Score', figure(now.score)], ['Alerts', count(now.alerts)],
       ]) : empty('It does not talk now', 'Its alerts stay here.')),

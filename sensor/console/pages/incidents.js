@@ -67,10 +67,11 @@ export function incidents({ id, search, update }) {
         { name: 'symptom', label: 'What was seen', kind: 'area', required: true },
         { name: 'root_cause', label: 'Root cause', kind: 'area' },
         { name: 'action', label: 'What helped', kind: 'area', required: true },
-        { name: 'outcome', label: 'Outcome', kind: 'text' },
+        { name: 'outcome', label: 'What came of it', kind: 'text' },
+        { name: 'port', label: 'Port of the service', kind: 'text', hint: 'Empty for any' },
       ],
       submit: async (values) => {
-        const made = await post('api/v1/incidents', values);
+        const made = await post('api/v1/incidents', { ...values, port: values.port ? Number(values.port) : null });
         notice(`Added ${made?.id ?? 'the incident'}`, 'ok');
         load();
         if (made?.id) location.hash = `#/incidents/${encodeURIComponent(made.id)}`;
@@ -110,7 +111,7 @@ export function incidents({ id, search, update }) {
       incident.threat_id ? h('p', { class: 'quiet' }, 'from ', alertLink(incident.threat_id)) : null,
       mayAdminister() ? h('div', { class: 'actions' }, button('Remove', () => drop(incident), { danger: true })) : null),
     panel('What helped', h('p', { class: 'advice-action' }, incident.action || 'not written down'), incident.outcome ? h('p', {}, incident.outcome) : null,
-      facts([['Recommended and worked', count(incident.worked ?? 0)], ['Did not work', count(incident.failed ?? 0)], ['Type', incident.threat_type], ['Origin', incident.origin]])),
+      facts([['Recommended and worked', count(incident.worked ?? 0)], ['Did not work', count(incident.failed ?? 0)], ['Type', incident.threat_type], ['Port', incident.port], ['Origin', incident.origin]])),
     panel('What was seen', h('p', {}, incident.symptom || 'not written down')),
     panel('Root cause', h('p', {}, incident.root_cause || 'not known'))];
   }

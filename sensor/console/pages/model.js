@@ -4,13 +4,12 @@ import { h } from '../dom.js';
 import { Board, Chart } from '../chart.js';
 import { post, query } from '../api.js';
 import { button } from '../actions.js';
-import { count, figure, percent, when } from '../format.js';
+import { ago, count, figure, percent, when } from '../format.js';
 import { form, notice } from '../notices.js';
 import { choices, empty, facts, meter, panel, problemBox, resource, table, tree } from '../parts.js';
 import { mayAdminister, state } from '../state.js';
 
 const RANGES = [[60, '1 h'], [360, '6 h'], [1440, '24 h']];
-const KNOWN = ['state', 'progress', 'name', 'generation', 'threshold', 'budget_per_hour', 'snapshots', 'shadow', 'drift', 'time'];
 
 export function model({ update }) {
   let minutes = 60;
@@ -45,21 +44,35 @@ export function model({ update }) {
 
   function actions(data) {
     if (!mayAdminister()) return h('p', { class: 'quiet' }, 'Promoting and rolling back need a token of scope admin.');
+    const candidate = (data.models ?? []).some((one) => one.role === 'candidate');
     return h('div', { class: 'actions' },
-      data.shadow ? button('Promote the shadow', () => ask('Promote the shadow model?', 'It judges from now on; the present one is kept as a snapshot.', 'Promote', 'api/v1/model/promote', {}, 'Promoted')) : null,
-      button('Roll back', () => ask('Roll back to the latest snapshot?', 'What was learned since is no longer used.', 'Roll back', 'api/v1/model/rollback', { snapshot: null }, 'Rolled back')));
+      candidate ? button('Promote the candidate', () => ask('Promote the candidate?', 'It judges from now on; the present model stays as a snapshot.', 'Promote', 'api/v1/model/promote', {}, 'Asked for: the analysis takes it up between two windows')) : null,
+      data.snapshots?.length ? button('Roll back', () => ask('Roll back to the latest snapshot that differs?', 'What was learned since is no longer used.', 'Roll back', 'api/v1/model/rollback', { snapshot: null }, 'Asked for: the analysis takes it up between two windows')) : null);
   }
 
   function snapshots(data) {
-    const items = data.snapshots ?? data.generations ?? [];
-    if (!items.length) return empty('No snapshot yet', 'One is kept each time the model is saved.');
-    const nameOf = (one) => (typeof one === 'object' ? one.name ?? one.id ?? one.generation ?? one.file : one);
+    const items = [...(data.snapshots ?? [])].reverse();
+    if (!items.length) return empty('No snapshot yet', 'One is kept every so often (score.snapshot_every).');
     return table('Snapshots', [
-      ['Snapshot', 'mono', (one) => String(nameOf(one))],
-      ['Made', '', (one) => when(one.created_at ?? one.time ?? one.saved_at)],
-      ['About', 'grow', (one) => (typeof one === 'object' ? Object.entries(one).filter(([name, value]) => !['name', 'id', 'created_at', 'time', 'saved_at'].includes(name) && typeof value !== 'object').map(([name, value]) => `${name.replaceAll('_', ' ')} ${value}`).join(' · ') : '')],
-      ['', 'right', (one) => (mayAdminister() ? button('Roll back to it', () => ask(`Roll back to ${nameOf(one)}?`, 'What was learned since is no longer used.', 'Roll back', 'api/v1/model/rollback', { snapshot: nameOf(one) }, 'Rolled back')) : null)],
-    ], items);
+      ['Snapshot', 'mono', (name) => name],
+      ['', 'right', (name) => (mayAdminister() ? button('Roll back to it', () => ask(`Roll back to ${name}?`, 'What was learned since is no longer used.', 'Roll back', 'api/v1/model/rollback', { snapshot: name }, 'Asked for: the analysis takes it up between two windows')) : null)],
+    ], items, (name) => ({ key: name }));
+  }
+
+  function learning(data) {
+    const why = { anomalous: 'unusual', attack: 'part of an attack', reference: 'unusual to the frozen reference', ledger: 'the books did not balance', budget: 'training budget spent', calibrating: 'calibrating' };
+    return panel('Learning', facts([
+      ['Training steps', count(data.generation)], ['Saved', data.saved_at ? when(data.saved_at, ago) : 'not yet'], ['Rows learned from', count(data.trained)],
+      ['Taken up on request', count(data.promoted)], ['Requests refused', count(data.refused)],
+    ]), data.failing ? h('p', { class: 'problem-line' }, data.failing) : null, h('h3', {}, 'Rows not learned from, by reason'),
+    h('table', { class: 'compact' }, h('tbody', {}, Object.entries(data.withheld ?? {}).map(([name, number]) => h('tr', {}, h('th', { scope: 'row' }, why[name] ?? name), h('td', { class: 'right number' }, count(number)))))));
+  }
+
+  function shadow(agreement) {
+    if (!agreement) return null;
+    return panel('In the shadow', facts([
+      ['Rows that both scored', count(agreement.rows)], ['Agreement', percent(agreement.agreement, 2)], ['Unusual to the live model', count(agreement.unusual_live)], ['Unusual to the other', count(agreement.unusual_shadow)],
+    ]));
   }
 
   load();
@@ -81,10 +94,8 @@ export function model({ update }) {
           choices('Time range', RANGES, minutes, (value) => { minutes = value; board.zoom = null; loadHistory(); update(); }), board.zoom ? h('button', { type: 'button', onclick: () => board.zoomTo(null) }, 'Leave zoom') : null],
         history.problem && !history.data ? problemBox(history.problem, loadHistory) : null, h('div', { class: 'charts one' }, scores.slot())),
         own.show((data) => [
-          panel('Snapshots', actions(data), snapshots(data)),
-          data.drift ? panel('Drift', tree(data.drift)) : null,
-          data.shadow ? panel('Shadow', tree(data.shadow)) : null,
-          h('details', { class: 'panel more-details' }, h('summary', {}, 'Everything it says of itself'), tree(Object.fromEntries(Object.entries(data).filter(([name]) => !KNOWN.includes(name))))),
+          learning(data), shadow(data.shadow), panel('Snapshots', actions(data), snapshots(data)),
+          panel('Files', (data.models ?? []).length ? tree(data.models) : empty('No model is saved yet')),
         ], 5),
       ];
     },

@@ -6,14 +6,14 @@ import { query } from '../api.js';
 import { ago, bytesPerSecond, count, duration, figure, percent, perSecond, si, when } from '../format.js';
 import { alertLink, choices, empty, hostLink, loading, meter, panel, problemBox, resource, table } from '../parts.js';
 import { alertState, grouped, severity, shape } from '../severity.js';
-import { loadAlerts, state } from '../state.js';
+import { loadAlerts, openBySeverity, state } from '../state.js';
 
-const RANGES = [[15, '15 min'], [60, '1 h'], [360, '6 h'], [1440, '24 h']];
+const RANGES = [[10, '10 min'], [60, '1 h'], [360, '6 h'], [1440, '24 h']];
 const GROUPS_SHOWN = 7;
 const TALKERS = 6;
 
 export function overview({ update }) {
-  let minutes = 15;
+  let minutes = 10;
   const history = resource(() => {
     if (history.data) feed();
     update();
@@ -28,7 +28,7 @@ export function overview({ update }) {
   ];
 
   function load() {
-    history.load(query('api/v1/history', { minutes }), minutes <= 15 ? 2000 : minutes <= 60 ? 5000 : 30_000);
+    history.load(query('api/v1/history', { minutes }), minutes <= 10 ? 1000 : minutes <= 60 ? 5000 : 30_000);
   }
 
   function feed() {
@@ -105,7 +105,8 @@ function ready(status) {
 }
 
 function wrong(status) {
-  const { open = 0, acknowledged = 0, by_severity: by = {} } = status.alerts;
+  const { open = 0, acknowledged = 0 } = status.alerts;
+  const by = openBySeverity();
   const question = 'Anything wrong?';
   const worst = ['critical', 'high', 'medium', 'low'].find((name) => by[name] > 0);
   const busy = acknowledged ? `${count(acknowledged)} acknowledged` : 'nothing acknowledged';
@@ -181,7 +182,7 @@ function readiness(status) {
     h('div', { class: 'bar-line' }, h('span', {}, model.state), h('span', { class: 'number' }, model.state === 'active' ? `threshold ${figure(model.threshold)}` : percent(model.progress))),
     meter(model.state === 'active' ? 1 : model.progress, 'Progress of the model', model.state === 'active' ? 'done' : ''),
     h('p', { class: 'quiet' }, model.state === 'active' ? `budget: ${figure(model.budget_per_hour)} false alarms an hour` : 'first it learns, then it measures how far ordinary traffic deviates, then it is active'),
-    model.shadow ? h('p', { class: 'quiet' }, typeof model.shadow === 'string' ? `shadow: ${model.shadow}` : 'a shadow model runs beside it') : null,
+    model.shadow ? h('p', { class: 'quiet' }, typeof model.shadow === 'string' ? `shadow: ${model.shadow}` : `a model in the shadow agrees on ${percent(model.shadow.agreement, 1)} of ${si(model.shadow.rows)} rows`) : null,
     h('div', { class: 'bar-line' }, h('span', {}, 'flow table'), h('span', { class: 'number' }, `${si(flows?.entries)} of ${si(flows?.limit)}`)),
     meter(fill, 'Fill of the flow table', fill > 0.9 ? 'warn' : ''));
 }
@@ -205,5 +206,5 @@ function sinks(status) {
 function notes() {
   if (!state.notes.length) return null;
   return panel('What else happened', h('ol', { class: 'story' }, state.notes.slice(0, 6).map((note) => h('li', {}, when(note.time),
-    h('div', {}, note.type === 'decision' ? `${note.data?.error_type ?? 'decision'}: ${note.data?.recommended_action ?? ''}` : note.data?.text ?? note.data?.reason ?? note.data?.what ?? JSON.stringify(note.data).slice(0, 200))))));
+    h('div', {}, note.type === 'decision' ? `${note.data?.error_type ?? 'decision'}: ${note.data?.recommended_action ?? ''}` : note.data?.message ?? note.data?.text ?? note.data?.reason ?? JSON.stringify(note.data).slice(0, 200))))));
 }

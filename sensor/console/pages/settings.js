@@ -23,8 +23,8 @@ export function settings({ update }) {
     busy.add(name + verb);
     update();
     try {
-      const answer = await post(`${path('sinks', name)}/${verb}`);
-      notice(answer?.detail ?? answer?.message ?? done, 'ok');
+      await post(`${path('sinks', name)}/${verb}`);
+      notice(done, 'ok');
     } catch (problem) {
       failure(problem);
     }
@@ -35,8 +35,8 @@ export function settings({ update }) {
 
   async function reload() {
     try {
-      await post('api/v1/config/reload');
-      notice('The configuration was read again', 'ok');
+      const { warnings = [] } = await post('api/v1/config/reload');
+      notice(['The configuration was read again', ...warnings].join('. '), warnings.length ? 'info' : 'ok');
       config.load('api/v1/config');
     } catch (problem) {
       failure(problem);
@@ -44,7 +44,7 @@ export function settings({ update }) {
   }
 
   function sinkPanel(data) {
-    const items = data.items ?? data.sinks ?? [];
+    const items = data.items;
     if (!items.length) return empty('No sink is configured', 'Add a section such as [sinks.webhook] to the configuration file, then reload it.');
     return items.map((sink) => h('section', { class: 'sink', key: sink.name, 'aria-label': `sink ${sink.name}` },
       h('div', { class: 'bar-line' }, h('span', {}, shape(sink.failing ? 'failed' : sink.dead_letter ? 'degraded' : 'ok'), ' ', h('b', {}, sink.name), sink.kind && sink.kind !== sink.name ? h('span', { class: 'quiet' }, ` ${sink.kind}`) : null), h('span', { class: 'spring' }),
@@ -73,11 +73,11 @@ export function settings({ update }) {
       h('div', { class: 'page-head' }, h('h1', {}, 'Settings'), h('span', { class: 'spring' }), mayAdminister() ? button('Read the file again', reload) : null),
       panel('Sinks', sinks.show(sinkPanel)),
       panel('Access', facts([['You are', state.session ? state.session.name : 'not named: this address asks for no token'], ['Scope', state.session?.scope ?? (mayWrite() ? 'write' : 'read')]]),
-        h('p', { class: 'quiet' }, 'On a loopback address no token is needed. Any other address needs TLS and tokens; ', h('code', {}, 'vesper token add NAME --scope read|write|admin'), ' makes one and shows it once.')),
-      panel(['Configuration', h('span', { class: 'quiet' }, 'read-only; secrets are left out; edit the file and read it again')], config.show((data) => tree(data.config ?? data), 6)),
+        h('p', { class: 'quiet' }, 'On a loopback address no token is needed. Any other address needs TLS and tokens; ', h('code', {}, 'vesper token new NAME --scope read|write|admin'), ' makes one and shows it once.')),
+      panel(['Configuration', h('span', { class: 'quiet' }, 'read-only; secrets are left out; edit the file and read it again')], config.show((data) => tree(data), 6)),
       panel('Who changed what', audit.show((data) => (data.items?.length ? table('Audit', [
-        ['When', '', (one) => when(one.time ?? one.created_at)], ['Who', '', (one) => one.who], ['What', '', (one) => one.action], ['Of', 'mono', (one) => one.target],
-        ['Detail', 'grow', (one) => (typeof one.detail === 'object' && one.detail ? JSON.stringify(one.detail) : one.detail)],
+        ['When', '', (one) => when(one.time)], ['Who', '', (one) => one.who], ['What', '', (one) => one.action], ['Of', 'mono', (one) => one.target],
+        ['Detail', 'grow', (one) => one.detail],
       ], data.items) : empty('Nothing was changed yet', 'Every change through the API is kept here.')))),
     ],
   };

@@ -50,7 +50,9 @@ fn file(path: &str, headers: &HeaderMap) -> Response {
         (header::REFERRER_POLICY, "no-referrer"),
     ];
     let answer = response.headers_mut();
-    answer.extend(fixed.map(|(name, value)| (name, HeaderValue::from_static(value))));
+    for (name, value) in fixed {
+        answer.insert(name, HeaderValue::from_static(value));
+    }
     if let Ok(tag) = HeaderValue::try_from(tag) {
         answer.insert(header::ETAG, tag);
     }

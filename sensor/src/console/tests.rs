@@ -77,7 +77,7 @@ fn every_file_that_is_named_is_there() {
     for module in files(".js") {
         let folder = module.rsplit_once('/').map_or("", |(folder, _)| folder);
         let source = text(&module);
-        for import in source.split(" from '").skip(1).filter_map(|rest| rest.split('\'').next()) {
+        for import in source.lines().filter_map(|line| line.strip_prefix("import ")?.split('\'').nth(1)) {
             let path = match (import.strip_prefix("../"), import.strip_prefix("./")) {
                 (Some(up), _) => up.to_owned(),
                 (_, Some(here)) if folder.is_empty() => here.to_owned(),
