@@ -35,6 +35,8 @@ pub mod config;
 
 pub mod reload;
 
+pub mod notify;
+
 pub mod api;
 
 pub mod console;

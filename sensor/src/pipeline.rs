@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::alert::condition::Condition;
-use crate::alert::{Alert, ThreatType};
+use crate::alert::{Alert, Raised, ThreatType};
 use crate::analysis::{Analysis, AnalysisConfig, Keep, Output};
 use crate::capture::flood::Flood;
 use crate::capture::nic::Nic;
@@ -23,12 +23,15 @@ use crate::capture::{
 use crate::config::Config;
 use crate::journal::{Journal, Sample};
 use crate::ledger::{Ledger, Residue};
-use crate::model::{self, Keeper, Mailbox, Store};
+use crate::model::{self, Keeper, Mailbox};
 use crate::reload::Waiting;
 use crate::score::ScoreError;
-use crate::sinks::Sinks;
+use crate::sinks::{self, Sinks};
 use crate::status::top::SharedTop;
 use crate::status::{CaptureStatus, FlowStatus, Latency, Reading, Shared, Status};
+use crate::store::ingest::Hook;
+use crate::store::retention::Limits;
+use crate::store::{self, Ingest, Store};
 
 /// How long sinks, journal and model may take for what still waits when the sensor stops.
 const SINK_PATIENCE: Duration = Duration::from_secs(5);
@@ -45,8 +48,19 @@ pub struct Pipeline {
     top: Arc<SharedTop>,
 }
 
+/// The store, and what goes with it.
+pub struct Opened {
+    /// The store.
+    pub store: Store,
+    /// In words, what was set aside when it was opened.
+    pub notice: Option<String>,
+    /// Sees every new alert before it is stored.
+    pub hook: Option<Hook>,
+}
+
 /// Where results go; they outlive the analysis.
 struct Outlets {
+    ingest: Ingest,
     sinks: Sinks,
     journal: Journal,
     keeper: Keeper,
@@ -54,12 +68,21 @@ struct Outlets {
 
 impl Pipeline {
     /// Starts every stage, the last one first, so that nothing is handed to a stage that is not there.
-    pub fn start(config: &Config, nic: &Nic, shared: Arc<Shared>) -> anyhow::Result<Pipeline> {
-        let sinks = Sinks::start(&config.sinks, &config.state_dir)?;
+    pub fn start(
+        config: &Config,
+        nic: &Nic,
+        shared: Arc<Shared>,
+        opened: Opened,
+    ) -> anyhow::Result<Pipeline> {
+        let sinks = Sinks::start(sinks::configured(&config.sinks, &config.state_dir), &opened.store)?;
+        let ingest = Ingest::start(opened.store.clone(), Limits::of(&config.store), opened.hook)?;
         let mut analysis = Analysis::new(&AnalysisConfig::from(config))?;
         analysis.keep(Keep { top: true, evidence: true, ..Keep::default() });
         let top = Arc::new(SharedTop::default());
-        Store::new(&config.state_dir).take_up(&mut analysis);
+        model::Store::new(&config.state_dir).take_up(&mut analysis);
+        if let Some((date, number)) = opened.store.read(store::alerts::latest_number)? {
+            analysis.number_from(date, number);
+        }
         model::run_shadow(&mut analysis, config);
         let keeper = Keeper::start(&config.state_dir, &config.score)?;
         let mailbox = keeper.mailbox.clone();
@@ -71,10 +94,11 @@ impl Pipeline {
         let prepared = prepare(&config.capture, nic, &config.state_dir);
         let live = Live::start(&config.capture, nic, sender)?;
         let mut watcher =
-            Watcher::new(analysis, Outlets { sinks, journal, keeper }, &live, config, shared.clone());
+            Watcher::new(analysis, Outlets { ingest, sinks, journal, keeper }, &live, config, shared.clone());
         watcher.capture.prepared = prepared.lines().to_vec();
         watcher.top = top.clone();
         let waiting = watcher.waiting.clone();
+        watcher.set_aside = opened.notice;
         let analysis =
             thread::Builder::new().name("analysis".to_owned()).spawn(move || watcher.run(&events))?;
         Ok(Pipeline { live, prepared, analysis, mailbox, waiting, shared, top })
@@ -112,6 +136,8 @@ impl Pipeline {
         };
         let mut last = Status::clone(&self.shared.latest());
         last.model = outlets.keeper.stop(&analysis, SINK_PATIENCE);
+        // The sinks are told what is stored by then.
+        last.store = Some(outlets.ingest.stop(SINK_PATIENCE));
         last.sinks = outlets.sinks.stop(SINK_PATIENCE);
         last.journal = outlets.journal.stop(SINK_PATIENCE);
         self.shared.publish(last);
@@ -146,6 +172,10 @@ struct Watcher {
     flood: Flood,
     /// Packets that never reached XDP, as far as they were told.
     missed: u64,
+    /// In words, what was set aside when the store was opened; told once.
+    set_aside: Option<String>,
+    /// What a person should know for as long as the sensor runs.
+    warnings: Vec<String>,
     /// Nothing is in flight any more.
     at_rest: bool,
     /// Counters at the latest publication.
@@ -190,6 +220,8 @@ impl Watcher {
             admitted: config.capture.new_flows_per_second,
             flood: Flood::default(),
             missed: 0,
+            set_aside: None,
+            warnings: Vec::new(),
             at_rest: false,
             published: Reading { time: live.clock.now(), ..Reading::default() },
         }
@@ -267,12 +299,15 @@ impl Watcher {
         for host in &output.suspects {
             self.steering.raise(Target::Host(*host));
         }
-        for raised in &output.alerts {
+        for raised in output.alerts {
             self.latency_alert.record(now.saturating_sub(newest));
-            self.raise(&raised.alert);
+            self.raise(raised);
         }
-        for update in &output.updates {
-            self.outlets.sinks.send(update);
+        for update in output.updates {
+            self.outlets.ingest.offer_update(update);
+        }
+        for evidence in output.evidence {
+            self.outlets.ingest.offer_evidence(evidence.threat_id, evidence.packets);
         }
         self.outlets.journal.record(output.journal);
         if let Some(top) = output.top {
@@ -280,7 +315,8 @@ impl Watcher {
         }
     }
 
-    fn raise(&mut self, alert: &Alert) {
+    fn raise(&mut self, raised: Raised) {
+        let alert = &raised.alert;
         *self.threats.entry(alert.threat_type).or_default() += 1;
         tracing::warn!(
             id = alert.threat_id,
@@ -289,7 +325,7 @@ impl Watcher {
             alert.severity,
             alert.details.narrative
         );
-        self.outlets.sinks.send(alert);
+        self.outlets.ingest.offer(raised);
     }
 
     /// What the counters say that a person must know of.
@@ -302,6 +338,10 @@ impl Watcher {
         if !residue.is_zero() {
             let left = residue.equations().into_iter().filter(|(_, left)| *left != 0).collect();
             conditions.push(Condition::Ledger { left });
+        }
+        if let Some(notice) = self.set_aside.take() {
+            self.warnings.push(notice.clone());
+            conditions.push(Condition::SetAside { notice });
         }
         if self.at_rest {
             return conditions;
@@ -337,7 +377,7 @@ impl Watcher {
         self.analysis.set_ledger_off(!residue.is_zero());
         for condition in self.conditions(&residue) {
             if let Some(alert) = self.analysis.condition(&condition, now) {
-                self.raise(&alert);
+                self.raise(without_evidence(alert));
             }
         }
         self.fill_bins();
@@ -369,7 +409,7 @@ impl Watcher {
             last_packet_age: (self.last_packet != 0).then(|| now.saturating_sub(self.last_packet)),
             ..self.capture.clone()
         };
-        let mut warnings = Vec::new();
+        let mut warnings = self.warnings.clone();
         if self.score_errors > 0 {
             warnings.push(format!("{} windows could not be scored: see the log", self.score_errors));
         }
@@ -395,6 +435,7 @@ impl Watcher {
             threats: self.threats.clone(),
             latency_score: self.latency_score.clone(),
             latency_alert: self.latency_alert.clone(),
+            store: Some(self.outlets.ingest.status()),
             sinks: self.outlets.sinks.status(),
             journal: self.outlets.journal.status(),
             model: self.outlets.keeper.status(),
@@ -403,4 +444,9 @@ impl Watcher {
             warnings,
         });
     }
+}
+
+/// What counters say has no packets.
+fn without_evidence(alert: Alert) -> Raised {
+    Raised { alert, fingerprint: Vec::new(), evidence: Vec::new() }
 }

@@ -7,10 +7,11 @@ use sensor::capture::nic;
 use sensor::cli::RunArgs;
 use sensor::config::{self, Config};
 use sensor::model::{self, Mailbox};
-use sensor::pipeline::Pipeline;
+use sensor::pipeline::{Opened, Pipeline};
 use sensor::reload::Reloader;
 use sensor::status::{Shared, Status, Summary};
-use sensor::{api, telemetry};
+use sensor::store::Store;
+use sensor::{api, notify, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 
 pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
@@ -34,6 +35,11 @@ pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
             config.state_dir.display()
         );
     };
+    let (store, notice) = Store::open(&config.store, &config.state_dir)?;
+    if let Some(notice) = &notice {
+        tracing::error!("{notice}");
+    }
+    let opened = Opened { store, notice, hook: None };
     // Before anything is attached: two sensors on one box are noticed here.
     let listener = api::bind(&config.api)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -53,16 +59,20 @@ pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
         )
     };
     let shared = Arc::new(Shared::default());
-    let pipeline = Pipeline::start(&config, &nic, shared.clone())?;
+    let pipeline = Pipeline::start(&config, &nic, shared.clone(), opened)?;
     announce(&config, &pipeline);
+    notify::ready();
+    notify::watch(&shared)?;
 
     let (steering, waiting) = (pipeline.live().steering.clone(), pipeline.waiting().clone());
     let mut reloader = Reloader::new(arguments.config.clone(), config.clone(), steering, waiting);
     let mailbox = pipeline.mailbox().clone();
     runtime.spawn(async move {
         while hangup.recv().await.is_some() {
+            notify::reloading();
             promote(&mailbox, reloader.running());
             reload(&mut reloader);
+            notify::ready();
         }
     });
     let served = runtime.block_on(async {
@@ -74,6 +84,7 @@ pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
         };
         api::serve(listener, shared, asked).await.context("serving the API")
     });
+    notify::stopping();
     tracing::info!("stopping: detaching, then analysing and delivering what is left");
     let status = pipeline.stop();
     runtime.shutdown_background();

@@ -5,6 +5,45 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::targets::Told;
+use crate::alert::{Severity, ThreatType};
+
+/// What one sink wants to be told. Asked when an alert is stored: what a sink does not want never waits for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Only {
+    /// Least severity.
+    pub severity: Severity,
+    /// Types; none is all.
+    pub types: Vec<ThreatType>,
+    /// Kinds of messages.
+    pub tell: Vec<Told>,
+}
+
+impl Only {
+    /// Whether the sink wants this; `alert` is `None` for what is about none.
+    pub fn wants(&self, told: Told, alert: Option<(ThreatType, Severity)>) -> bool {
+        self.tell.contains(&told)
+            && alert.is_none_or(|(kind, severity)| {
+                severity >= self.severity && (self.types.is_empty() || self.types.contains(&kind))
+            })
+    }
+}
+
+/// How one sink is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// For one attempt.
+    pub timeout: Duration,
+    /// Wait before the first retry; doubles with each.
+    pub backoff: Duration,
+    /// What could not be delivered for so long is a dead letter.
+    pub give_up_after: Duration,
+    /// Messages that may wait; of more, the oldest expire.
+    pub queue: usize,
+    /// What it wants.
+    pub only: Only,
+}
+
 /// More would be a thread and a queue each.
 const MOST_WEBHOOKS: usize = 16;
 
@@ -50,12 +89,13 @@ pub struct WebhookConfig {
     /// For one attempt, from the name lookup to the end of the answer.
     #[serde(with = "crate::config::duration")]
     pub timeout: Duration,
-    /// Further attempts after the first, then the alert is a dead letter.
-    pub retries: u32,
-    /// Wait before the first retry; doubles with each, up to 30s.
+    /// How long it is tried, from when the alert was stored; then it is a dead letter (`vesper alerts retry`).
+    #[serde(with = "crate::config::duration")]
+    pub give_up_after: Duration,
+    /// Wait before the first retry; doubles with each, up to 5m.
     #[serde(with = "crate::config::duration")]
     pub backoff: Duration,
-    /// Alerts that may wait; further ones expire and are counted.
+    /// Messages that may wait; of more, the oldest expire and are counted.
     pub queue: usize,
 }
 
@@ -66,14 +106,26 @@ impl Default for WebhookConfig {
             url: String::new(),
             path: "/api/network/webhook".to_owned(),
             timeout: Duration::from_secs(10),
-            retries: 3,
+            give_up_after: Duration::from_secs(72 * 3600),
             backoff: Duration::from_secs(1),
-            queue: 1000,
+            queue: 100_000,
         }
     }
 }
 
 impl WebhookConfig {
+    /// How it is served.
+    pub fn limits(&self) -> Limits {
+        let tell = vec![Told::Raised, Told::Updated, Told::Resolved];
+        Limits {
+            timeout: self.timeout,
+            backoff: self.backoff,
+            give_up_after: self.give_up_after,
+            queue: self.queue,
+            only: Only { severity: Severity::Low, types: Vec::new(), tell },
+        }
+    }
+
     /// The address alerts are posted to.
     pub fn endpoint(&self) -> String {
         if self.path.is_empty() {
@@ -132,8 +184,9 @@ impl SinksConfig {
                 let value = crate::config::duration::format(webhook.timeout);
                 add("timeout", format!("= {value} is out of range: choose 100ms to 5m"));
             }
-            if webhook.retries > 100 {
-                add("retries", format!("= {} is out of range: choose 0 to 100", webhook.retries));
+            if !(Duration::from_secs(1)..=Duration::from_secs(30 * 86_400)).contains(&webhook.give_up_after) {
+                let value = crate::config::duration::format(webhook.give_up_after);
+                add("give_up_after", format!("= {value} is out of range: choose 1s to 30d"));
             }
             if !(1..=1_000_000).contains(&webhook.queue) {
                 add("queue", format!("= {} is out of range: choose 1 to 1000000", webhook.queue));

@@ -39,6 +39,7 @@ pub fn render(status: &Status) -> Result<String, prometheus::Error> {
     scoring(&mut families, status);
     super::score::drift(&mut families, status);
     alerts(&mut families, status);
+    super::store::metrics(&mut families, status.store.as_ref());
     sinks(&mut families, status);
     super::journal::metrics(&mut families, &status.journal);
     super::model::metrics(&mut families, status);
@@ -293,7 +294,7 @@ fn scoring(families: &mut Families, status: &Status) {
 fn alerts(families: &mut Families, status: &Status) {
     let bins = &status.ledger.alerts;
     families.counter("alert_raised_total", "Windows that called for an alert.", bins.raised);
-    families.counter("alert_stored_total", "New alerts handed to the sinks.", bins.stored);
+    families.counter("alert_stored_total", "New alerts handed to the store.", bins.stored);
     families.counters(
         "alert_suppressed_total",
         "Windows that called for an alert and made no new one, by why.",
@@ -350,8 +351,12 @@ fn sinks(families: &mut Families, status: &Status) {
         "sinks_expired_total",
         "Alerts never delivered because they could not wait, by why.",
         status.sinks.iter().flat_map(|sink| {
-            [("queue_full", sink.expired_queue_full), ("shutdown", sink.expired_shutdown)]
-                .map(|(reason, value)| (vec![("reason", reason), ("sink", sink.name.as_str())], value))
+            [
+                ("queue_full", sink.expired_queue_full),
+                ("removed", sink.expired_removed),
+                ("retention", sink.expired_retention),
+            ]
+            .map(|(reason, value)| (vec![("reason", reason), ("sink", sink.name.as_str())], value))
         }),
     );
 }

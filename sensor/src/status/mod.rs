@@ -10,6 +10,7 @@ mod model;
 mod process;
 mod reading;
 mod score;
+mod store;
 mod summary;
 pub mod top;
 
@@ -35,6 +36,7 @@ use crate::model::ModelStatus;
 use crate::score::scorer::KINDS;
 use crate::score::shadow::Agreement;
 use crate::sinks::SinkStatus;
+use crate::store::IngestStatus;
 
 /// This program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -92,6 +94,8 @@ pub struct Status {
     pub latency_score: Latency,
     /// From a packet's arrival to its alert.
     pub latency_alert: Latency,
+    /// What became of the alerts on their way to the disk; absent in a replay.
+    pub store: Option<IngestStatus>,
     /// Every sink.
     pub sinks: Vec<SinkStatus>,
     /// How the model in the shadow agrees with the live one, if there is one.
@@ -204,6 +208,11 @@ impl Status {
     /// Every equation of the ledger with its residue; all sinks' are one.
     pub fn residues(&self) -> impl Iterator<Item = (&'static str, i64)> {
         let sinks = self.sinks.iter().map(SinkStatus::residue).find(|residue| *residue != 0).unwrap_or(0);
-        self.residue.equations().into_iter().chain([("sinks", sinks), ("journal", self.journal.residue())])
+        let stored = self.store.as_ref().map_or(0, |store| store.residue(self.ledger.alerts.stored));
+        self.residue.equations().into_iter().chain([
+            ("store", stored),
+            ("sinks", sinks),
+            ("journal", self.journal.residue()),
+        ])
     }
 }

@@ -90,6 +90,10 @@ fn try_open(path: &Path) -> Result<Connection, StoreError> {
     if found > SCHEMA.len() {
         return Err(StoreError::Newer { path: path.to_owned(), found, known: SCHEMA.len() });
     }
+    if tables == 0 {
+        // Only an empty database can be told so. What retention frees goes back to the file system.
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    }
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "application_id", APPLICATION)?;

@@ -4,28 +4,31 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::worker::Outcome;
+use std::time::Duration;
+
+use super::{Message, Outcome, Target};
 
 /// The file, opened when the first line is written and again after an error.
 #[derive(Debug)]
-pub(super) struct JsonLines {
+pub struct JsonLines {
     path: PathBuf,
     rotate_bytes: u64,
     open: Option<(File, u64)>,
 }
 
 impl JsonLines {
-    pub(super) fn new(path: PathBuf, rotate_bytes: u64) -> JsonLines {
+    /// The file at `path`; with `rotate_bytes` it becomes `<path>.1` and a new one begins.
+    pub fn new(path: PathBuf, rotate_bytes: u64) -> JsonLines {
         JsonLines { path, rotate_bytes, open: None }
     }
 
     /// Appends a line; the system has it when this returns.
-    pub(super) fn append(&mut self, json: &str) -> Outcome {
+    fn append(&mut self, json: &str) -> Outcome {
         match self.try_append(json) {
             Ok(()) => Outcome::Delivered,
             Err(error) => {
                 self.open = None;
-                Outcome::Retry { reason: format!("{}: {error}", self.path.display()), after: None }
+                Outcome::Retry { error: format!("{}: {error}", self.path.display()), after: None }
             }
         }
     }
@@ -47,6 +50,16 @@ impl JsonLines {
         size += line.len() as u64;
         self.open = Some((file, size));
         Ok(())
+    }
+}
+
+impl Target for JsonLines {
+    fn deliver(&mut self, messages: &[Message], _timeout: Duration) -> Vec<Outcome> {
+        messages.iter().map(|message| self.append(&message.json)).collect()
+    }
+
+    fn batch(&self) -> usize {
+        100
     }
 }
 

@@ -3,8 +3,8 @@
 use std::io::Read;
 use std::time::Duration;
 
-use super::config::WebhookConfig;
-use super::worker::Outcome;
+use super::{Message, Outcome, Target};
+use crate::sinks::config::WebhookConfig;
 use crate::telemetry::printable;
 
 /// An answer is read this far; more only if it is small does the connection serve again.
@@ -14,13 +14,14 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// One endpoint.
 #[derive(Debug)]
-pub(super) struct Webhook {
+pub struct Webhook {
     agent: ureq::Agent,
     endpoint: String,
 }
 
 impl Webhook {
-    pub(super) fn new(config: &WebhookConfig) -> Webhook {
+    /// The endpoint of the settings.
+    pub fn new(config: &WebhookConfig) -> Webhook {
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -34,10 +35,10 @@ impl Webhook {
     }
 
     /// Posts an alert.
-    pub(super) fn post(&self, json: &str, timeout: Duration) -> Outcome {
+    fn post(&self, json: &str, timeout: Duration) -> Outcome {
         let request = self.agent.post(&self.endpoint).config().timeout_global(Some(timeout)).build();
         match request.content_type("application/json").send(json) {
-            Err(error) => Outcome::Retry { reason: self.explain(&error), after: None },
+            Err(error) => Outcome::Retry { error: self.explain(&error), after: None },
             Ok(mut answer) => {
                 let status = answer.status().as_u16();
                 let after = answer.headers().get("retry-after").and_then(|value| value.to_str().ok());
@@ -58,17 +59,23 @@ impl Webhook {
     }
 }
 
+impl Target for Webhook {
+    fn deliver(&mut self, messages: &[Message], timeout: Duration) -> Vec<Outcome> {
+        messages.iter().map(|message| self.post(&message.json, timeout)).collect()
+    }
+}
+
 fn judge(status: u16, after: Option<Duration>, body: &str) -> Outcome {
     let said =
         if body.trim().is_empty() { String::new() } else { format!(": {}", printable(body.trim(), 200)) };
     match status {
         200..=299 => Outcome::Delivered,
-        429 | 503 => Outcome::Retry { reason: format!("answered {status}{said}"), after },
-        408 | 500..=599 => Outcome::Retry { reason: format!("answered {status}{said}"), after: None },
+        429 | 503 => Outcome::Retry { error: format!("answered {status}{said}"), after },
+        408 | 500..=599 => Outcome::Retry { error: format!("answered {status}{said}"), after: None },
         300..=399 => Outcome::Refused {
-            reason: format!("answered {status}: redirects are not followed, set the final address"),
+            error: format!("answered {status}: redirects are not followed, set the final address"),
         },
-        _ => Outcome::Refused { reason: format!("answered {status}{said}") },
+        _ => Outcome::Refused { error: format!("answered {status}{said}") },
     }
 }
 
