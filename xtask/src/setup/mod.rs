@@ -2,6 +2,7 @@
 //! a person where that is not possible. Nothing is installed that is there already.
 
 mod bench;
+mod browser;
 mod ebpf;
 mod eval;
 mod python;
@@ -104,6 +105,7 @@ pub fn for_tests() -> Result<()> {
     ensure(&[NAMESPACES, NSENTER, PROMTOOL])?;
     if program::is_root() {
         ensure(&[ETHTOOL, CURL, python::VENV, python::CICFLOWMETER])?;
+        ensure(&browser::REQUIREMENTS)?;
     }
     // Without nextest the tests run through `cargo test`, so this one is no reason to stop.
     if let Err(error) = ensure(&[NEXTEST]) {
