@@ -7,7 +7,7 @@ import { clock, day, local } from './format.js';
 const PLOT = { left: 46, right: 8, top: 8, bottom: 20, height: 112 };
 const SMALLEST_ZOOM = 10_000;
 // A point is missing when the next one comes later than so many steps.
-const GAP = 1.6;
+const GAP = 2.5;
 
 export class Board {
   constructor(changed = () => {}) {

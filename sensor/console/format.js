@@ -31,6 +31,8 @@ export function count(value) {
   return Number.isFinite(Number(value)) ? Number(value).toLocaleString('en-US') : '–';
 }
 
+export const plural = (number, word) => `${count(number)} ${word}${Number(number) === 1 ? '' : 's'}`;
+
 export function percent(value, digits = 0) {
   return Number.isFinite(Number(value)) ? `${(Number(value) * 100).toFixed(digits)}\u00a0%` : '–';
 }
@@ -40,6 +42,21 @@ export function figure(value) {
   if (value === null || value === undefined || !Number.isFinite(number)) return '–';
   if (number !== 0 && (Math.abs(number) >= 1e5 || Math.abs(number) < 1e-3)) return si(number);
   return String(Number(number.toPrecision(3)));
+}
+
+// A value of a feature in its unit.
+export function measured(value, unit = '') {
+  if (unit === 'yes/no') return value >= 0.5 ? 'yes' : value > 0.01 ? `${percent(value)} yes` : 'no';
+  if (unit.startsWith('of ')) return `${percent(value)} ${unit}`;
+  if (unit.startsWith('bytes')) return si(value, 'B') + unit.slice(5);
+  return `${Math.abs(value) >= 1e4 ? si(value) : figure(value)}${unit ? `\u00a0${unit}` : ''}`;
+}
+
+// A feature's name as words: `bytes_out_above_usual` is "bytes out above usual".
+export function wordsOf(share) {
+  if (share.feature === 'other') return `${figure(share.value)} other features together`;
+  if (share.feature === 'rule') return 'the measure of the rule';
+  return String(share.feature).replaceAll('_', ' ');
 }
 
 export function duration(seconds) {

@@ -3,12 +3,13 @@
 import { h } from '../dom.js';
 import { path } from '../api.js';
 import { acknowledge, button, reopen, resolve } from '../actions.js';
-import { ago, bytes, count, duration, endpoint, figure, local, percent, si, when } from '../format.js';
-import { unitOf, wordsOf } from '../features.js';
-import { empty, facts, hostLink, incidentLink, panel, resource, table } from '../parts.js';
+import { ago, bytes, count, duration, endpoint, figure, local, measured, percent, wordsOf, when } from '../format.js';
+import { alertLink, empty, facts, hostLink, incidentLink, panel, resource, table } from '../parts.js';
 import { alertState, severity, sourceOf } from '../severity.js';
 
 const PACKETS_SHOWN = 100;
+// Of the score; smaller parts explain nothing.
+const SMALLEST_SHARE = 0.005;
 
 export function detail({ id, update }) {
   const url = path('alerts', id);
@@ -34,7 +35,7 @@ export function detail({ id, update }) {
     },
     view: () => h('article', { class: 'alert-detail', key: id },
       h('a', { class: 'back', href: '#/alerts' }, '← All alerts'),
-      own.show((alert) => [head(alert), advice(alert, similar), why(alert), what(alert), evidence(alert, packets), story(alert)], 8)),
+      own.show((alert) => [head(alert), advice(alert, similar), why(alert), what(alert), neighbours(alert), evidence(alert, packets), story(alert)], 8)),
   };
 }
 
@@ -69,25 +70,18 @@ function advice(alert, similar) {
 
 function why(alert) {
   const { details } = alert;
-  const shares = details.explanation ?? [];
+  const shares = (details.explanation ?? []).filter((share) => share.share >= SMALLEST_SHARE);
   const ratio = details.threshold > 0 ? details.score / details.threshold : null;
   const scored = details.threshold > 0 || details.score > 0;
   return panel(['Why', scored ? h('span', { class: 'quiet number' }, `score ${figure(details.score)}, alerts above ${figure(details.threshold)}${ratio ? ` (${figure(ratio)} times)` : ''} · confidence ${percent(alert.confidence)}`) : null],
     shares.length ? h('table', { class: 'why' },
       h('thead', {}, h('tr', {}, ['What was unusual', 'Seen', 'Expected', 'Share of the score'].map((text, at) => h('th', { scope: 'col', class: at ? 'right' : '' }, text)))),
       h('tbody', {}, shares.map((share) => h('tr', {},
-        h('th', { scope: 'row' }, wordsOf(share.feature)),
-        h('td', { class: 'right number seen' }, withUnit(share.value, unitOf(share.feature, details))),
-        h('td', { class: 'right number quiet expected' }, withUnit(share.expected, unitOf(share.feature, details))),
+        h('th', { scope: 'row' }, wordsOf(share)),
+        h('td', { class: 'right number seen', title: share.accepted === undefined ? null : `${measured(share.accepted, share.unit)} would have passed, all else as it was` }, share.feature === 'other' ? '' : measured(share.value, share.unit)),
+        h('td', { class: 'right number quiet expected' }, share.feature === 'other' ? '' : measured(share.expected, share.unit)),
         h('td', { class: 'right' }, h('span', { class: 'share' }, h('span', { class: 'share-bar', part: share.share, 'aria-hidden': 'true' }), h('span', { class: 'number' }, percent(share.share))))))))
       : h('p', { class: 'quiet' }, 'A rule saw this, not the score: what it saw is said above.'));
-}
-
-function withUnit(value, unit) {
-  if (unit === 'yes/no') return value >= 0.5 ? 'yes' : value > 0.01 ? `${percent(value)} yes` : 'no';
-  if (unit.startsWith('of ')) return `${percent(value)} ${unit}`;
-  if (unit.startsWith('bytes')) return si(value, 'B') + unit.slice(5);
-  return `${Math.abs(value) >= 1e4 ? si(value) : figure(value)}${unit ? `\u00a0${unit}` : ''}`;
 }
 
 function what(alert) {
@@ -102,9 +96,14 @@ function what(alert) {
     ['Windows', count(details.count)], ['TCP flags', (details.flags ?? []).join(' ')],
     ['ATT&CK', (details.mitre ?? []).join(' ')], ['Judged by', details.member], ['Model', details.model_used],
     ['MAC address', details.source_mac], ['Tunnel', tunnel], ['Community ID', details.community_id ? h('code', {}, details.community_id) : null],
-    ['Accepted', typeof details.accepted === 'string' ? details.accepted : null],
-    ['Neighbours', Array.isArray(details.neighbours) ? details.neighbours.map((one) => (typeof one === 'string' ? one : JSON.stringify(one))).join(', ') : null],
   ]));
+}
+
+function neighbours(alert) {
+  const alike = alert.details.neighbours ?? [];
+  if (!alike.length) return null;
+  return panel('Looked alike before', h('ul', { class: 'plain-list' }, alike.map((one) => h('li', {}, alertLink(one.threat_id), ` ${one.threat_type} `,
+    when(one.timestamp), h('span', { class: 'quiet' }, ` · ${percent(one.similarity)} alike`)))));
 }
 
 function evidence(alert, packets) {

@@ -2,7 +2,7 @@
 
 import { h } from '../dom.js';
 import { path } from '../api.js';
-import { ago, bytesPerSecond, clock, count, figure, perSecond, when } from '../format.js';
+import { ago, bytesPerSecond, clock, count, figure, perSecond, plural, when } from '../format.js';
 import { alertLink, empty, facts, panel, resource } from '../parts.js';
 import { alertState, severity } from '../severity.js';
 import { onAlert } from '../state.js';
@@ -67,5 +67,5 @@ function timeline(flows, alerts) {
     bars.map((bar, at) => h('rect', { class: bar.flow.threshold && bar.flow.score > bar.flow.threshold ? 'life above' : 'life', x: x(bar.from), width: Math.max(2, x(bar.to) - x(bar.from)), y: 25 + at * 7, height: 4 },
       h('title', {}, `${bar.flow.source_ip}:${bar.flow.source_port} → ${bar.flow.destination_ip}:${bar.flow.destination_port} ${bar.flow.protocol}`))),
     shownMarks.map((mark) => h('rect', { class: `mark ${mark.alert.severity}`, x: x(mark.time) - 2, width: 4, y: 4, height: 14 }, h('title', {}, `${mark.alert.threat_type} ${clock(mark.time)}`))))),
-  h('p', { class: 'timeline-ends quiet number' }, h('span', {}, clock(oldest)), h('span', {}, `${shownMarks.length} alerts above the line, flows below`), h('span', {}, clock(end)))];
+  h('p', { class: 'timeline-ends quiet number' }, h('span', {}, clock(oldest)), h('span', {}, `${plural(shownMarks.length, 'alert')} above the line, flows below`), h('span', {}, clock(end)))];
 }

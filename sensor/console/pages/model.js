@@ -4,7 +4,7 @@ import { h } from '../dom.js';
 import { Board, Chart } from '../chart.js';
 import { post, query } from '../api.js';
 import { button } from '../actions.js';
-import { ago, count, figure, percent, when } from '../format.js';
+import { ago, count, figure, percent, plural, when } from '../format.js';
 import { form, notice } from '../notices.js';
 import { choices, empty, facts, meter, panel, problemBox, resource, table, tree } from '../parts.js';
 import { mayAdminister, state } from '../state.js';
@@ -27,7 +27,6 @@ export function model({ update }) {
     const points = history.data.points.map((point) => ({ time: Date.parse(point.time), value: point.max_score ?? null }));
     const end = Math.max(points.at(-1)?.time ?? 0, Date.now() - 3000);
     board.range = [end - minutes * 60_000, end];
-    scores.mark = state.status?.model.threshold || null;
     scores.update(points, history.data.step_s);
   }
 
@@ -85,11 +84,15 @@ export function model({ update }) {
     },
     view() {
       const now = state.status?.model;
+      if (now && scores.mark !== (now.threshold || null)) {
+        scores.mark = now.threshold || null;
+        scores.draw();
+      }
       return [
         h('div', { class: 'page-head' }, h('h1', {}, 'Model')),
         now ? panel('Ready', h('div', { class: 'bar-line' }, h('b', {}, now.state), h('span', { class: 'number' }, now.state === 'active' ? 'raises alerts' : percent(now.progress))),
           meter(now.state === 'active' ? 1 : now.progress, 'Progress of the model', now.state === 'active' ? 'done' : ''),
-          steps(now.state), facts([['Name', now.name], ['Threshold', figure(now.threshold)], ['Budget', `${figure(now.budget_per_hour)} false alarms an hour`], ['Scored so far', `${count(state.status.totals.windows)} windows`]])) : null,
+          steps(now.state), facts([['Name', now.name], ['Threshold', figure(now.threshold)], ['Budget', `${plural(now.budget_per_hour, 'false alarm')} an hour`], ['Scored so far', `${count(state.status.totals.windows)} windows`]])) : null,
         panel(['Scores', h('span', { class: 'quiet' }, now?.threshold ? `dashed: threshold ${figure(now.threshold)}` : null), h('span', { class: 'spring' }),
           choices('Time range', RANGES, minutes, (value) => { minutes = value; board.zoom = null; loadHistory(); update(); }), board.zoom ? h('button', { type: 'button', onclick: () => board.zoomTo(null) }, 'Leave zoom') : null],
         history.problem && !history.data ? problemBox(history.problem, loadHistory) : null, h('div', { class: 'charts one' }, scores.slot())),

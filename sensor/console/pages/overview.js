@@ -3,7 +3,7 @@
 import { h } from '../dom.js';
 import { Board, Chart } from '../chart.js';
 import { query } from '../api.js';
-import { ago, bytesPerSecond, count, duration, figure, percent, perSecond, si, when } from '../format.js';
+import { ago, bytesPerSecond, count, duration, figure, measured, percent, perSecond, plural, si, when, wordsOf } from '../format.js';
 import { alertLink, choices, empty, hostLink, loading, meter, panel, problemBox, resource, table } from '../parts.js';
 import { alertState, grouped, severity, shape } from '../severity.js';
 import { loadAlerts, openBySeverity, state } from '../state.js';
@@ -100,7 +100,7 @@ function seeing(status) {
 function ready(status) {
   const { model } = status;
   const question = 'Ready?';
-  if (model.state === 'active') return answer(question, 'ok', 'Yes', `${model.name || 'model'}: alerts above ${figure(model.threshold)}`, '#/model');
+  if (model.state === 'active') return answer(question, 'ok', 'Yes', `alerts above a score of ${figure(model.threshold)}; ${model.name}`, '#/model');
   return answer(question, 'degraded', `Not yet: ${model.state}`, `${percent(model.progress)} done; no alerts until it is active`, '#/model');
 }
 
@@ -122,7 +122,7 @@ function telling(status) {
   if (failing.length) return answer(question, 'failed', `${failing.map((sink) => sink.name).join(', ')} failing`, failing[0].failing, '#/settings');
   if (dead) return answer(question, 'degraded', `${count(dead)} undeliverable`, 'look at the dead letters in the settings', '#/settings');
   const pending = status.sinks.reduce((sum, sink) => sum + sink.pending, 0);
-  return answer(question, 'ok', 'Yes', `${status.sinks.length} sink${status.sinks.length === 1 ? '' : 's'}, ${count(pending)} messages pending`, '#/settings');
+  return answer(question, 'ok', 'Yes', `${plural(status.sinks.length, 'sink')}, ${plural(pending, 'message')} pending`, '#/settings');
 }
 
 function wrongNow() {
@@ -161,15 +161,13 @@ function groupRow(group) {
       group.open < group.alerts.length ? alertState({ state: 'acknowledged' }) : null, h('span', { class: 'spring' }), when(group.latest, ago)),
     h('p', { class: 'group-text' }, latest.details?.narrative),
     latest.recommendation ? h('p', { class: 'group-advice' }, h('span', { class: 'tag' }, 'worked before'), ' ', latest.recommendation.action)
-      : top ? h('p', { class: 'group-advice quiet' }, `${percent(top.share)} of the score: ${top.feature.replaceAll('_', ' ')}, ${figure(top.value)} where ${figure(top.expected)} was expected`) : null);
+      : top ? h('p', { class: 'group-advice quiet' }, `${percent(top.share)} of the score: ${wordsOf(top)}, ${measured(top.value, top.unit)} where ${measured(top.expected, top.unit)} was expected`) : null);
 }
 
 function ledger(status) {
   const drops = status.drops.filter((drop) => drop.count > 0).sort((one, other) => other.count - one.count);
-  return panel('Seeing everything', h('table', { class: 'compact' },
-    h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, 'Equation'), h('th', { scope: 'col', class: 'right' }, 'Residue'))),
-    h('tbody', {}, status.ledger.map((row) => h('tr', {}, h('th', { scope: 'row' }, row.equation),
-      h('td', { class: 'right number' }, row.residue === 0 ? [shape('ok'), ' 0'] : [shape('degraded'), ` ${count(row.residue)}`]))))),
+  return panel(['Seeing everything', h('span', { class: 'quiet' }, 'residue of each equation')], h('ul', { class: 'residues' }, status.ledger.map((row) => h('li', {},
+    h('span', {}, row.equation.replaceAll('_', ' ')), h('span', { class: 'number' }, shape(row.residue === 0 ? 'ok' : 'degraded'), ` ${count(row.residue)}`)))),
   h('h3', {}, 'Not looked at, by reason'),
   drops.length ? h('table', { class: 'compact' }, h('tbody', {}, drops.map((drop) => h('tr', {}, h('th', { scope: 'row' }, String(drop.where).replaceAll('_', ' ')), h('td', { class: 'right number' }, count(drop.count))))))
     : h('p', { class: 'quiet' }, shape('ok'), ' nothing: every sample was looked at'));
@@ -181,7 +179,7 @@ function readiness(status) {
   return panel(['Ready', h('span', { class: 'spring' }), h('a', { href: '#/model' }, 'Model')],
     h('div', { class: 'bar-line' }, h('span', {}, model.state), h('span', { class: 'number' }, model.state === 'active' ? `threshold ${figure(model.threshold)}` : percent(model.progress))),
     meter(model.state === 'active' ? 1 : model.progress, 'Progress of the model', model.state === 'active' ? 'done' : ''),
-    h('p', { class: 'quiet' }, model.state === 'active' ? `budget: ${figure(model.budget_per_hour)} false alarms an hour` : 'first it learns, then it measures how far ordinary traffic deviates, then it is active'),
+    h('p', { class: 'quiet' }, model.state === 'active' ? `budget: ${plural(model.budget_per_hour, 'false alarm')} an hour` : 'first it learns, then it measures how far ordinary traffic deviates, then it is active'),
     model.shadow ? h('p', { class: 'quiet' }, typeof model.shadow === 'string' ? `shadow: ${model.shadow}` : `a model in the shadow agrees on ${percent(model.shadow.agreement, 1)} of ${si(model.shadow.rows)} rows`) : null,
     h('div', { class: 'bar-line' }, h('span', {}, 'flow table'), h('span', { class: 'number' }, `${si(flows?.entries)} of ${si(flows?.limit)}`)),
     meter(fill, 'Fill of the flow table', fill > 0.9 ? 'warn' : ''));

@@ -3,7 +3,7 @@
 import { h } from '../dom.js';
 import { path, post, query } from '../api.js';
 import { button } from '../actions.js';
-import { ago, count, when } from '../format.js';
+import { ago, count, plural, when } from '../format.js';
 import { failure, notice } from '../notices.js';
 import { empty, facts, panel, resource, table, tree } from '../parts.js';
 import { shape } from '../severity.js';
@@ -74,11 +74,18 @@ export function settings({ update }) {
       panel('Sinks', sinks.show(sinkPanel)),
       panel('Access', facts([['You are', state.session ? state.session.name : 'not named: this address asks for no token'], ['Scope', state.session?.scope ?? (mayWrite() ? 'write' : 'read')]]),
         h('p', { class: 'quiet' }, 'On a loopback address no token is needed. Any other address needs TLS and tokens; ', h('code', {}, 'vesper token new NAME --scope read|write|admin'), ' makes one and shows it once.')),
-      panel(['Configuration', h('span', { class: 'quiet' }, 'read-only; secrets are left out; edit the file and read it again')], config.show((data) => tree(data), 6)),
       panel('Who changed what', audit.show((data) => (data.items?.length ? table('Audit', [
         ['When', '', (one) => when(one.time)], ['Who', '', (one) => one.who], ['What', '', (one) => one.action], ['Of', 'mono', (one) => one.target],
         ['Detail', 'grow', (one) => one.detail],
       ], data.items) : empty('Nothing was changed yet', 'Every change through the API is kept here.')))),
+      panel(['Configuration', h('span', { class: 'quiet' }, 'read-only; secrets are left out; edit the file and read it again')], config.show((data) => sections(data), 6)),
     ],
   };
+}
+
+function sections(config) {
+  const single = Object.entries(config).filter(([, value]) => value === null || typeof value !== 'object');
+  const parts = Object.entries(config).filter(([, value]) => value !== null && typeof value === 'object');
+  return [single.length ? tree(Object.fromEntries(single)) : null,
+    parts.map(([name, value]) => h('details', { class: 'section', key: name }, h('summary', {}, h('code', {}, `[${name}]`), h('span', { class: 'quiet' }, ` ${plural(Object.keys(value).length, 'setting')}`)), tree(value)))];
 }

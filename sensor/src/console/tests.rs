@@ -1,12 +1,9 @@
 //! The files as they are served, and what holds between them and the rest of the sensor.
 
-use std::collections::BTreeSet;
-
 use axum::body::to_bytes;
 use axum::http::{HeaderMap, StatusCode, header};
 
 use super::{Files, file, kind};
-use crate::features::spec::{FLOW, Feature, HOST, LINK};
 
 fn text(path: &str) -> String {
     String::from_utf8(Files::get(path).unwrap_or_else(|| panic!("no {path}")).data.into_owned()).unwrap()
@@ -99,31 +96,4 @@ fn nothing_comes_from_elsewhere() {
             assert!(!own.contains(word), "{path} contains {word}");
         }
     }
-}
-
-/// The alert page says values with their units; the units are those of the features.
-#[test]
-fn the_console_knows_the_unit_of_every_feature() {
-    let source = text("features.js");
-    let known = |name: &str| -> BTreeSet<(String, String)> {
-        let start = source.find(&format!("const {name} = {{")).unwrap();
-        let table = &source[start..start + source[start..].find("\n};").unwrap()];
-        let mut pairs = BTreeSet::new();
-        let mut unit = String::new();
-        for (at, part) in table.split('\'').enumerate().filter(|(at, _)| at % 2 == 1) {
-            let after = table.split('\'').nth(at + 1).unwrap();
-            if after.starts_with(':') {
-                unit = part.to_owned();
-            } else {
-                pairs.extend(part.split_whitespace().map(|feature| (feature.to_owned(), unit.clone())));
-            }
-        }
-        pairs
-    };
-    let wanted = |features: &[Feature]| -> BTreeSet<(String, String)> {
-        features.iter().map(|feature| (feature.name.to_owned(), feature.unit.to_owned())).collect()
-    };
-    assert_eq!(known("FLOW"), wanted(&FLOW));
-    assert_eq!(known("HOST"), wanted(&HOST));
-    assert_eq!(known("LINK"), wanted(&LINK));
 }
