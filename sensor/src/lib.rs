@@ -21,6 +21,8 @@ pub mod analyze;
 
 pub mod store;
 
+pub mod incidents;
+
 pub mod journal;
 
 pub mod model;

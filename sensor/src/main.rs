@@ -20,8 +20,10 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Analyze(arguments) => analyze(&arguments),
+        Command::Alerts(arguments) => manage::alerts(&arguments),
         Command::Model(arguments) => manage::model(&arguments),
         Command::Journal(arguments) => manage::journal(&arguments),
+        Command::Incidents(arguments) => manage::incidents(&arguments),
         Command::Config(arguments) => manage::config(&arguments),
         Command::Check(arguments) => {
             return match sensor::check::run(&arguments, &mut std::io::stdout().lock()) {

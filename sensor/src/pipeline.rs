@@ -4,6 +4,7 @@
 //! takes events from one bounded queue; it alone touches flow table, model and ledger.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -165,6 +166,7 @@ struct Watcher {
     threats: BTreeMap<ThreatType, u64>,
     score_errors: u64,
     flow_limit: u64,
+    state_dir: PathBuf,
     steering: Steering,
     /// New flows a second that the flow table takes.
     admitted: u32,
@@ -216,6 +218,7 @@ impl Watcher {
             threats: BTreeMap::new(),
             score_errors: 0,
             flow_limit: config.flow.max_flows as u64,
+            state_dir: config.state_dir.clone(),
             steering: live.steering.clone(),
             admitted: config.capture.new_flows_per_second,
             flood: Flood::default(),
@@ -433,6 +436,8 @@ impl Watcher {
             app: tables.app,
             rates,
             threats: self.threats.clone(),
+            budget_per_hour: self.analysis.budget_per_hour(),
+            score_failed: self.score_errors,
             latency_score: self.latency_score.clone(),
             latency_alert: self.latency_alert.clone(),
             store: Some(self.outlets.ingest.status()),
@@ -440,6 +445,7 @@ impl Watcher {
             journal: self.outlets.journal.status(),
             model: self.outlets.keeper.status(),
             shadow: self.analysis.agreement(),
+            state_dir: self.state_dir.clone(),
             truncated: false,
             warnings,
         });

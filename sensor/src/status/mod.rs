@@ -2,6 +2,7 @@
 //!
 //! A snapshot is whole and never changes: readers take the latest one and keep nobody waiting.
 
+mod disk;
 mod exposition;
 mod journal;
 pub mod latency;
@@ -10,11 +11,13 @@ mod model;
 mod process;
 mod reading;
 mod score;
+mod sinks;
 mod store;
 mod summary;
 pub mod top;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
@@ -90,6 +93,10 @@ pub struct Status {
     pub rates: Rates,
     /// New alerts by type.
     pub threats: BTreeMap<ThreatType, u64>,
+    /// Alerts without a type that the settings allow in an hour.
+    pub budget_per_hour: f64,
+    /// Times the windows of a second could not be scored.
+    pub score_failed: u64,
     /// From a packet's arrival to its score.
     pub latency_score: Latency,
     /// From a packet's arrival to its alert.
@@ -104,6 +111,8 @@ pub struct Status {
     pub model: ModelStatus,
     /// The window journal.
     pub journal: JournalStatus,
+    /// Folder of what survives a restart; empty in a replay.
+    pub state_dir: PathBuf,
     /// Whether the end of a capture is missing.
     pub truncated: bool,
     /// What a person should know, in words; bounded by whoever writes it.

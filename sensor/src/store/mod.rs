@@ -6,6 +6,7 @@
 
 pub mod alerts;
 pub mod audit;
+pub mod command;
 mod config;
 pub mod events;
 pub mod evidence;
@@ -16,6 +17,7 @@ pub mod outbox;
 pub mod pcapng;
 pub mod retention;
 mod summary;
+pub mod verify;
 mod writer;
 
 use std::path::Path;
@@ -117,5 +119,17 @@ impl Store {
     }
 }
 
+#[cfg(test)]
+mod evidence_tests;
+#[cfg(test)]
+mod ingest_tests;
+#[cfg(test)]
+mod kill_tests;
+#[cfg(test)]
+mod list_tests;
+#[cfg(test)]
+mod retention_tests;
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

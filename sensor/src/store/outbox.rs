@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
+use serde::Serialize;
 
 use super::alerts::{AlertState, StoredAlert};
 use super::events::{EventKind, EventRow};
@@ -251,6 +252,34 @@ pub fn status(connection: &Connection, sink: &str) -> rusqlite::Result<SinkStatu
     status.dead_letter_retries_spent =
         number("SELECT count(*) FROM outbox WHERE sink = ? AND state = 'dead' AND refused = 0")?;
     Ok(status)
+}
+
+/// A message of an alert, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Sent {
+    /// The sink.
+    pub sink: String,
+    /// What it tells.
+    pub told: String,
+    /// `pending`, `delivered`, `dead` or `expired`.
+    pub state: String,
+    /// Attempts that failed.
+    pub attempts: u32,
+    /// Why the latest one did.
+    pub error: String,
+}
+
+/// What was told of an alert, to whom.
+pub fn of_alert(connection: &Connection, threat_id: &str) -> rusqlite::Result<Vec<Sent>> {
+    let mut select = connection.prepare_cached(
+        "SELECT o.sink, o.told, o.state, o.attempts, o.error FROM events e JOIN outbox o ON o.event = e.id \
+         WHERE e.about = ? ORDER BY o.id LIMIT 1000",
+    )?;
+    let rows = select.query_map([threat_id], |row| {
+        let (sink, told, state) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(Sent { sink, told, state, attempts: row.get(3)?, error: row.get(4)? })
+    })?;
+    rows.collect()
 }
 
 /// Removes the rows of settled messages about events up to `last`; a dead letter's is counted as expired.
