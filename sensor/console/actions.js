@@ -43,12 +43,24 @@ export function resolve(alert) {
     intro: 'What you write here is what the sensor recommends next time something alike happens.',
     action: 'Resolve',
     fields: [
-      { name: 'action', label: 'What was done', kind: 'area', hint: 'For example: blocked 10.0.0.7 at the edge, rotated the key of the backup user' },
+      {
+        name: 'action',
+        label: 'What was done',
+        kind: 'area',
+        hint: 'For example: blocked 10.0.0.7 at the edge, rotated the key of the backup user',
+      },
       { name: 'root_cause', label: 'Root cause', kind: 'area' },
       { name: 'note', label: 'Note', kind: 'text' },
-      ...(alert.recommendation ? [{
-        name: 'recommendation_worked', label: `Did the recommendation help? (${alert.recommendation.incident_id})`, kind: 'select', options: Object.keys(HELPED),
-      }] : []),
+      ...(alert.recommendation
+        ? [
+            {
+              name: 'recommendation_worked',
+              label: `Did the recommendation help? (${alert.recommendation.incident_id})`,
+              kind: 'select',
+              options: Object.keys(HELPED),
+            },
+          ]
+        : []),
       { name: 'false_positive', label: 'False alarm: this was ordinary traffic', kind: 'check' },
     ],
     submit: async (values) => {
@@ -64,10 +76,23 @@ function may() {
   return false;
 }
 
-export function button(text, onclick, { primary = false, danger = false, hint = null, shortcut = null, write = true } = {}) {
+export function button(
+  text,
+  onclick,
+  { primary = false, danger = false, hint = null, shortcut = null, write = true } = {},
+) {
   const refused = write && !mayWrite();
-  return h('button', {
-    type: 'button', class: primary ? 'primary' : danger ? 'danger' : '', disabled: refused, title: refused ? READ_ONLY : hint, onclick,
-    'aria-keyshortcuts': shortcut,
-  }, text, shortcut ? h('kbd', { 'aria-hidden': 'true' }, shortcut) : null);
+  return h(
+    'button',
+    {
+      type: 'button',
+      class: primary ? 'primary' : danger ? 'danger' : '',
+      disabled: refused,
+      title: refused ? READ_ONLY : hint,
+      onclick,
+      'aria-keyshortcuts': shortcut,
+    },
+    text,
+    shortcut ? h('kbd', { 'aria-hidden': 'true' }, shortcut) : null,
+  );
 }

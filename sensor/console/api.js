@@ -55,7 +55,11 @@ function parsed(text, status) {
   try {
     return JSON.parse(text);
   } catch {
-    throw new Problem(status, { title: 'Not JSON', detail: 'the answer of the sensor is not JSON', remedy: 'is a proxy in between? look at its log' });
+    throw new Problem(status, {
+      title: 'Not JSON',
+      detail: 'the answer of the sensor is not JSON',
+      remedy: 'is a proxy in between? look at its log',
+    });
   }
 }
 

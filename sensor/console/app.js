@@ -23,9 +23,15 @@ import { empty } from './parts.js';
 
 // First part of the address after `#/`, whether a second one is wanted, section of the navigation, page.
 const ROUTES = [
-  ['', false, 'Overview', overview], ['alerts', null, 'Alerts', alerts], ['hosts', false, 'Hosts', hosts], ['hosts', true, 'Hosts', host],
-  ['flows', false, 'Flows', flows], ['incidents', null, 'Incidents', incidents], ['captures', null, 'Captures', captures],
-  ['model', false, 'Model', model], ['settings', false, 'Settings', settings],
+  ['', false, 'Overview', overview],
+  ['alerts', null, 'Alerts', alerts],
+  ['hosts', false, 'Hosts', hosts],
+  ['hosts', true, 'Hosts', host],
+  ['flows', false, 'Flows', flows],
+  ['incidents', null, 'Incidents', incidents],
+  ['captures', null, 'Captures', captures],
+  ['model', false, 'Model', model],
+  ['settings', false, 'Settings', settings],
 ];
 
 const main = document.getElementById('main');
@@ -51,7 +57,9 @@ function go(first = false) {
   // A page that can show another of its things without being left does so: its list stays as it is.
   if (current.section === section && current.moved?.(id, search)) return redraw();
   current.stop?.();
-  current = route ? { section, ...route[3]({ id, search, update: changed }) } : { title: 'Not found', section: '', view: notFound };
+  current = route
+    ? { section, ...route[3]({ id, search, update: changed }) }
+    : { title: 'Not found', section: '', view: notFound };
   redraw();
   scrollTo(0, 0);
   if (!first) main.focus({ preventScroll: true });
@@ -91,7 +99,11 @@ onSignedOut(() => {
 
 onAlert((alert, isNew) => {
   if (!isNew) return;
-  notice(`${alert.severity} · ${alert.threat_type} from ${sourceOf(alert)}`, alert.severity, `#/alerts/${encodeURIComponent(alert.threat_id)}`);
+  notice(
+    `${alert.severity} · ${alert.threat_type} from ${sourceOf(alert)}`,
+    alert.severity,
+    `#/alerts/${encodeURIComponent(alert.threat_id)}`,
+  );
 });
 
 applyTheme();

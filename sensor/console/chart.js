@@ -43,7 +43,10 @@ export class Chart {
 
   // The place of this chart in a page's tree.
   slot() {
-    return h('div', { class: `chart ${this.tone}`, own: { key: `chart-${this.key}`, mount: (node) => this.mount(node) } });
+    return h('div', {
+      class: `chart ${this.tone}`,
+      own: { key: `chart-${this.key}`, mount: (node) => this.mount(node) },
+    });
   }
 
   mount(node) {
@@ -95,16 +98,42 @@ export class Chart {
     const largest = points.reduce((most, point) => Math.max(most, point.value), Math.max(this.least, this.mark ?? 0));
     this.top = roundUp(largest);
     const latest = points[points.length - 1];
-    const svg = h('svg', {
-      class: 'plot', viewBox: `0 0 ${this.width} ${PLOT.height}`, width: this.width, height: PLOT.height, role: 'img', tabindex: '0',
-      'aria-label': `${this.title}: now ${latest ? this.format(latest.value) : 'no data'}, at most ${this.format(largest)}. Arrow keys read single values.`,
-      onpointermove: (event) => this.move(event), onpointerleave: () => this.drag ?? this.board.point(null),
-      onpointerdown: (event) => this.press(event), onpointerup: (event) => this.release(event),
-      ondblclick: () => this.board.zoomTo(null), onkeydown: (event) => this.key_(event), onblur: () => this.board.point(null),
-    }, this.grid(), this.gaps(points), this.markLine(), this.kind === 'bars' ? this.bars(points) : this.line(points),
-    this.selection = h('rect', { class: 'selection', y: PLOT.top, height: PLOT.height - PLOT.top - PLOT.bottom, width: 0 }),
-    this.cursorLine = h('line', { class: 'cursor', y1: PLOT.top, y2: PLOT.height - PLOT.bottom, visibility: 'hidden' }),
-    this.cursorDot = h('circle', { class: 'dot', r: 3, visibility: 'hidden' }));
+    const svg = h(
+      'svg',
+      {
+        class: 'plot',
+        viewBox: `0 0 ${this.width} ${PLOT.height}`,
+        width: this.width,
+        height: PLOT.height,
+        role: 'img',
+        tabindex: '0',
+        'aria-label': `${this.title}: now ${latest ? this.format(latest.value) : 'no data'}, at most ${this.format(largest)}. Arrow keys read single values.`,
+        onpointermove: (event) => this.move(event),
+        onpointerleave: () => this.drag ?? this.board.point(null),
+        onpointerdown: (event) => this.press(event),
+        onpointerup: (event) => this.release(event),
+        ondblclick: () => this.board.zoomTo(null),
+        onkeydown: (event) => this.key_(event),
+        onblur: () => this.board.point(null),
+      },
+      this.grid(),
+      this.gaps(points),
+      this.markLine(),
+      this.kind === 'bars' ? this.bars(points) : this.line(points),
+      (this.selection = h('rect', {
+        class: 'selection',
+        y: PLOT.top,
+        height: PLOT.height - PLOT.top - PLOT.bottom,
+        width: 0,
+      })),
+      (this.cursorLine = h('line', {
+        class: 'cursor',
+        y1: PLOT.top,
+        y2: PLOT.height - PLOT.bottom,
+        visibility: 'hidden',
+      })),
+      (this.cursorDot = h('circle', { class: 'dot', r: 3, visibility: 'hidden' })),
+    );
     const focused = this.svg && this.svg === document.activeElement;
     if (this.svg) this.svg.replaceWith(svg);
     else this.frame.append(svg);
@@ -119,13 +148,26 @@ export class Chart {
     const bottom = PLOT.height - PLOT.bottom;
     const levels = [0, this.top / 2, this.top].map((value) => [
       h('line', { class: 'grid', x1: PLOT.left, x2: this.width - PLOT.right, y1: this.y(value), y2: this.y(value) }),
-      h('text', { class: 'tick', x: PLOT.left - 6, y: this.y(value) + 3.5, 'text-anchor': 'end' }, this.format(value).replace(/\u00a0?(B\/s|\/s)$/, '').replace(/B$/, '')),
+      h(
+        'text',
+        { class: 'tick', x: PLOT.left - 6, y: this.y(value) + 3.5, 'text-anchor': 'end' },
+        this.format(value)
+          .replace(/\u00a0?(B\/s|\/s)$/, '')
+          .replace(/B$/, ''),
+      ),
     ]);
     const times = ticks(from, to, Math.max(2, Math.floor(this.width / 75)));
-    return [levels, times.map((time) => [
-      h('line', { class: 'grid', x1: this.x(time), x2: this.x(time), y1: bottom, y2: bottom + 3 }),
-      h('text', { class: 'tick', x: this.x(time), y: PLOT.height - 5, 'text-anchor': 'middle' }, to - from > 100_000_000 ? day(time).slice(5) : clock(time, to - from < 180_000)),
-    ])];
+    return [
+      levels,
+      times.map((time) => [
+        h('line', { class: 'grid', x1: this.x(time), x2: this.x(time), y1: bottom, y2: bottom + 3 }),
+        h(
+          'text',
+          { class: 'tick', x: this.x(time), y: PLOT.height - 5, 'text-anchor': 'middle' },
+          to - from > 100_000_000 ? day(time).slice(5) : clock(time, to - from < 180_000),
+        ),
+      ]),
+    ];
   }
 
   // From the first to the last point only: before the first the sensor may simply not have existed.
@@ -135,15 +177,32 @@ export class Chart {
     for (let at = 1; at < points.length; at += 1) {
       const [from, to] = [points[at - 1].time, points[at].time];
       if (to - from <= limit) continue;
-      found.push(h('rect', { class: 'gap', x: this.x(from), width: Math.max(1, this.x(to) - this.x(from)), y: PLOT.top, height: PLOT.height - PLOT.top - PLOT.bottom },
-        h('title', {}, `no data from ${clock(from)} to ${clock(to)}`)));
+      found.push(
+        h(
+          'rect',
+          {
+            class: 'gap',
+            x: this.x(from),
+            width: Math.max(1, this.x(to) - this.x(from)),
+            y: PLOT.top,
+            height: PLOT.height - PLOT.top - PLOT.bottom,
+          },
+          h('title', {}, `no data from ${clock(from)} to ${clock(to)}`),
+        ),
+      );
     }
     return found;
   }
 
   markLine() {
     if (this.mark === null) return null;
-    return h('line', { class: 'mark', x1: PLOT.left, x2: this.width - PLOT.right, y1: this.y(this.mark), y2: this.y(this.mark) });
+    return h('line', {
+      class: 'mark',
+      x1: PLOT.left,
+      x2: this.width - PLOT.right,
+      y1: this.y(this.mark),
+      y2: this.y(this.mark),
+    });
   }
 
   line(points) {
@@ -167,12 +226,14 @@ export class Chart {
 
   bars(points) {
     const [from, to] = this.board.shown();
-    const wide = Math.max(2, (this.step * 1000 / (to - from)) * (this.width - PLOT.left - PLOT.right) - 0.5);
+    const wide = Math.max(2, ((this.step * 1000) / (to - from)) * (this.width - PLOT.left - PLOT.right) - 0.5);
     const bottom = this.y(0);
-    const shown = points.filter((point) => point.value > 0).map((point) => {
-      const top = Math.min(this.y(point.value), bottom - 2);
-      return `M${(this.x(point.time) - wide / 2).toFixed(1)} ${bottom.toFixed(1)}V${top.toFixed(1)}h${wide.toFixed(1)}V${bottom.toFixed(1)}Z`;
-    });
+    const shown = points
+      .filter((point) => point.value > 0)
+      .map((point) => {
+        const top = Math.min(this.y(point.value), bottom - 2);
+        return `M${(this.x(point.time) - wide / 2).toFixed(1)} ${bottom.toFixed(1)}V${top.toFixed(1)}h${wide.toFixed(1)}V${bottom.toFixed(1)}Z`;
+      });
     return h('path', { class: 'bar', d: shown.join('') });
   }
 
@@ -247,7 +308,8 @@ export class Chart {
     if (event.key === 'Escape' && this.board.zoom) {
       this.board.zoomTo(null);
     } else if (step && this.points.length) {
-      const current = this.board.cursor === null ? this.points.length : this.points.indexOf(this.nearest(this.board.cursor));
+      const current =
+        this.board.cursor === null ? this.points.length : this.points.indexOf(this.nearest(this.board.cursor));
       const next = this.points[Math.min(this.points.length - 1, Math.max(0, current + step))];
       this.board.point(next.time);
       event.preventDefault();
@@ -261,7 +323,9 @@ function roundUp(value) {
   return [1, 2, 4, 5, 6, 8, 10].map((step) => step * unit).find((step) => step >= value * 1.0001) ?? 10 * unit;
 }
 
-const TICKS = [5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800];
+const TICKS = [
+  5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800,
+];
 
 // Round local times, so many at most.
 function ticks(from, to, most) {

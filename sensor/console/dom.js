@@ -9,7 +9,8 @@ const OWN_LINK = /^(#\/?[^\s]*|api\/v1\/[A-Za-z0-9_\-./%?=&]*|docs|metrics|opena
 const MOST_TEXT = 4000;
 
 // Control characters and those that turn the direction of text around would let a packet draw outside its place.
-const HOSTILE = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]/g;
+const HOSTILE =
+  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]/g;
 
 export function clean(value) {
   const text = String(value ?? '').slice(0, MOST_TEXT);
@@ -28,7 +29,8 @@ function append(node, children) {
   for (const child of children) {
     if (Array.isArray(child)) append(node, child);
     else if (child instanceof Node) node.append(child);
-    else if (child !== null && child !== undefined && child !== false) node.append(document.createTextNode(clean(child)));
+    else if (child !== null && child !== undefined && child !== false)
+      node.append(document.createTextNode(clean(child)));
   }
 }
 
@@ -107,8 +109,11 @@ function children(parent, wanted) {
 }
 
 function alike(have, want) {
-  return have.nodeType === want.nodeType && have.nodeName === want.nodeName
-    && (have.own?.key ?? null) === (want.own?.key ?? null);
+  return (
+    have.nodeType === want.nodeType &&
+    have.nodeName === want.nodeName &&
+    (have.own?.key ?? null) === (want.own?.key ?? null)
+  );
 }
 
 function same(have, want) {

@@ -2,7 +2,12 @@
 
 import { h } from './dom.js';
 
-const STEPS = [[1e12, 'T'], [1e9, 'G'], [1e6, 'M'], [1e3, 'k']];
+const STEPS = [
+  [1e12, 'T'],
+  [1e9, 'G'],
+  [1e6, 'M'],
+  [1e3, 'k'],
+];
 
 // Three significant figures with an SI prefix: 1.23 k.
 export function si(value, unit = '') {
@@ -63,7 +68,12 @@ export function duration(seconds) {
   const left = Math.max(0, Number(seconds) || 0);
   if (left < 1) return `${Math.round(left * 1000)}\u00a0ms`;
   if (left < 60) return `${left < 10 ? left.toFixed(1) : Math.round(left)}\u00a0s`;
-  const parts = [[86400, 'd'], [3600, 'h'], [60, 'min'], [1, 's']];
+  const parts = [
+    [86400, 'd'],
+    [3600, 'h'],
+    [60, 'min'],
+    [1, 's'],
+  ];
   const first = parts.findIndex(([size]) => left >= size);
   const [big, small] = [parts[first], parts[first + 1]];
   const rest = Math.floor((left % big[0]) / small[0]);
@@ -93,7 +103,12 @@ export function ago(time) {
   const parsed = Date.parse(time);
   if (Number.isNaN(parsed)) return '–';
   const seconds = Math.max(0, (Date.now() - parsed) / 1000);
-  const [size, unit] = [[86_400, 'd'], [3600, 'h'], [60, 'min'], [1, 's']].find(([least]) => seconds >= least) ?? [0, ''];
+  const [size, unit] = [
+    [86_400, 'd'],
+    [3600, 'h'],
+    [60, 'min'],
+    [1, 's'],
+  ].find(([least]) => seconds >= least) ?? [0, ''];
   return size ? `${Math.floor(seconds / size)}\u00a0${unit} ago` : 'now';
 }
 
@@ -102,7 +117,11 @@ export function when(time, shown = local) {
   const parsed = Date.parse(time);
   if (Number.isNaN(parsed)) return h('span', { class: 'quiet' }, '–');
   const utc = new Date(parsed).toISOString();
-  return h('time', { datetime: utc, title: `${utc.replace('T', ' ').replace('Z', ' UTC')}`, class: 'number' }, shown(time));
+  return h(
+    'time',
+    { datetime: utc, title: `${utc.replace('T', ' ').replace('Z', ' UTC')}`, class: 'number' },
+    shown(time),
+  );
 }
 
 // How long until the number in a host's name would break the line: an address never breaks inside.

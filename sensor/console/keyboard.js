@@ -3,8 +3,14 @@
 import { h, render } from './dom.js';
 
 export const PLACES = [
-  ['o', '#/', 'Overview'], ['a', '#/alerts', 'Alerts'], ['h', '#/hosts', 'Hosts'], ['f', '#/flows', 'Flows'],
-  ['i', '#/incidents', 'Incidents'], ['c', '#/captures', 'Captures'], ['m', '#/model', 'Model'], ['s', '#/settings', 'Settings'],
+  ['o', '#/', 'Overview'],
+  ['a', '#/alerts', 'Alerts'],
+  ['h', '#/hosts', 'Hosts'],
+  ['f', '#/flows', 'Flows'],
+  ['i', '#/incidents', 'Incidents'],
+  ['c', '#/captures', 'Captures'],
+  ['m', '#/model', 'Model'],
+  ['s', '#/settings', 'Settings'],
 ];
 const GO_WITHIN = 1500;
 
@@ -52,14 +58,48 @@ function search() {
 export function help() {
   const dialog = h('dialog', { class: 'dialog help', 'aria-labelledby': 'help-title' });
   const keys = [
-    ['j  k', 'next, previous row'], ['Enter', 'open the row'], ['a', 'acknowledge the alert'], ['r', 'resolve the alert'],
-    ['/', 'search'], ['Esc', 'leave a field, close a dialog, undo the zoom of a chart'], ['?', 'this help'],
+    ['j  k', 'next, previous row'],
+    ['Enter', 'open the row'],
+    ['a', 'acknowledge the alert'],
+    ['r', 'resolve the alert'],
+    ['/', 'search'],
+    ['Esc', 'leave a field, close a dialog, undo the zoom of a chart'],
+    ['?', 'this help'],
     ...PLACES.map(([key, , name]) => [`g ${key}`, `go to ${name}`]),
   ];
-  render(dialog, h('h2', { id: 'help-title' }, 'Keyboard'),
-    h('dl', { class: 'keys' }, keys.map(([key, text]) => h('div', {}, h('dt', {}, key.split(' ').filter(Boolean).map((part) => h('kbd', {}, part))), h('dd', {}, text)))),
-    h('p', { class: 'quiet' }, 'Charts: point to read values, drag to zoom, double click to leave the zoom; the arrow keys do the same for a focused chart.'),
-    h('div', { class: 'dialog-actions' }, h('button', { type: 'button', class: 'primary', onclick: () => dialog.close() }, 'Close')));
+  render(
+    dialog,
+    h('h2', { id: 'help-title' }, 'Keyboard'),
+    h(
+      'dl',
+      { class: 'keys' },
+      keys.map(([key, text]) =>
+        h(
+          'div',
+          {},
+          h(
+            'dt',
+            {},
+            key
+              .split(' ')
+              .filter(Boolean)
+              .map((part) => h('kbd', {}, part)),
+          ),
+          h('dd', {}, text),
+        ),
+      ),
+    ),
+    h(
+      'p',
+      { class: 'quiet' },
+      'Charts: point to read values, drag to zoom, double click to leave the zoom; the arrow keys do the same for a focused chart.',
+    ),
+    h(
+      'div',
+      { class: 'dialog-actions' },
+      h('button', { type: 'button', class: 'primary', onclick: () => dialog.close() }, 'Close'),
+    ),
+  );
   dialog.addEventListener('close', () => dialog.remove());
   document.body.append(dialog);
   dialog.showModal();

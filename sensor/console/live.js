@@ -76,7 +76,7 @@ export function connect({ message, changed }) {
     self.retryAt = Date.now() + wait;
     become('reconnecting');
     // Half of it at random: a restarted sensor is not met by all consoles in the same moment.
-    retry = setTimeout(open, wait / 2 + Math.random() * wait / 2);
+    retry = setTimeout(open, wait / 2 + (Math.random() * wait) / 2);
     wait = Math.min(wait * 2, LONGEST_WAIT);
   }
 

@@ -3,7 +3,17 @@
 import { h } from './dom.js';
 
 export const SEVERITIES = ['critical', 'high', 'medium', 'low'];
-export const TYPES = ['DoS', 'DDoS', 'PortScan', 'WebAttack', 'Infiltration', 'Bot', 'BruteForce', 'Exfiltration', 'Anomaly'];
+export const TYPES = [
+  'DoS',
+  'DDoS',
+  'PortScan',
+  'WebAttack',
+  'Infiltration',
+  'Bot',
+  'BruteForce',
+  'Exfiltration',
+  'Anomaly',
+];
 
 const SHAPES = {
   critical: 'M6 0.5 11.5 6 6 11.5 0.5 6Z',
@@ -21,8 +31,11 @@ export const rank = (severity) => SEVERITIES.length - Math.max(0, SEVERITIES.ind
 
 export function shape(kind) {
   const known = kind in SHAPES ? kind : 'unknown';
-  return h('svg', { class: `shape ${known}${LINES.has(known) ? ' line' : ''}`, viewBox: '0 0 12 12', 'aria-hidden': 'true' },
-    h('path', { d: SHAPES[known] }));
+  return h(
+    'svg',
+    { class: `shape ${known}${LINES.has(known) ? ' line' : ''}`, viewBox: '0 0 12 12', 'aria-hidden': 'true' },
+    h('path', { d: SHAPES[known] }),
+  );
 }
 
 export function severity(kind) {
@@ -38,27 +51,39 @@ export function alertState(alert) {
 }
 
 // Who did it, in words where there is no one address.
-export const sourceOf = (alert) => alert.source_ip || alert.details?.source_mac || (alert.destination_ip ? 'many hosts' : 'this link');
+export const sourceOf = (alert) =>
+  alert.source_ip || alert.details?.source_mac || (alert.destination_ip ? 'many hosts' : 'this link');
 
 // Alerts of one source and type are one line: newest first inside, worst and newest groups first.
 export function grouped(alerts) {
   const groups = new Map();
   for (const alert of alerts) {
     const key = `${alert.threat_type}|${alert.source_ip}`;
-    const group = groups.get(key) ?? { key, type: alert.threat_type, source: alert.source_ip, from: sourceOf(alert), alerts: [] };
+    const group = groups.get(key) ?? {
+      key,
+      type: alert.threat_type,
+      source: alert.source_ip,
+      from: sourceOf(alert),
+      alerts: [],
+    };
     group.alerts.push(alert);
     groups.set(key, group);
   }
   for (const group of groups.values()) {
     group.alerts.sort(newestFirst);
-    group.worst = group.alerts.reduce((worst, alert) => (rank(alert.severity) > rank(worst) ? alert.severity : worst), 'low');
+    group.worst = group.alerts.reduce(
+      (worst, alert) => (rank(alert.severity) > rank(worst) ? alert.severity : worst),
+      'low',
+    );
     group.latest = group.alerts[0].details?.last_seen || group.alerts[0].timestamp;
     group.windows = group.alerts.reduce((sum, alert) => sum + (alert.details?.count ?? 1), 0);
     group.targets = new Set(group.alerts.map((alert) => alert.destination_ip || 'many hosts'));
     group.ports = new Set(group.alerts.map((alert) => alert.destination_port).filter(Boolean));
     group.open = group.alerts.filter((alert) => alert.state === 'open').length;
   }
-  return [...groups.values()].sort((one, other) => rank(other.worst) - rank(one.worst) || (one.latest < other.latest ? 1 : -1));
+  return [...groups.values()].sort(
+    (one, other) => rank(other.worst) - rank(one.worst) || (one.latest < other.latest ? 1 : -1),
+  );
 }
 
 export function newestFirst(one, other) {

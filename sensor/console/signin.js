@@ -27,13 +27,46 @@ export function signIn(main, done) {
   }
 
   function draw() {
-    render(main, h('form', { class: 'panel sign-in', key: 'sign-in', onsubmit: send },
-      h('h1', {}, 'Sign in'),
-      h('p', { class: 'quiet' }, 'This sensor asks for a token. Whoever runs it makes one with ', h('code', {}, 'vesper token new NAME --scope read'), '.'),
-      h('div', { class: 'field' }, h('label', { for: 'token' }, 'Token'),
-        h('input', { id: 'token', type: 'password', autocomplete: 'current-password', required: true, spellcheck: 'false' })),
-      problem ? h('p', { class: 'problem-line', role: 'alert' }, problem.message, problem.remedy ? ` What helps: ${problem.remedy}` : '') : null,
-      h('div', { class: 'dialog-actions' }, h('button', { type: 'submit', class: 'primary', disabled: busy }, busy ? 'Signing in…' : 'Sign in'))));
+    render(
+      main,
+      h(
+        'form',
+        { class: 'panel sign-in', key: 'sign-in', onsubmit: send },
+        h('h1', {}, 'Sign in'),
+        h(
+          'p',
+          { class: 'quiet' },
+          'This sensor asks for a token. Whoever runs it makes one with ',
+          h('code', {}, 'vesper token new NAME --scope read'),
+          '.',
+        ),
+        h(
+          'div',
+          { class: 'field' },
+          h('label', { for: 'token' }, 'Token'),
+          h('input', {
+            id: 'token',
+            type: 'password',
+            autocomplete: 'current-password',
+            required: true,
+            spellcheck: 'false',
+          }),
+        ),
+        problem
+          ? h(
+              'p',
+              { class: 'problem-line', role: 'alert' },
+              problem.message,
+              problem.remedy ? ` What helps: ${problem.remedy}` : '',
+            )
+          : null,
+        h(
+          'div',
+          { class: 'dialog-actions' },
+          h('button', { type: 'submit', class: 'primary', disabled: busy }, busy ? 'Signing in…' : 'Sign in'),
+        ),
+      ),
+    );
   }
 
   draw();

@@ -65,15 +65,22 @@ export function openBySeverity() {
 
 export function start() {
   state.signedOut = false;
-  get('api/v1/session').then((session) => {
-    state.session = session;
-    changed();
-  }).catch(() => {});
+  get('api/v1/session')
+    .then((session) => {
+      state.session = session;
+      changed();
+    })
+    .catch(() => {});
   const line = connect({
     message,
     changed: (now) => {
       const back = now.state === 'live' && state.connection.lost;
-      state.connection = { state: now.state, since: now.since, retryAt: now.retryAt, lost: now.state === 'reconnecting' };
+      state.connection = {
+        state: now.state,
+        since: now.since,
+        retryAt: now.retryAt,
+        lost: now.state === 'reconnecting',
+      };
       // What changed while nobody listened, if the sensor no longer has the messages.
       if (back) loadAlerts();
       changed();
@@ -111,7 +118,9 @@ document.addEventListener('visibilitychange', () => {
 
 export async function loadAlerts() {
   try {
-    const pages = await Promise.all(['open', 'acknowledged'].map((wanted) => get(query('api/v1/alerts', { state: wanted, limit: 200 }))));
+    const pages = await Promise.all(
+      ['open', 'acknowledged'].map((wanted) => get(query('api/v1/alerts', { state: wanted, limit: 200 }))),
+    );
     const known = state.alerts;
     state.alerts = new Map();
     for (const alert of pages.flatMap((page) => page.items)) keep(newer(known.get(alert.threat_id), alert));

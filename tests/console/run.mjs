@@ -25,11 +25,13 @@ const page = await chromium.context.newPage();
 async function alertsComeByThemselves() {
   await page.goto(`${BASE}/#/alerts`);
   await within(10_000, 'the line is live', () => page.locator('.connection.live').count());
-  await page.evaluate(() => { window.sameDocument = true; });
+  await page.evaluate(() => {
+    window.sameDocument = true;
+  });
   const stored = within(60_000, 'an alert is stored', async () => (await api('alerts?limit=1')).items[0] && Date.now());
   const shown = page.waitForSelector('[data-row^="THREAT_"]', { timeout: 60_000 }).then(() => Date.now());
   await ask('scan');
-  const late = await shown - await stored;
+  const late = (await shown) - (await stored);
   check(late <= 1000, `an alert is shown ${late} ms after it was stored`);
   check(await page.evaluate(() => window.sameDocument), 'without a reload');
 }
@@ -54,7 +56,13 @@ async function aPersonResolvesIt() {
 }
 
 async function itSurvivesARestart(id) {
-  chromium.expect('ERR_CONNECTION_REFUSED', 'WebSocket connection', 'ERR_EMPTY_RESPONSE', 'ERR_CONNECTION_RESET', '503');
+  chromium.expect(
+    'ERR_CONNECTION_REFUSED',
+    'WebSocket connection',
+    'ERR_EMPTY_RESPONSE',
+    'ERR_CONNECTION_RESET',
+    '503',
+  );
   const gone = page.waitForSelector('.connection.reconnecting', { timeout: 30_000 });
   await ask('restart');
   await gone;
@@ -65,7 +73,10 @@ async function itSurvivesARestart(id) {
   await page.reload();
   await page.waitForSelector('.story');
   const story = await page.textContent('.story');
-  check(story.includes('Acknowledged by local') && story.includes('blocked the scanner at the switch'), 'what was done survives the restart');
+  check(
+    story.includes('Acknowledged by local') && story.includes('blocked the scanner at the switch'),
+    'what was done survives the restart',
+  );
 }
 
 async function incidentsAreFound() {
@@ -90,11 +101,16 @@ async function evidenceIsDownloaded(id) {
 async function aCaptureIsAnalysed() {
   await page.goto(`${BASE}/#/captures`);
   await page.setInputFiles('#capture-file', process.env.VESPER_CAPTURE);
-  const seen = page.waitForSelector('.chosen-capture [role=progressbar], .drop [role=progressbar]', { timeout: 20_000 });
+  const seen = page.waitForSelector('.chosen-capture [role=progressbar], .drop [role=progressbar]', {
+    timeout: 20_000,
+  });
   await seen;
   await page.waitForSelector('.panel:has-text("Windows scored")', { timeout: 60_000 });
   const packets = await page.locator('.fact:has-text("Packets") dd').first().textContent();
-  check(packets.replaceAll(',', '') === process.env.VESPER_CAPTURE_PACKETS, `progress and result of a capture: ${packets} packets`);
+  check(
+    packets.replaceAll(',', '') === process.env.VESPER_CAPTURE_PACKETS,
+    `progress and result of a capture: ${packets} packets`,
+  );
 }
 
 try {
@@ -107,7 +123,13 @@ try {
   await throughTheApi(api);
   await pages(page, BASE, id);
   await everywhere(chromium.context, BASE, id);
-  check(chromium.wrong.length === 0, `no error on the console, no report of the policy, no dialog${chromium.wrong.slice(0, 10).map((text) => `\n     ${text}`).join('')}`);
+  check(
+    chromium.wrong.length === 0,
+    `no error on the console, no report of the policy, no dialog${chromium.wrong
+      .slice(0, 10)
+      .map((text) => `\n     ${text}`)
+      .join('')}`,
+  );
   console.log('all done');
 } catch (error) {
   console.log(`FAILED ${error.stack}\n     ${chromium.wrong.slice(0, 10).join('\n     ')}`);

@@ -3,14 +3,31 @@
 import { h } from '../dom.js';
 import { Board, Chart } from '../chart.js';
 import { query } from '../api.js';
-import { ago, bytesPerSecond, count, duration, figure, measured, percent, perSecond, plural, si, when, wordsOf } from '../format.js';
-import { alertLink, choices, empty, hostLink, loading, meter, panel, problemBox, resource, table } from '../parts.js';
+import {
+  ago,
+  bytesPerSecond,
+  count,
+  figure,
+  measured,
+  percent,
+  perSecond,
+  plural,
+  si,
+  when,
+  wordsOf,
+} from '../format.js';
+import { alertLink, choices, empty, hostLink, loading, panel, problemBox, resource } from '../parts.js';
 import { alertState, grouped, severity, shape } from '../severity.js';
 import { loadAlerts, openBySeverity, state } from '../state.js';
+import { TALKERS, ledger, notes, parts, readiness, sinks, who } from './overview_parts.js';
 
-const RANGES = [[10, '10 min'], [60, '1 h'], [360, '6 h'], [1440, '24 h']];
+const RANGES = [
+  [10, '10 min'],
+  [60, '1 h'],
+  [360, '6 h'],
+  [1440, '24 h'],
+];
 const GROUPS_SHOWN = 7;
-const TALKERS = 6;
 
 export function overview({ update }) {
   let minutes = 10;
@@ -23,7 +40,14 @@ export function overview({ update }) {
   const charts = [
     new Chart(board, { key: 'packets', title: 'Packets', format: perSecond }),
     new Chart(board, { key: 'bytes', title: 'Bytes', format: bytesPerSecond }),
-    new Chart(board, { key: 'alerts', title: 'Alerts', format: (value) => si(value), kind: 'bars', tone: 'warn', least: 3 }),
+    new Chart(board, {
+      key: 'alerts',
+      title: 'Alerts',
+      format: (value) => si(value),
+      kind: 'bars',
+      tone: 'warn',
+      least: 3,
+    }),
     new Chart(board, { key: 'lost', title: 'Lost packets', format: perSecond, kind: 'bars', tone: 'bad', least: 4 }),
   ];
 
@@ -35,19 +59,32 @@ export function overview({ update }) {
     const points = history.data.points.map((point) => ({ ...point, at: Date.parse(point.time) }));
     const end = Math.max(points.at(-1)?.at ?? 0, Date.now() - 3000);
     board.range = [end - minutes * 60_000, end];
-    for (const chart of charts) chart.update(points.map((point) => ({ time: point.at, value: point[chart.key] })), history.data.step_s);
+    for (const chart of charts)
+      chart.update(
+        points.map((point) => ({ time: point.at, value: point[chart.key] })),
+        history.data.step_s,
+      );
   }
 
   function chartPanel() {
-    const tools = [choices('Time range', RANGES, minutes, (value) => {
-      minutes = value;
-      board.zoom = null;
-      load();
-      update();
-    }), board.zoom ? h('button', { type: 'button', onclick: () => board.zoomTo(null) }, 'Leave zoom') : null];
-    return panel(['Traffic', h('span', { class: 'spring' }), ...tools],
+    const tools = [
+      choices('Time range', RANGES, minutes, (value) => {
+        minutes = value;
+        board.zoom = null;
+        load();
+        update();
+      }),
+      board.zoom ? h('button', { type: 'button', onclick: () => board.zoomTo(null) }, 'Leave zoom') : null,
+    ];
+    return panel(
+      ['Traffic', h('span', { class: 'spring' }), ...tools],
       history.problem && !history.data ? problemBox(history.problem, load) : null,
-      h('div', { class: 'charts' }, charts.map((chart) => chart.slot())));
+      h(
+        'div',
+        { class: 'charts' },
+        charts.map((chart) => chart.slot()),
+      ),
+    );
   }
 
   load();
@@ -66,17 +103,25 @@ export function overview({ update }) {
         h('h1', { class: 'hidden' }, 'Overview'),
         h('div', { class: 'answers' }, seeing(status), ready(status), wrong(status), telling(status)),
         chartPanel(),
-        h('div', { class: 'overview' },
+        h(
+          'div',
+          { class: 'overview' },
           h('div', { class: 'column' }, wrongNow(), who(talkers)),
-          h('div', { class: 'column' }, ledger(status), readiness(status), parts(status), sinks(status), notes())),
+          h('div', { class: 'column' }, ledger(status), readiness(status), parts(status), sinks(status), notes()),
+        ),
       ];
     },
   };
 }
 
 function answer(question, kind, text, detail, href) {
-  return h(href ? 'a' : 'div', { class: `answer ${kind}`, href }, h('span', { class: 'question' }, question),
-    h('span', { class: 'answer-text' }, shape(kind), text), h('span', { class: 'answer-detail' }, detail));
+  return h(
+    href ? 'a' : 'div',
+    { class: `answer ${kind}`, href },
+    h('span', { class: 'question' }, question),
+    h('span', { class: 'answer-text' }, shape(kind), text),
+    h('span', { class: 'answer-detail' }, detail),
+  );
 }
 
 const lostOf = (status) => status.drops.reduce((sum, drop) => sum + drop.count, 0);
@@ -89,7 +134,13 @@ function seeing(status) {
   const blind = [capture, pipeline].find((part) => part?.state === 'failed');
   if (blind) return answer(question, 'failed', 'Blind', blind.reason);
   const off = status.ledger.filter((row) => row.residue !== 0);
-  if (off.length) return answer(question, 'degraded', 'Books do not balance', off.map((row) => `${row.equation} off by ${count(row.residue)}`).join(', '));
+  if (off.length)
+    return answer(
+      question,
+      'degraded',
+      'Books do not balance',
+      off.map((row) => `${row.equation} off by ${count(row.residue)}`).join(', '),
+    );
   const nic = component(status, 'nic');
   if (nic && nic.state !== 'ok') return answer(question, 'degraded', 'Losing packets', nic.reason);
   const lost = lostOf(status);
@@ -100,8 +151,21 @@ function seeing(status) {
 function ready(status) {
   const { model } = status;
   const question = 'Ready?';
-  if (model.state === 'active') return answer(question, 'ok', 'Yes', `alerts above a score of ${figure(model.threshold)}; ${model.name}`, '#/model');
-  return answer(question, 'degraded', `Not yet: ${model.state}`, `${percent(model.progress)} done; no alerts until it is active`, '#/model');
+  if (model.state === 'active')
+    return answer(
+      question,
+      'ok',
+      'Yes',
+      `alerts above a score of ${figure(model.threshold)}; ${model.name}`,
+      '#/model',
+    );
+  return answer(
+    question,
+    'degraded',
+    `Not yet: ${model.state}`,
+    `${percent(model.progress)} done; no alerts until it is active`,
+    '#/model',
+  );
 }
 
 function wrong(status) {
@@ -111,18 +175,45 @@ function wrong(status) {
   const worst = ['critical', 'high', 'medium', 'low'].find((name) => by[name] > 0);
   const busy = acknowledged ? `${count(acknowledged)} acknowledged` : 'nothing acknowledged';
   if (!open) return answer(question, 'ok', 'No', `no open alert, ${busy}`, '#/alerts');
-  return answer(question, worst ?? 'high', `${count(open)} open`, `worst is ${worst ?? 'unknown'}, ${busy}`, '#/alerts');
+  return answer(
+    question,
+    worst ?? 'high',
+    `${count(open)} open`,
+    `worst is ${worst ?? 'unknown'}, ${busy}`,
+    '#/alerts',
+  );
 }
 
 function telling(status) {
   const question = 'Getting its word out?';
   const failing = status.sinks.filter((sink) => sink.failing);
   const dead = status.sinks.reduce((sum, sink) => sum + sink.dead_letter, 0);
-  if (!status.sinks.length) return answer(question, 'unknown', 'Only here', 'no sink is configured: alerts stay in this console', '#/settings');
-  if (failing.length) return answer(question, 'failed', `${failing.map((sink) => sink.name).join(', ')} failing`, failing[0].failing, '#/settings');
-  if (dead) return answer(question, 'degraded', `${count(dead)} undeliverable`, 'look at the dead letters in the settings', '#/settings');
+  if (!status.sinks.length)
+    return answer(question, 'unknown', 'Only here', 'no sink is configured: alerts stay in this console', '#/settings');
+  if (failing.length)
+    return answer(
+      question,
+      'failed',
+      `${failing.map((sink) => sink.name).join(', ')} failing`,
+      failing[0].failing,
+      '#/settings',
+    );
+  if (dead)
+    return answer(
+      question,
+      'degraded',
+      `${count(dead)} undeliverable`,
+      'look at the dead letters in the settings',
+      '#/settings',
+    );
   const pending = status.sinks.reduce((sum, sink) => sum + sink.pending, 0);
-  return answer(question, 'ok', 'Yes', `${plural(status.sinks.length, 'sink')}, ${plural(pending, 'message')} pending`, '#/settings');
+  return answer(
+    question,
+    'ok',
+    'Yes',
+    `${plural(status.sinks.length, 'sink')}, ${plural(pending, 'message')} pending`,
+    '#/settings',
+  );
 }
 
 function wrongNow() {
@@ -135,18 +226,27 @@ function wrongNow() {
   const rest = groups.length - shown.length;
   const { model } = state.status;
   if (!shown.length) {
-    return panel(title, model.state === 'active' ? empty('Nothing is wrong', 'Alerts appear here as they are raised.', rest ? ` ${rest} acknowledged still stand.` : '')
-      : empty(`Still ${model.state}`, 'The sensor learns what is normal on this network first. It raises no alert before it is active.'));
+    return panel(
+      title,
+      model.state === 'active'
+        ? empty(
+            'Nothing is wrong',
+            'Alerts appear here as they are raised.',
+            rest ? ` ${rest} acknowledged still stand.` : '',
+          )
+        : empty(
+            `Still ${model.state}`,
+            'The sensor learns what is normal on this network first. It raises no alert before it is active.',
+          ),
+    );
   }
-  return panel(title, h('ul', { class: 'groups' }, shown.map(groupRow)),
-    rest ? h('p', { class: 'quiet pad' }, h('a', { href: '#/alerts' }, `${rest} more`), ', acknowledged ones included') : null);
-}
-
-function who(talkers) {
-  return panel(['Who talks now', h('span', { class: 'spring' }), h('a', { href: '#/hosts' }, 'All hosts')], talkers.show((data) => (data.items.length ? table('Foremost hosts', [
-    ['Host', '', (item) => hostLink(item.address)], ['Packets', 'right number', (item) => perSecond(item.packets_per_second)], ['Bytes', 'right number', (item) => bytesPerSecond(item.bytes_per_second)],
-    ['Flows', 'right number', (item) => count(item.flows)], ['Peers', 'right number', (item) => count(item.peers)], ['Score', 'right number', (item) => figure(item.score)],
-  ], data.items.slice(0, TALKERS), (item) => ({ key: item.address })) : empty('Nobody talks now'))));
+  return panel(
+    title,
+    h('ul', { class: 'groups' }, shown.map(groupRow)),
+    rest
+      ? h('p', { class: 'quiet pad' }, h('a', { href: '#/alerts' }, `${rest} more`), ', acknowledged ones included')
+      : null,
+  );
 }
 
 function groupRow(group) {
@@ -154,55 +254,41 @@ function groupRow(group) {
   const top = (latest.details?.explanation ?? [])[0];
   const targets = group.targets.size === 1 ? [...group.targets][0] : `${group.targets.size} targets`;
   const ports = group.ports.size === 1 ? `:${[...group.ports][0]}` : '';
-  return h('li', { key: group.key, class: `group ${group.worst}` },
-    h('div', { class: 'group-line' }, severity(group.worst),
-      alertLink(latest.threat_id, h('b', {}, group.type)), group.alerts.length > 1 ? h('span', { class: 'times number' }, `×${group.alerts.length}`) : null,
-      h('span', { class: 'mono who' }, group.source ? hostLink(group.source) : group.from, h('span', { class: 'quiet' }, ' → '), h('bdi', {}, targets + ports)),
-      group.open < group.alerts.length ? alertState({ state: 'acknowledged' }) : null, h('span', { class: 'spring' }), when(group.latest, ago)),
+  return h(
+    'li',
+    { key: group.key, class: `group ${group.worst}` },
+    h(
+      'div',
+      { class: 'group-line' },
+      severity(group.worst),
+      alertLink(latest.threat_id, h('b', {}, group.type)),
+      group.alerts.length > 1 ? h('span', { class: 'times number' }, `×${group.alerts.length}`) : null,
+      h(
+        'span',
+        { class: 'mono who' },
+        group.source ? hostLink(group.source) : group.from,
+        h('span', { class: 'quiet' }, ' → '),
+        h('bdi', {}, targets + ports),
+      ),
+      group.open < group.alerts.length ? alertState({ state: 'acknowledged' }) : null,
+      h('span', { class: 'spring' }),
+      when(group.latest, ago),
+    ),
     h('p', { class: 'group-text' }, latest.details?.narrative),
-    latest.recommendation ? h('p', { class: 'group-advice' }, h('span', { class: 'tag' }, 'worked before'), ' ', latest.recommendation.action)
-      : top ? h('p', { class: 'group-advice quiet' }, `${percent(top.share)} of the score: ${wordsOf(top)}, ${measured(top.value, top.unit)} where ${measured(top.expected, top.unit)} was expected`) : null);
-}
-
-function ledger(status) {
-  const drops = status.drops.filter((drop) => drop.count > 0).sort((one, other) => other.count - one.count);
-  return panel(['Seeing everything', h('span', { class: 'quiet' }, 'residue of each equation')], h('ul', { class: 'residues' }, status.ledger.map((row) => h('li', {},
-    h('span', {}, row.equation.replaceAll('_', ' ')), h('span', { class: 'number' }, shape(row.residue === 0 ? 'ok' : 'degraded'), ` ${count(row.residue)}`)))),
-  h('h3', {}, 'Not looked at, by reason'),
-  drops.length ? h('table', { class: 'compact' }, h('tbody', {}, drops.map((drop) => h('tr', {}, h('th', { scope: 'row' }, String(drop.where).replaceAll('_', ' ')), h('td', { class: 'right number' }, count(drop.count))))))
-    : h('p', { class: 'quiet' }, shape('ok'), ' nothing: every sample was looked at'));
-}
-
-function readiness(status) {
-  const { model, flow_table: flows } = status;
-  const fill = flows?.limit ? flows.entries / flows.limit : 0;
-  return panel(['Ready', h('span', { class: 'spring' }), h('a', { href: '#/model' }, 'Model')],
-    h('div', { class: 'bar-line' }, h('span', {}, model.state), h('span', { class: 'number' }, model.state === 'active' ? `threshold ${figure(model.threshold)}` : percent(model.progress))),
-    meter(model.state === 'active' ? 1 : model.progress, 'Progress of the model', model.state === 'active' ? 'done' : ''),
-    h('p', { class: 'quiet' }, model.state === 'active' ? `budget: ${plural(model.budget_per_hour, 'false alarm')} an hour` : 'first it learns, then it measures how far ordinary traffic deviates, then it is active'),
-    model.shadow ? h('p', { class: 'quiet' }, typeof model.shadow === 'string' ? `shadow: ${model.shadow}` : `a model in the shadow agrees on ${percent(model.shadow.agreement, 1)} of ${si(model.shadow.rows)} rows`) : null,
-    h('div', { class: 'bar-line' }, h('span', {}, 'flow table'), h('span', { class: 'number' }, `${si(flows?.entries)} of ${si(flows?.limit)}`)),
-    meter(fill, 'Fill of the flow table', fill > 0.9 ? 'warn' : ''));
-}
-
-function parts(status) {
-  const order = { failed: 0, degraded: 1, ok: 2 };
-  const list = [...status.health.components].sort((one, other) => order[one.state] - order[other.state]);
-  return panel('Parts of the sensor', h('ul', { class: 'health-list' }, list.map((part) => h('li', { key: part.name, class: part.state },
-    shape(part.state), h('span', {}, h('b', {}, part.name), part.reason ? h('span', { class: 'reason' }, part.reason) : h('span', { class: 'quiet' }, ` ${part.state}`))))),
-  h('p', { class: 'quiet' }, `started `, when(status.started), `, up ${duration(status.uptime_s)}`));
-}
-
-function sinks(status) {
-  if (!status.sinks.length) return null;
-  return panel(['Sinks', h('span', { class: 'spring' }), h('a', { href: '#/settings' }, 'Settings')], h('table', { class: 'compact' },
-    h('thead', {}, h('tr', {}, ['Sink', 'Delivered', 'Pending', 'Dead', 'Expired'].map((text, at) => h('th', { scope: 'col', class: at ? 'right' : '' }, text)))),
-    h('tbody', {}, status.sinks.map((sink) => h('tr', {}, h('th', { scope: 'row' }, shape(sink.failing ? 'failed' : sink.dead_letter ? 'degraded' : 'ok'), ` ${sink.name}`),
-      [sink.delivered, sink.pending, sink.dead_letter, sink.expired].map((value) => h('td', { class: 'right number' }, si(value))))))));
-}
-
-function notes() {
-  if (!state.notes.length) return null;
-  return panel('What else happened', h('ol', { class: 'story' }, state.notes.slice(0, 6).map((note) => h('li', {}, when(note.time),
-    h('div', {}, note.type === 'decision' ? `${note.data?.error_type ?? 'decision'}: ${note.data?.recommended_action ?? ''}` : note.data?.message ?? note.data?.text ?? note.data?.reason ?? JSON.stringify(note.data).slice(0, 200))))));
+    latest.recommendation
+      ? h(
+          'p',
+          { class: 'group-advice' },
+          h('span', { class: 'tag' }, 'worked before'),
+          ' ',
+          latest.recommendation.action,
+        )
+      : top
+        ? h(
+            'p',
+            { class: 'group-advice quiet' },
+            `${percent(top.share)} of the score: ${wordsOf(top)}, ${measured(top.value, top.unit)} where ${measured(top.expected, top.unit)} was expected`,
+          )
+        : null,
+  );
 }
