@@ -283,7 +283,6 @@ export class Chart {
     if (event.button !== 0 || event.pointerType === 'touch') return;
     this.drag = { from: this.at(event), to: this.at(event) };
     event.preventDefault();
-    this.svg.focus({ preventScroll: true });
     this.svg.setPointerCapture(event.pointerId);
   }
 

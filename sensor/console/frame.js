@@ -43,7 +43,11 @@ function strip() {
     h('a', { class: 'brand', href: '#/', 'aria-label': 'Vesper, overview' }, logo(), h('span', {}, 'Vesper')),
     status
       ? [health(status), rates(status), model(status), openAlerts()]
-      : h('span', { class: 'quiet strip-item' }, stale() || state.statusProblem ? 'no status' : 'connecting…'),
+      : h(
+          'span',
+          { class: 'quiet strip-item' },
+          state.signedOut ? 'signed out' : state.statusProblem ? 'no status' : 'connecting…',
+        ),
     h('span', { class: 'spring' }),
     connection(),
     session(),
@@ -163,6 +167,7 @@ function openAlerts() {
 }
 
 function connection() {
+  if (state.signedOut) return null;
   const { state: now, since } = state.connection;
   const words = { live: 'live', connecting: 'connecting', reconnecting: 'reconnecting' };
   const title =
@@ -256,7 +261,7 @@ function banner() {
         {},
         h('b', {}, `${state.statusProblem.title || 'No contact'}. `),
         state.statusAt ? `What you see is from ${clock(state.statusAt)}. ` : '',
-        `${state.statusProblem.message}. ${state.statusProblem.remedy}`,
+        `${state.statusProblem.message}. ${state.statusProblem.remedy ? `What helps: ${state.statusProblem.remedy}` : ''}`,
       ),
     );
   }

@@ -115,7 +115,7 @@ export function form({ title, intro, fields, action, danger, submit }) {
               'p',
               { class: 'problem-line', role: 'alert' },
               problem.message,
-              problem.remedy ? ` What helps: ${problem.remedy}` : '',
+              problem.remedy ? `. What helps: ${problem.remedy}` : '',
             )
           : null,
         h(

@@ -57,7 +57,7 @@ export function signIn(main, done) {
               'p',
               { class: 'problem-line', role: 'alert' },
               problem.message,
-              problem.remedy ? ` What helps: ${problem.remedy}` : '',
+              problem.remedy ? `. What helps: ${problem.remedy}` : '',
             )
           : null,
         h(

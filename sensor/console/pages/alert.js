@@ -112,13 +112,17 @@ function advice(alert, similar) {
           ` · ${percent(recommendation.similarity)} alike · confidence ${percent(recommendation.confidence)}`,
         ),
       )
-    : h(
-        'p',
-        { class: 'quiet' },
-        'No past incident is like this one yet. When you resolve it, write what helped: the sensor will say it next time.',
-      );
+    : alert.incident_id
+      ? h('p', {}, 'What was done is kept as ', incidentLink(alert.incident_id), ' and is recommended next time.')
+      : h(
+          'p',
+          { class: 'quiet' },
+          'No past incident is like this one yet. When you resolve it, write what helped: the sensor will say it next time.',
+        );
   const others = similar.show((data) => {
-    const rest = (data.items ?? []).filter((item) => item.incident.id !== recommendation?.incident_id).slice(0, 5);
+    const rest = (data.items ?? [])
+      .filter((item) => ![recommendation?.incident_id, alert.incident_id].includes(item.incident.id))
+      .slice(0, 5);
     if (!rest.length) return null;
     return [
       h('h3', {}, 'Also alike'),

@@ -17,6 +17,7 @@ const STATES = [
 ];
 const SEARCH_AFTER = 300;
 const PAGE = 100;
+const allRows = () => [...document.querySelectorAll('.alert-list [data-row]')];
 
 export function alerts({ id, search, update }) {
   const filter = {
@@ -35,6 +36,7 @@ export function alerts({ id, search, update }) {
 
   const load = () => list.load(query('api/v1/alerts', { ...filter, limit: PAGE }));
   const leaveLive = onAlert((alert) => {
+    keepFocus();
     const items = list.data?.items;
     if (items) {
       const at = items.findIndex((one) => one.threat_id === alert.threat_id);
@@ -44,6 +46,16 @@ export function alerts({ id, search, update }) {
     }
     chosen?.take(alert);
   });
+
+  // A row that no longer fits goes: the focus stays at its place in the list.
+  function keepFocus() {
+    const at = allRows().indexOf(document.activeElement);
+    if (at < 0) return;
+    setTimeout(() => {
+      const left = allRows();
+      if (document.activeElement === document.body) left[Math.min(at, left.length - 1)]?.focus();
+    }, 100);
+  }
 
   // What the sensor would select; a search for words is its own affair.
   function matches(alert) {
