@@ -5,7 +5,7 @@ import { path, post, query, remove } from '../api.js';
 import { button } from '../actions.js';
 import { count, percent, when } from '../format.js';
 import { failure, form, notice } from '../notices.js';
-import { alertLink, empty, facts, incidentLink, loading, panel, problemBox, resource, table } from '../parts.js';
+import { alertLink, empty, facts, incidentLink, panel, problemBox, resource, table } from '../parts.js';
 import { SEVERITIES, TYPES, severity } from '../severity.js';
 import { mayAdminister } from '../state.js';
 
@@ -123,8 +123,7 @@ export function incidents({ id, search, update }) {
 
   function results() {
     if (problem) return problemBox(problem, look);
-    if (words && !found) return loading(5);
-    if (words)
+    if (words && found)
       return found.length
         ? h('ul', { class: 'alert-list' }, found.map(row))
         : empty('No incident is like that', 'Try other words, or add what you know.');
