@@ -187,7 +187,8 @@ export function resource(update) {
       self.problem = problem;
     }
     update();
-    if (every && !alive.signal.aborted) again(url, every);
+    // Whoever was told may have asked for something else.
+    if (every && mine === turn && !alive.signal.aborted) again(url, every);
   }
 
   // A hidden page asks for nothing; it looks again whether it is shown.
