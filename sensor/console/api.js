@@ -1,5 +1,7 @@
 // Requests to the sensor. Errors carry what the sensor says: title, detail and remedy of problem+json.
 
+import { encoded } from './dom.js';
+
 const TIMEOUT = 20_000;
 const listeners = { signedOut: () => {} };
 
@@ -16,7 +18,7 @@ export function onSignedOut(callback) {
   listeners.signedOut = callback;
 }
 
-export const path = (...parts) => `api/v1/${parts.map((part) => encodeURIComponent(part)).join('/')}`;
+export const path = (...parts) => `api/v1/${parts.map((part) => encoded(part)).join('/')}`;
 
 export function query(base, values) {
   const known = Object.entries(values).filter(([, value]) => value !== '' && value !== null && value !== undefined);

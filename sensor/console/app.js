@@ -1,6 +1,6 @@
 // The console: which page is shown, and the frame around it.
 
-import { h, render } from './dom.js';
+import { encoded, h, render } from './dom.js';
 import { onSignedOut } from './api.js';
 import { drawFrame } from './frame.js';
 import { listenToKeys } from './keyboard.js';
@@ -19,7 +19,7 @@ import { incidents } from './pages/incidents.js';
 import { captures } from './pages/captures.js';
 import { model } from './pages/model.js';
 import { settings } from './pages/settings.js';
-import { empty } from './parts.js';
+import { empty, problemBox } from './parts.js';
 
 // First part of the address after `#/`, whether a second one is wanted, section of the navigation, page.
 const ROUTES = [
@@ -72,7 +72,20 @@ function notFound() {
 function redraw() {
   if (state.signedOut) return;
   drawFrame(current);
-  render(main, current.view());
+  try {
+    render(main, current.view());
+  } catch (error) {
+    // A fault of this page is no reason to lose the others.
+    console.error(error);
+    render(
+      main,
+      problemBox({
+        title: 'This page could not be drawn',
+        message: error.message,
+        remedy: 'go to another page, and please report it',
+      }),
+    );
+  }
 }
 
 function command(name) {
@@ -102,7 +115,7 @@ onAlert((alert, isNew) => {
   notice(
     `${alert.severity} · ${alert.threat_type} from ${sourceOf(alert)}`,
     alert.severity,
-    `#/alerts/${encodeURIComponent(alert.threat_id)}`,
+    `#/alerts/${encoded(alert.threat_id)}`,
   );
 });
 

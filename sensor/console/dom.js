@@ -5,7 +5,7 @@
 const SVG = 'http://www.w3.org/2000/svg';
 const SVG_TAGS = new Set(['svg', 'path', 'rect', 'circle', 'line', 'g', 'polygon', 'polyline', 'text', 'title']);
 // Where links may lead: pages of this console and paths of this sensor. Nothing else ever becomes a link.
-const OWN_LINK = /^(#\/?[^\s]*|api\/v1\/[A-Za-z0-9_\-./%?=&]*|docs|metrics|openapi\.json)$/;
+const OWN_LINK = /^(#\/?[^\s]*|api\/v1\/[A-Za-z0-9_\-./%?=&!'()*~]*|docs|metrics|openapi\.json)$/;
 const MOST_TEXT = 4000;
 
 // Control characters and those that turn the direction of text around would let a packet draw outside its place.
@@ -16,6 +16,9 @@ export function clean(value) {
   const text = String(value ?? '').slice(0, MOST_TEXT);
   return text.replace(HOSTILE, '·');
 }
+
+// As a part of an address; text that is no text (half of a pair) would be an error.
+export const encoded = (text) => encodeURIComponent(String(text).toWellFormed());
 
 export function h(tag, props, ...children) {
   const svg = SVG_TAGS.has(tag);

@@ -1,6 +1,6 @@
 // What pages are made of: panels, tables, meters, and what is shown while there is nothing to show.
 
-import { h } from './dom.js';
+import { encoded, h } from './dom.js';
 import { get } from './api.js';
 
 export function panel(title, ...content) {
@@ -158,11 +158,10 @@ export function tree(value, depth = 0) {
 
 export const hostLink = (address) =>
   address
-    ? h('a', { class: 'address', href: `#/hosts/${encodeURIComponent(address)}` }, h('bdi', {}, address))
+    ? h('a', { class: 'address', href: `#/hosts/${encoded(address)}` }, h('bdi', {}, address))
     : h('span', { class: 'quiet' }, 'many hosts');
-export const alertLink = (id, ...text) =>
-  h('a', { href: `#/alerts/${encodeURIComponent(id)}` }, ...(text.length ? text : [id]));
-export const incidentLink = (id) => h('a', { class: 'mono', href: `#/incidents/${encodeURIComponent(id)}` }, id);
+export const alertLink = (id, ...text) => h('a', { href: `#/alerts/${encoded(id)}` }, ...(text.length ? text : [id]));
+export const incidentLink = (id) => h('a', { class: 'mono', href: `#/incidents/${encoded(id)}` }, id);
 
 // Something that is asked for, again and again if wanted, and shown as far as it came.
 export function resource(update) {

@@ -3,6 +3,8 @@
 
 pub mod capture;
 
+pub mod intel;
+
 pub mod flow;
 
 pub mod features;

@@ -22,6 +22,7 @@ use crate::capture::{
     Target, Tick, XdpAttached,
 };
 use crate::config::Config;
+use crate::intel;
 use crate::journal::{Journal, Sample};
 use crate::ledger::{Ledger, Residue};
 use crate::model::{self, Keeper, Mailbox};
@@ -43,6 +44,7 @@ pub struct Pipeline {
     // Behind `live`: the interface is put back once no program is on it.
     prepared: Prepared,
     analysis: thread::JoinHandle<(Analysis, Outlets)>,
+    lists: Option<intel::Keeper>,
     mailbox: Arc<Mailbox>,
     waiting: Arc<Waiting>,
     shared: Arc<Shared>,
@@ -93,16 +95,21 @@ impl Pipeline {
         }
         let (sender, events) = sync_channel(config.capture.queue_batches as usize + TICK_ROOM);
         let prepared = prepare(&config.capture, nic, &config.state_dir);
-        let live = Live::start(&config.capture, nic, sender)?;
+        let mut live = Live::start(&config.capture, nic, sender)?;
+        let lists = match live.lister.take() {
+            Some(lister) => intel::Keeper::start(&config.intel, &config.state_dir, lister)?,
+            None => None,
+        };
         let mut watcher =
             Watcher::new(analysis, Outlets { ingest, sinks, journal, keeper }, &live, config, shared.clone());
         watcher.capture.prepared = prepared.lines().to_vec();
         watcher.top = top.clone();
+        watcher.lists = lists.as_ref().map(intel::Keeper::status);
         let waiting = watcher.waiting.clone();
         watcher.set_aside = opened.notice;
         let analysis =
             thread::Builder::new().name("analysis".to_owned()).spawn(move || watcher.run(&events))?;
-        Ok(Pipeline { live, prepared, analysis, mailbox, waiting, shared, top })
+        Ok(Pipeline { live, prepared, analysis, lists, mailbox, waiting, shared, top })
     }
 
     /// What a person wants to know about the start.
@@ -128,6 +135,9 @@ impl Pipeline {
     /// Stops in the order of the path: no more packets, then everything that was counted is analysed, then every
     /// alert is delivered or given up. Returns the final status.
     pub fn stop(self) -> Arc<Status> {
+        if let Some(lists) = self.lists {
+            lists.stop();
+        }
         self.live.stop();
         drop(self.prepared);
         // Capture dropped its ends of the queue: the analysis ends when it has read it all.
@@ -167,6 +177,8 @@ struct Watcher {
     score_errors: u64,
     flow_limit: u64,
     state_dir: PathBuf,
+    /// How the lists are, where there are any.
+    lists: Option<intel::StatusReader>,
     steering: Steering,
     /// New flows a second that the flow table takes.
     admitted: u32,
@@ -219,6 +231,7 @@ impl Watcher {
             score_errors: 0,
             flow_limit: config.flow.max_flows as u64,
             state_dir: config.state_dir.clone(),
+            lists: None,
             steering: live.steering.clone(),
             admitted: config.capture.new_flows_per_second,
             flood: Flood::default(),
@@ -238,6 +251,8 @@ impl Watcher {
                 Event::Samples(ref samples) => self.analysis.samples(samples),
                 Event::Flows(ref deltas) => self.flows(deltas),
                 Event::Tunnels(ref tunnels) => self.analysis.tunnels(tunnels),
+                Event::Listed(ref listed) => self.analysis.listed(listed),
+                Event::Lists(ref set) => self.analysis.lists(set.clone()),
                 Event::Tick(ref tick) => self.tick(tick),
                 // Of replays that are asked for them.
                 Event::Packets(_) => {}
@@ -444,6 +459,8 @@ impl Watcher {
             sinks: self.outlets.sinks.status(),
             journal: self.outlets.journal.status(),
             model: self.outlets.keeper.status(),
+            intel: self.lists.as_ref().map(intel::StatusReader::read),
+            intel_counts: self.analysis.intel().clone(),
             shadow: self.analysis.agreement(),
             state_dir: self.state_dir.clone(),
             truncated: false,

@@ -1,6 +1,6 @@
 // What is wrong: the list of alerts, and beside it the one that was chosen.
 
-import { h } from '../dom.js';
+import { encoded, h } from '../dom.js';
 import { get, query } from '../api.js';
 import { ago, count, endpoint, when } from '../format.js';
 import { failure } from '../notices.js';
@@ -187,7 +187,7 @@ export function alerts({ id, search, update }) {
     return empty('Nothing is wrong', 'No alert is open. New ones appear here as they are raised.');
   }
 
-  const link = (alert) => `#/alerts/${encodeURIComponent(alert.threat_id)}`;
+  const link = (alert) => `#/alerts/${encoded(alert.threat_id)}`;
 
   function line(alert, inside = false) {
     const target = endpoint(alert.destination_ip, alert.destination_port);

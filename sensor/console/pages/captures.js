@@ -1,6 +1,6 @@
 // Captures: files that are analysed, and sessions of the live interface.
 
-import { h } from '../dom.js';
+import { encoded, h } from '../dom.js';
 import { path, post, query, upload } from '../api.js';
 import { button } from '../actions.js';
 import { bytes, percent, when } from '../format.js';
@@ -57,7 +57,7 @@ export function captures({ id, update }) {
         update();
       });
       load();
-      location.hash = `#/captures/${encodeURIComponent(job.id)}`;
+      location.hash = `#/captures/${encoded(job.id)}`;
     } catch (problem) {
       failure(problem);
     }
@@ -87,7 +87,7 @@ export function captures({ id, update }) {
         });
         notice('Session started', 'ok');
         load();
-        if (made?.id) location.hash = `#/captures/${encodeURIComponent(made.id)}`;
+        if (made?.id) location.hash = `#/captures/${encoded(made.id)}`;
       },
     });
   }
@@ -204,7 +204,7 @@ export function captures({ id, update }) {
             h(
               'a',
               {
-                href: `#/captures/${encodeURIComponent(one.id)}`,
+                href: `#/captures/${encoded(one.id)}`,
                 'data-row': '',
                 'aria-current': chosen === one.id ? 'true' : null,
               },

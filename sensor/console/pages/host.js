@@ -1,6 +1,6 @@
 // One host: what it does now, its alerts, and both on a line of time.
 
-import { h } from '../dom.js';
+import { encoded, h } from '../dom.js';
 import { path } from '../api.js';
 import { ago, bytesPerSecond, clock, count, figure, perSecond, plural, when } from '../format.js';
 import { alertLink, empty, facts, panel, resource } from '../parts.js';
@@ -30,8 +30,8 @@ export function host({ id, update }) {
         { class: 'page-head' },
         h('h1', { class: 'mono' }, h('bdi', {}, id)),
         h('span', { class: 'spring' }),
-        h('a', { class: 'button', href: `#/alerts?state=&host=${encodeURIComponent(id)}` }, 'Its alerts'),
-        h('a', { class: 'button', href: `#/flows?host=${encodeURIComponent(id)}` }, 'Its flows'),
+        h('a', { class: 'button', href: `#/alerts?state=&host=${encoded(id)}` }, 'Its alerts'),
+        h('a', { class: 'button', href: `#/flows?host=${encoded(id)}` }, 'Its flows'),
       ),
       own.show(body, 8),
     ],

@@ -1,6 +1,6 @@
 // Who talks now.
 
-import { h } from '../dom.js';
+import { encoded, h } from '../dom.js';
 import { query } from '../api.js';
 import { bytesPerSecond, count, figure, perSecond } from '../format.js';
 import { empty, hostLink, panel, resource, sortHeading, table } from '../parts.js';
@@ -60,7 +60,7 @@ export function hosts({ update }) {
           {
             onsubmit: (event) => {
               event.preventDefault();
-              if (words) location.hash = `#/hosts/${encodeURIComponent(words)}`;
+              if (words) location.hash = `#/hosts/${encoded(words)}`;
             },
           },
           h('input', {

@@ -1,6 +1,6 @@
 // What worked before: incidents, found by words, and what was decided for others who asked.
 
-import { h } from '../dom.js';
+import { encoded, h } from '../dom.js';
 import { path, post, query, remove } from '../api.js';
 import { button } from '../actions.js';
 import { count, percent, when } from '../format.js';
@@ -75,7 +75,7 @@ export function incidents({ id, search, update }) {
         const made = await post('api/v1/incidents', { ...values, port: values.port ? Number(values.port) : null });
         notice(`Added ${made?.id ?? 'the incident'}`, 'ok');
         load();
-        if (made?.id) location.hash = `#/incidents/${encodeURIComponent(made.id)}`;
+        if (made?.id) location.hash = `#/incidents/${encoded(made.id)}`;
       },
     });
   }
@@ -107,7 +107,7 @@ export function incidents({ id, search, update }) {
         'a',
         {
           class: `incident-row ${incident.severity ?? ''}`,
-          href: `#/incidents/${encodeURIComponent(incident.id)}`,
+          href: `#/incidents/${encoded(incident.id)}`,
           'data-row': '',
           'aria-current': chosen === incident.id ? 'true' : null,
         },

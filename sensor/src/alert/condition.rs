@@ -197,6 +197,7 @@ impl Condition {
                 community_id: String::new(),
                 tunnel: None,
                 source_mac: None,
+                intel: None,
                 first_seen: rfc3339(now),
                 last_seen: rfc3339(now),
                 count: 1,

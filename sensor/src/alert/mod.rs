@@ -19,6 +19,7 @@ pub mod mitre;
 pub mod narrative;
 pub mod report;
 pub mod rules;
+pub mod sighting;
 
 pub use config::AlertConfig;
 
@@ -61,6 +62,17 @@ pub enum Severity {
     Critical,
 }
 
+impl Severity {
+    /// One step worse.
+    pub fn worse(self) -> Severity {
+        match self {
+            Severity::Low => Severity::Medium,
+            Severity::Medium => Severity::High,
+            Severity::High | Severity::Critical => Severity::Critical,
+        }
+    }
+}
+
 /// An alert, as it leaves the sensor. The fields and their names are the webhook format of the users' backends.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Alert {
@@ -92,7 +104,7 @@ pub struct Alert {
 }
 
 /// What was seen.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Details {
     /// Packets, both directions.
     pub packet_count: u64,
@@ -129,12 +141,30 @@ pub struct Details {
     /// MAC address of the source, where the alert is about one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub source_mac: Option<String>,
+    /// Who else knows of it; absent where no list does.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub intel: Option<IntelMatch>,
     /// RFC 3339: first packet.
     pub first_seen: String,
     /// RFC 3339: latest packet.
     pub last_seen: String,
     /// Windows folded into this alert, from 1.
     pub count: u64,
+}
+
+/// What a list says of an address, a name or a client.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IntelMatch {
+    /// The list, by its name in the configuration.
+    pub feed: String,
+    /// What is listed.
+    pub indicator: String,
+    /// `ip`, `domain` or `ja4`.
+    pub kind: String,
+    /// In the list's words; may be empty.
+    pub description: String,
+    /// 0 to 100, as the list says or as is configured.
+    pub confidence: u8,
 }
 
 /// A feature's part in a score.

@@ -4,6 +4,7 @@
 mod evidence;
 #[cfg(test)]
 mod explanations;
+mod intel;
 pub mod journal;
 #[cfg(test)]
 mod poison;
@@ -17,6 +18,7 @@ pub(crate) mod traffic;
 mod window;
 
 pub use evidence::Evidence;
+pub use intel::IntelCounts;
 pub use saved::Learned;
 pub use scored::ScoredWindow;
 
@@ -170,6 +172,8 @@ pub struct Analysis {
     seed: u64,
     /// Packets, samples or rows do not add up: nothing is learned meanwhile.
     ledger_off: bool,
+    /// What others know.
+    intel: intel::Lookout,
 }
 
 impl Analysis {
@@ -200,6 +204,7 @@ impl Analysis {
             portion: config.score.chunk_rows,
             seed: config.score.seed,
             ledger_off: false,
+            intel: intel::Lookout::default(),
         })
     }
 
@@ -288,6 +293,7 @@ impl Analysis {
         }
         self.silence_after = self.now.saturating_add(SECOND);
         self.flows.expire(self.now);
+        self.recheck_flows();
         output.ended = self.flows.take_records();
         Ok(output)
     }

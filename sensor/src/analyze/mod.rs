@@ -31,6 +31,7 @@ use crate::analysis::{Analysis, AnalysisConfig, Keep, Output};
 use crate::capture::replay::{self, Replay, ReplayConfig, ReplayError};
 use crate::capture::{Event, PacketFacts, Tick};
 use crate::config::Config;
+use crate::intel;
 use crate::journal::{Limits, Sample, Writer};
 use crate::model_file;
 use crate::score::scorer::ScoreState;
@@ -84,8 +85,15 @@ pub fn analyze(options: &AnalyzeOptions, config: &Config) -> Result<Summary, Ana
     let settings = ReplayConfig::new(&config.capture, config.flow.idle_timeout);
     let settings =
         ReplayConfig { read_ahead: options.threads >= 3, packets: options.flows.is_some(), ..settings };
-    let replay = Replay::open(&options.files, settings)?;
+    let (lists, unread) = intel::offline(&config.intel, &config.state_dir);
+    for warning in unread {
+        tracing::warn!("{warning}");
+    }
+    let replay = Replay::open(&options.files, ReplayConfig { lists: lists.clone(), ..settings })?;
     let mut analysis = Analysis::new(&AnalysisConfig::from(config))?;
+    if let Some(lists) = lists {
+        analysis.lists(lists);
+    }
     analysis.keep(Keep {
         scores: options.scores.is_some() || options.rows.is_some(),
         features: options.rows.is_some(),
@@ -150,6 +158,8 @@ impl Run {
                     self.analysis.flows(deltas);
                 }
                 Event::Tunnels(tunnels) => self.analysis.tunnels(tunnels),
+                Event::Listed(listed) => self.analysis.listed(listed),
+                Event::Lists(set) => self.analysis.lists(set.clone()),
                 Event::Packets(packets) => self.results.packets(packets)?,
                 Event::Tick(tick) => {
                     last = tick.time;

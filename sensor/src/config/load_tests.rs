@@ -156,6 +156,8 @@ fn the_sample_file_is_the_defaults() {
     // Of each list there is one, with what has no default.
     let sinks = std::mem::take(&mut config.sinks);
     assert_eq!(sinks, sinks_of_the_sample());
+    assert_eq!(config.intel.feed.len(), 1);
+    config.intel.feed.clear();
     assert_eq!(config, Config::default());
     for setting in Schema::of_config().settings() {
         let key = setting.rsplit('.').next().unwrap();

@@ -85,9 +85,6 @@ pub(super) fn alert(id: &str, kind: ThreatType, port: u16) -> Alert {
         confidence: 0.9,
         timestamp: "2026-11-21T12:00:00.000Z".to_owned(),
         details: Details {
-            member: String::new(),
-            neighbours: Vec::new(),
-            mitre: Vec::new(),
             packet_count: 100,
             total_bytes: 10_000,
             duration: 3.0,
@@ -95,17 +92,11 @@ pub(super) fn alert(id: &str, kind: ThreatType, port: u16) -> Alert {
             model_used: "test".to_owned(),
             score: 5.0,
             threshold: 3.6,
-            member: String::new(),
-            explanation: Vec::new(),
-            neighbours: Vec::new(),
-            mitre: Vec::new(),
             narrative: "10.0.0.7 does something to 10.0.0.9 that it never did".to_owned(),
-            community_id: String::new(),
-            tunnel: None,
-            source_mac: None,
             first_seen: "2026-11-21T11:59:57.000Z".to_owned(),
             last_seen: "2026-11-21T12:00:00.000Z".to_owned(),
             count: 1,
+            ..Details::default()
         },
         recommendation: None,
     }

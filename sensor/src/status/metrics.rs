@@ -42,6 +42,7 @@ pub fn render(status: &Status) -> Result<String, prometheus::Error> {
     super::store::metrics(&mut families, status.store.as_ref());
     super::sinks::metrics(&mut families, &status.sinks);
     super::journal::metrics(&mut families, &status.journal);
+    super::intel::metrics(&mut families, status);
     super::model::metrics(&mut families, status);
     super::disk::metrics(&mut families, &status.state_dir);
     sensor(&mut families, status);

@@ -4,6 +4,7 @@
 
 mod disk;
 mod exposition;
+mod intel;
 mod journal;
 pub mod latency;
 pub mod metrics;
@@ -28,11 +29,13 @@ pub use summary::{Summary, rfc3339};
 pub use top::{SharedTop, Top};
 
 use crate::alert::ThreatType;
+use crate::analysis::IntelCounts;
 use crate::capture::flood::Flood;
 use crate::capture::nic::counters::NicCounters;
 use crate::capture::{Mode, Queue, XskStatistics};
 use crate::features::app::AppCounts;
 use crate::features::link::LinkTables;
+use crate::intel::IntelStatus;
 use crate::journal::JournalStatus;
 use crate::ledger::{Ledger, Residue};
 use crate::model::ModelStatus;
@@ -109,6 +112,10 @@ pub struct Status {
     pub shadow: Option<Agreement>,
     /// The learned state on disk.
     pub model: ModelStatus,
+    /// The lists of others; absent where there are none, and in a replay.
+    pub intel: Option<IntelStatus>,
+    /// How often they knew something.
+    pub intel_counts: IntelCounts,
     /// The window journal.
     pub journal: JournalStatus,
     /// Folder of what survives a restart; empty in a replay.
