@@ -199,7 +199,7 @@ export function model({ update }) {
               ),
               steps(now.state),
               facts([
-                ['Name', now.name],
+                ['Trained', now.name],
                 ['Threshold', figure(now.threshold)],
                 ['Budget', `${plural(now.budget_per_hour, 'false alarm')} an hour`],
                 ['Scored so far', `${count(state.status.totals.windows)} windows`],
