@@ -458,6 +458,8 @@ impl Watcher {
             store: Some(self.outlets.ingest.status()),
             sinks: self.outlets.sinks.status(),
             journal: self.outlets.journal.status(),
+            incidents: None,
+            language: None,
             model: self.outlets.keeper.status(),
             intel: self.lists.as_ref().map(intel::StatusReader::read),
             intel_counts: self.analysis.intel().clone(),

@@ -43,6 +43,7 @@ pub fn render(status: &Status) -> Result<String, prometheus::Error> {
     super::sinks::metrics(&mut families, &status.sinks);
     super::journal::metrics(&mut families, &status.journal);
     super::intel::metrics(&mut families, status);
+    super::incidents::metrics(&mut families, status.incidents.as_ref(), status.language.as_ref());
     super::model::metrics(&mut families, status);
     super::disk::metrics(&mut families, &status.state_dir);
     sensor(&mut families, status);

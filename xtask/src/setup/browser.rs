@@ -1,4 +1,4 @@
-//! What the console's test drives: Debian's Chromium, and playwright-core from npm. Neither is needed to build.
+//! What the console's test drives: Debian's Chromium, and playwright-core by npm. Neither is needed to build.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,16 +10,11 @@ use anyhow::{Context, Result};
 use super::{Install, Requirement};
 use crate::program;
 
-pub(super) const REQUIREMENTS: [Requirement; 3] = [
+pub(super) const REQUIREMENTS: [Requirement; 2] = [
     Requirement {
         what: "chromium",
         present: || program::find("chromium").is_some(),
         install: Install::Debian(&["chromium", "fonts-dejavu-core"]),
-    },
-    Requirement {
-        what: "node and npm",
-        present: || program::find("node").is_some() && program::find("npm").is_some(),
-        install: Install::Debian(&["nodejs", "npm"]),
     },
     Requirement {
         what: "playwright-core",
