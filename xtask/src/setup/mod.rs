@@ -67,13 +67,6 @@ const CURL: Requirement = Requirement {
     install: Install::Debian(&["curl"]),
 };
 
-const PROMTOOL: Requirement = Requirement {
-    what: "promtool",
-    present: || program::find("promtool").is_some(),
-    // The Debian package would start a Prometheus server here; its one program is enough.
-    install: Install::Own(unpack_promtool, "Debian package prometheus, unpacked to target/tools"),
-};
-
 /// A test restarts it empty, and alerts must come back.
 const ALERTMANAGER: Requirement = Requirement {
     what: "prometheus-alertmanager",
@@ -114,7 +107,7 @@ pub fn for_tests() -> Result<()> {
     ensure(&[NAMESPACES, NSENTER, prometheus::PROMETHEUS, prometheus::AMTOOL])?;
     if program::is_root() {
         ensure(&[ETHTOOL, CURL, ALERTMANAGER, python::VENV, python::CICFLOWMETER])?;
-        ensure(&[ETHTOOL, CURL, python::VENV, python::CICFLOWMETER, grafana::NPM, grafana::SCHEMA])?;
+        ensure(&[grafana::NPM, grafana::SCHEMA])?;
         ensure(&browser::REQUIREMENTS)?;
     }
     // Without nextest the tests run through `cargo test`, so this one is no reason to stop.
