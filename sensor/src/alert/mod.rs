@@ -158,7 +158,7 @@ pub struct Details {
 }
 
 /// What a list says of an address, a name or a client.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct IntelMatch {
     /// The list, by its name in the configuration.
     pub feed: String,
