@@ -13,17 +13,25 @@ use std::time::{Duration, Instant};
 use aya::TestRun;
 use aya::maps::Array;
 use aya::programs::TestRunOptions;
+use sensor::analyze::{AnalyzeOptions, analyze};
+use sensor::capture::replay::ReplayConfig;
 use sensor::capture::{
     CaptureConfig, Drain, Event, Frames, Listed, Lister, Live, Program, SampleConfig, TICK_ROOM, TableSize,
     Turning, nic,
 };
+use sensor::config::Config;
 use sensor::intel::{FeedConfig, FeedItems, IntelConfig, Item, Set, Value};
 use sensor_ebpf::control::{Control, mode};
 use sensor_ebpf::flow::FlowKey;
+use sensor_tests::capture::{self, Order, Packet};
 use sensor_tests::frames;
 use sensor_tests::generator::Generator;
 use sensor_tests::namespace::{Namespace, inside};
+use sensor_tests::outcome::replay;
+use sensor_tests::traffic::{self, SECOND, Traffic};
 
+/// 2026-01-01T00:00:00Z.
+const START: u64 = 1_767_225_600 * SECOND;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Draws numbers, the same in every run.
@@ -153,14 +161,16 @@ fn the_trie_says_what_user_space_says() {
         };
         let set = set_of(&config, &lists);
         kernel.list(&mut lister, &set);
-        let mut expected = HashMap::new();
+        let (mut expected, mut packets) = (HashMap::new(), Vec::new());
         for flow in 0..1000u16 {
             let (a, b) = (address(&mut random), address(&mut random));
             if a.is_ipv4() != b.is_ipv4() {
                 continue;
             }
             let (from, to) = ((a, 1000 + flow), (b, 2000 + round));
-            kernel.run(&frames::udp(from, to, b"x"));
+            let frame = frames::udp(from, to, b"x");
+            kernel.run(&frame);
+            packets.push(Packet { time: START + u64::from(flow), frame });
             let key = FlowKey::canonical((bytes(a), from.1), (bytes(b), to.1), [0; 3], 17).0;
             expected.insert(key, [set.list(&key.addr_a), set.list(&key.addr_b)]);
         }
@@ -168,6 +178,9 @@ fn the_trie_says_what_user_space_says() {
         found += expected.len();
         let said: HashMap<_, _> = kernel.listed().into_iter().map(|flow| (flow.key, flow.lists)).collect();
         assert_eq!(said, expected, "round {round}");
+        let file = capture::pcapng(&packets, Order::Little, capture::ETHERNET);
+        let replayed = replay(&file, ReplayConfig { lists: Some(set), ..ReplayConfig::default() }).unwrap();
+        assert_eq!(replayed.listed, expected, "a replay says the same, round {round}");
     }
     assert!(found > 3000, "{found} of 10,000 flows: the test looks at something");
 }
@@ -250,6 +263,76 @@ fn no_first_packet_slips_through_while_sets_are_swapped() {
     assert_eq!(lists, SWAPS + 1);
     assert!(flows.len() > 10_000, "{} flows while sets were swapped", flows.len());
     assert!(flows.iter().all(|key| listed.contains_key(key)), "{} of {}", listed.len(), flows.len());
+}
+
+/// A question for a name, as a packet.
+fn question(client: IpAddr, name: &str) -> Vec<u8> {
+    let mut message = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    for label in name.split('.') {
+        message.push(label.len() as u8);
+        message.extend(label.as_bytes());
+    }
+    message.extend([0, 0, 1, 0, 1]);
+    frames::udp((client, 50_000), traffic::RESOLVER, &message)
+}
+
+#[test]
+fn a_capture_with_listed_addresses_and_names_gives_typed_alerts() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut traffic = Traffic::new(3);
+    traffic.benign(START, 20 * SECOND, 4);
+    let bot = traffic::client(7);
+    traffic.beacon(START + 3 * SECOND, bot, traffic::OUTSIDE, 2 * SECOND, 5);
+    let mut packets = traffic.into_packets();
+    let frame = question(bot, "Www.C2.Example");
+    packets.push(Packet { time: packets[packets.len() - 1].time, frame });
+    let path = folder.path().join("capture.pcapng");
+    std::fs::write(&path, capture::pcapng(&packets, Order::Little, capture::ETHERNET)).unwrap();
+    // The resolver is one's own: no list may name it.
+    let list = format!("203.0.113.0/24 # botnet C2\nc2.example # its name\n{}\n", traffic::RESOLVER.0);
+    let file = folder.path().join("list.txt");
+    std::fs::write(&file, list).unwrap();
+    let feed = FeedConfig { name: "ours".to_owned(), path: Some(file), ..FeedConfig::default() };
+    let mut config = Config { state_dir: folder.path().join("state"), ..Config::default() };
+    config.intel.feed.push(feed);
+    let run = |name: &str, config: &Config| -> Vec<serde_json::Value> {
+        let alerts = folder.path().join(name);
+        let options = AnalyzeOptions {
+            files: vec![path.clone()],
+            alerts: Some(alerts.clone()),
+            json: true,
+            ..AnalyzeOptions::default()
+        };
+        let summary = analyze(&options, config).unwrap();
+        assert!(summary.residue.values().all(|residue| *residue == 0), "{:?}", summary.residue);
+        let text = std::fs::read_to_string(alerts).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let alerts = run("alerts.jsonl", &config);
+    assert_eq!(alerts, run("again.jsonl", &config), "a replay repeats itself");
+    let find = |kind: &str| {
+        let mut found = alerts.iter().filter(|alert| alert["details"]["intel"]["kind"] == kind);
+        (found.next().unwrap_or_else(|| panic!("no {kind} in {alerts:?}")), found.count())
+    };
+    let (address, more) = find("ip");
+    assert_eq!(more, 0, "one attack is one alert");
+    assert_eq!((&address["threat_type"], &address["severity"]), (&"Bot".into(), &"high".into()));
+    assert_eq!(address["source_ip"], bot.to_string());
+    assert_eq!(address["destination_ip"], "203.0.113.7");
+    let intel = &address["details"]["intel"];
+    assert_eq!((&intel["feed"], &intel["indicator"]), (&"ours".into(), &"203.0.113.0/24".into()));
+    assert_eq!((&intel["description"], &intel["confidence"]), (&"botnet C2".into(), &75.into()));
+    assert!(address["details"]["count"].as_u64().unwrap() >= 3, "{address}");
+    let narrative = address["details"]["narrative"].as_str().unwrap();
+    assert!(narrative.contains("is on the list ours as 203.0.113.0/24: botnet C2."), "{narrative}");
+    let (name, _) = find("domain");
+    assert_eq!(name["details"]["intel"]["indicator"], "c2.example");
+    let narrative = name["details"]["narrative"].as_str().unwrap();
+    assert!(narrative.contains("for Www.C2.Example, which is on the list ours as c2.example"), "{narrative}");
+    config.intel.allow = vec!["203.0.113.7".to_owned(), "c2.example".to_owned()];
+    let intel =
+        run("allowed.jsonl", &config).iter().filter(|alert| alert["details"]["intel"].is_object()).count();
+    assert_eq!(intel, 0, "what is allowed wins");
 }
 
 /// What a million prefixes cost. Prints what docs/intel.md says.

@@ -105,6 +105,9 @@ pub struct Alert {
     /// What worked last time; absent while there is no such incident.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub recommendation: Option<Recommendation>,
+    /// The same in the words of a language model; absent unless one is configured.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rewritten: Option<crate::incidents::language::Rewritten>,
 }
 
 /// What was seen.

@@ -99,6 +99,7 @@ pub(super) fn alert(id: &str, kind: ThreatType, port: u16) -> Alert {
             ..Details::default()
         },
         recommendation: None,
+        rewritten: None,
     }
 }
 
@@ -313,7 +314,11 @@ fn decisions_have_the_shape_that_callers_know() {
     let request: AnomalyRequest =
         serde_json::from_str(r#"{"error_type":"database_timeout","spike_percentage":450}"#).unwrap();
     let decision = decide(&place.store, &place.index, &request, NOW, |tx, event| {
-        tx.execute("INSERT INTO outbox (sink, event) VALUES ('slack', ?)", [event]).map(|_| ())
+        tx.execute(
+            "INSERT INTO outbox (sink, event, told, since) VALUES ('slack', ?, 'decision', 0)",
+            [event],
+        )
+        .map(|_| ())
     })
     .unwrap();
     let json = serde_json::to_value(&decision).unwrap();

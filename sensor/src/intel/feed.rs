@@ -112,14 +112,17 @@ impl Feed {
         &self.config
     }
 
+    /// The head of the list's file, and its lines.
+    fn open(&self) -> Option<(Head, impl Iterator<Item = String> + use<>)> {
+        let file = File::open(&self.path).ok()?;
+        let mut lines = BufReader::new(file).lines().map_while(Result::ok);
+        let head: Head = serde_json::from_str(&lines.next()?).ok()?;
+        (head.asked == self.asked()).then_some((head, lines))
+    }
+
     /// The last good list, without what has expired by `now`; nothing where there is none.
     pub fn last_good(&self, now: u64) -> (Head, Vec<Item>) {
-        let Ok(file) = File::open(&self.path) else { return Default::default() };
-        let mut lines = BufReader::new(file).lines().map_while(Result::ok);
-        let head = lines.next().and_then(|line| serde_json::from_str::<Head>(&line).ok());
-        let Some(mut head) = head.filter(|head| head.asked == self.asked()) else {
-            return Default::default();
-        };
+        let Some((mut head, lines)) = self.open() else { return Default::default() };
         let mut known: HashMap<String, Arc<str>> = HashMap::new();
         let mut items = Vec::new();
         for line in lines.take(self.most) {
@@ -145,8 +148,9 @@ impl Feed {
 
     /// Looks at the source. True: there is a new last good list. After an error the one before stays.
     pub fn poll(&mut self, now: u64) -> Result<bool, FeedError> {
-        let (head, before) = self.last_good(now);
-        let look = source::look(&self.config, &head.memory, self.limit, now)?;
+        let memory = self.open().map(|(head, _)| head.memory).unwrap_or_default();
+        let look = source::look(&self.config, &memory, self.limit, now)?;
+        let before = if let Look::Same = look { return Ok(false) } else { self.last_good(now).1 };
         let (mut parsed, memory) = match look {
             Look::Same => return Ok(false),
             Look::Whole(parsed, memory) => (parsed, memory),

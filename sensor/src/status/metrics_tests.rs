@@ -53,7 +53,7 @@ fn values_are_where_they_belong() {
         "vesper_alert_threats_total{type=\"PortScan\"} 2",
         "vesper_alert_threats_total{type=\"Anomaly\"} 0",
         "vesper_sinks_pending_alerts{sink=\"jsonl\"} 1",
-        "vesper_sinks_dead_letters_total{reason=\"refused\",sink=\"jsonl\"} 1",
+        "vesper_sinks_dead_letters{reason=\"refused\",sink=\"jsonl\"} 1",
         "vesper_ledger_residue{equation=\"flows\"} -4",
         "vesper_ledger_residue{equation=\"sinks\"} 0",
         "vesper_features_link_samples_total 9",

@@ -5,6 +5,7 @@
 mod api;
 mod disk;
 mod exposition;
+mod incidents;
 mod intel;
 mod journal;
 pub mod latency;
@@ -36,6 +37,8 @@ use crate::capture::nic::counters::NicCounters;
 use crate::capture::{Mode, Queue, XskStatistics};
 use crate::features::app::AppCounts;
 use crate::features::link::LinkTables;
+use crate::incidents::IncidentsStatus;
+use crate::incidents::language::LanguageStatus;
 use crate::intel::IntelStatus;
 use crate::journal::JournalStatus;
 use crate::ledger::{Ledger, Residue};
@@ -119,6 +122,10 @@ pub struct Status {
     pub intel_counts: IntelCounts,
     /// The window journal.
     pub journal: JournalStatus,
+    /// Incidents, and what they were asked; absent in a replay.
+    pub incidents: Option<IncidentsStatus>,
+    /// The language model; absent where there is none.
+    pub language: Option<LanguageStatus>,
     /// Folder of what survives a restart; empty in a replay.
     pub state_dir: PathBuf,
     /// Whether the end of a capture is missing.
