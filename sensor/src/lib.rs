@@ -23,6 +23,8 @@ pub mod analyze;
 
 pub mod store;
 
+pub mod incidents;
+
 pub mod journal;
 
 pub mod model;

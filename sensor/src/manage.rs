@@ -1,10 +1,15 @@
-//! `vesper alerts`, `vesper model`, `vesper journal` and `vesper config`: what was kept and what is set, for people.
+//! `vesper alerts`, `vesper model`, `vesper journal`, `vesper incidents`, `vesper config` and `vesper token`: what was kept and what is
+//! set, for people.
 
-use std::io::{BufWriter, ErrorKind, Write, stderr, stdout};
+use std::io::{BufWriter, ErrorKind, Write, stderr, stdin, stdout};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sensor::cli::{AlertsArgs, ConfigCommand, ConfigShowArgs, JournalArgs, ModelArgs, ModelCommand};
+use sensor::api::token;
+use sensor::cli::{
+    AlertsArgs, ConfigCommand, ConfigShowArgs, JournalArgs, ModelArgs, ModelCommand, TokenArgs, TokenCommand,
+};
 use sensor::config::{self, Overrides};
+use sensor::incidents::{self, IncidentsArgs};
 use sensor::journal::PrintError;
 use sensor::model::command;
 use sensor::model::train::{self, Source};
@@ -30,7 +35,10 @@ pub fn model(arguments: &ModelArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-#[expect(clippy::disallowed_methods, reason = "a person is told how old a model is")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a person is told how old a model is, and when an incident was added"
+)]
 fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
@@ -75,4 +83,32 @@ pub fn config(arguments: &ConfigShowArgs) -> anyhow::Result<()> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => Ok(written?),
     }
+}
+
+pub fn incidents(arguments: &IncidentsArgs) -> anyhow::Result<()> {
+    let loaded = config::load(arguments.config.as_deref(), std::env::vars(), &Overrides::default())?;
+    telemetry::init(&loaded.config.telemetry);
+    let now = i64::try_from(now()).unwrap_or(i64::MAX);
+    let out = &mut BufWriter::new(stdout().lock());
+    match incidents::command::run(&loaded.config, arguments, now, &mut stdin().lock(), out) {
+        // `head` has seen enough.
+        Err(incidents::command::CommandError::Io(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        done => Ok(done?),
+    }
+}
+
+pub fn token(arguments: &TokenArgs) -> anyhow::Result<()> {
+    let TokenCommand::New { name, scope } = &arguments.command;
+    let loaded = config::load(arguments.config.as_deref(), std::env::vars(), &Overrides::default())?;
+    let config = loaded.config;
+    if config.api.tokens_file.as_os_str().is_empty() {
+        anyhow::bail!(
+            "api.tokens_file is not set: set it first, to \"tokens\" for a file in the state folder"
+        );
+    }
+    let path = config.state_dir.join(&config.api.tokens_file);
+    let secret = token::create(&path, name, *scope)?;
+    eprintln!("added to {}; this is shown once:", path.display());
+    println!("{secret}");
+    Ok(())
 }

@@ -4,6 +4,7 @@
 //! takes events from one bounded queue; it alone touches flow table, model and ledger.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -21,6 +22,7 @@ use crate::capture::{
     Target, Tick, XdpAttached,
 };
 use crate::config::Config;
+use crate::incidents::Advice;
 use crate::intel;
 use crate::journal::{Journal, Sample};
 use crate::ledger::{Ledger, Residue};
@@ -30,7 +32,6 @@ use crate::score::ScoreError;
 use crate::sinks::{self, Sinks};
 use crate::status::top::SharedTop;
 use crate::status::{CaptureStatus, FlowStatus, Latency, Reading, Shared, Status};
-use crate::store::ingest::Hook;
 use crate::store::retention::Limits;
 use crate::store::{self, Ingest, Store};
 
@@ -57,7 +58,7 @@ pub struct Opened {
     /// In words, what was set aside when it was opened.
     pub notice: Option<String>,
     /// Sees every new alert before it is stored.
-    pub hook: Option<Hook>,
+    pub advice: Arc<Advice>,
 }
 
 /// Where results go; they outlive the analysis.
@@ -77,7 +78,8 @@ impl Pipeline {
         opened: Opened,
     ) -> anyhow::Result<Pipeline> {
         let sinks = Sinks::start(sinks::configured(&config.sinks, &config.state_dir), &opened.store)?;
-        let ingest = Ingest::start(opened.store.clone(), Limits::of(&config.store), opened.hook)?;
+        let ingest =
+            Ingest::start(opened.store.clone(), Limits::of(&config.store), Some(opened.advice.hook()))?;
         let mut analysis = Analysis::new(&AnalysisConfig::from(config))?;
         analysis.keep(Keep { top: true, evidence: true, ..Keep::default() });
         let top = Arc::new(SharedTop::default());
@@ -106,6 +108,7 @@ impl Pipeline {
         watcher.lists = lists.as_ref().map(intel::Keeper::status);
         let waiting = watcher.waiting.clone();
         watcher.set_aside = opened.notice;
+        watcher.advice = Some(opened.advice);
         let analysis =
             thread::Builder::new().name("analysis".to_owned()).spawn(move || watcher.run(&events))?;
         Ok(Pipeline { live, prepared, analysis, lists, mailbox, waiting, shared, top })
@@ -175,6 +178,7 @@ struct Watcher {
     threats: BTreeMap<ThreatType, u64>,
     score_errors: u64,
     flow_limit: u64,
+    state_dir: PathBuf,
     /// How the lists are, where there are any.
     lists: Option<intel::StatusReader>,
     steering: Steering,
@@ -184,6 +188,7 @@ struct Watcher {
     flood: Flood,
     /// Packets that never reached XDP, as far as they were told.
     missed: u64,
+    advice: Option<Arc<Advice>>,
     /// In words, what was set aside when the store was opened; told once.
     set_aside: Option<String>,
     /// What a person should know for as long as the sensor runs.
@@ -228,11 +233,13 @@ impl Watcher {
             threats: BTreeMap::new(),
             score_errors: 0,
             flow_limit: config.flow.max_flows as u64,
+            state_dir: config.state_dir.clone(),
             lists: None,
             steering: live.steering.clone(),
             admitted: config.capture.new_flows_per_second,
             flood: Flood::default(),
             missed: 0,
+            advice: None,
             set_aside: None,
             warnings: Vec::new(),
             at_rest: false,
@@ -428,6 +435,7 @@ impl Watcher {
         if self.score_errors > 0 {
             warnings.push(format!("{} windows could not be scored: see the log", self.score_errors));
         }
+        let (incidents, language) = self.advice.as_ref().map(|advice| advice.status()).unzip();
         self.shared.publish(Status {
             time: now,
             started: self.started,
@@ -448,15 +456,20 @@ impl Watcher {
             app: tables.app,
             rates,
             threats: self.threats.clone(),
+            budget_per_hour: self.analysis.budget_per_hour(),
+            score_failed: self.score_errors,
             latency_score: self.latency_score.clone(),
             latency_alert: self.latency_alert.clone(),
             store: Some(self.outlets.ingest.status()),
             sinks: self.outlets.sinks.status(),
             journal: self.outlets.journal.status(),
+            incidents,
+            language: language.flatten(),
             model: self.outlets.keeper.status(),
             intel: self.lists.as_ref().map(intel::StatusReader::read),
             intel_counts: self.analysis.intel().clone(),
             shadow: self.analysis.agreement(),
+            state_dir: self.state_dir.clone(),
             truncated: false,
             warnings,
         });

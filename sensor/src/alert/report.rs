@@ -88,6 +88,7 @@ pub fn alert(candidate: &Candidate, id: String, reasons: Reasons, config: &Alert
             count: 1,
         },
         recommendation: None,
+        rewritten: None,
     }
 }
 

@@ -355,6 +355,11 @@ impl Analysis {
         self.ledger_off = off;
     }
 
+    /// Alerts without a type that the settings allow in an hour.
+    pub fn budget_per_hour(&self) -> f64 {
+        self.alert.budget_per_hour
+    }
+
     /// How far the traffic moved from what the model's reference learned, see [`crate::status::Status::drift`].
     pub fn drift(&self) -> [Vec<f32>; KINDS.len()] {
         KINDS.map(|kind| self.scorer.drift(kind))

@@ -27,6 +27,7 @@ use crate::api::ApiConfig;
 use crate::capture::CaptureConfig;
 use crate::features::FeaturesConfig;
 use crate::flow::FlowConfig;
+use crate::incidents::IncidentsConfig;
 use crate::intel::IntelConfig;
 use crate::journal::JournalConfig;
 use crate::score::ScoreConfig;
@@ -56,6 +57,8 @@ pub struct Config {
     pub sinks: SinksConfig,
     /// The database.
     pub store: StoreConfig,
+    /// What happened before, and what worked.
+    pub incidents: IncidentsConfig,
     /// Scored windows on disk.
     pub journal: JournalConfig,
     /// API and metrics.
@@ -76,6 +79,7 @@ impl Default for Config {
             intel: IntelConfig::default(),
             sinks: SinksConfig::default(),
             store: StoreConfig::default(),
+            incidents: IncidentsConfig::default(),
             journal: JournalConfig::default(),
             api: ApiConfig::default(),
             telemetry: TelemetryConfig::default(),
@@ -95,6 +99,7 @@ impl Config {
             ("intel", self.intel.problems()),
             ("sinks", self.sinks.problems()),
             ("store", self.store.problems()),
+            ("incidents", self.incidents.problems()),
             ("journal", self.journal.problems()),
             ("api", self.api.problems()),
             ("telemetry", self.telemetry.problems()),

@@ -5,7 +5,7 @@
 //! come twice, with the same id, and never not at all: what cannot be delivered waits over every restart, and what nobody
 //! tries any more is counted and can be tried again.
 
-mod config;
+pub mod config;
 mod status;
 pub mod targets;
 pub mod trial;
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 pub use config::{JsonlConfig, Limits, Only, SinksConfig, WebhookConfig};
 pub use status::SinkStatus;
-pub use targets::webhook::redacted;
+pub use targets::redacted;
 pub use targets::{Message, Outcome, Target, Told};
 
 use crate::store::outbox;
@@ -60,18 +60,7 @@ pub enum SinksError {
 
 /// The sinks of the configuration. Relative paths start at `state_dir`.
 pub fn configured(config: &SinksConfig, state_dir: &Path) -> Vec<Sink> {
-    let mut sinks = Vec::new();
-    if config.jsonl.enabled {
-        let jsonl = &config.jsonl;
-        let limits = WebhookConfig::default().limits();
-        let target = targets::jsonl::JsonLines::new(state_dir.join(&jsonl.path), jsonl.rotate_bytes);
-        sinks.push(Sink { name: "jsonl".to_owned(), limits, target: Box::new(target) });
-    }
-    for (name, webhook) in config.named_webhooks() {
-        let target = Box::new(targets::webhook::Webhook::new(webhook));
-        sinks.push(Sink { name, limits: webhook.limits(), target });
-    }
-    sinks
+    targets::all(config, state_dir, &config.sensor())
 }
 
 impl Sinks {

@@ -5,6 +5,7 @@
 
 use sensor_ebpf::counter::{Count, Reason};
 
+pub use super::api::ApiCounts;
 use super::exposition::Families;
 use super::{ModelState, Status, VERSION, process};
 use crate::alert::ThreatType;
@@ -30,8 +31,9 @@ const THREATS: [(ThreatType, &str); 9] = [
 ];
 
 /// The exposition text.
-pub fn render(status: &Status) -> Result<String, prometheus::Error> {
+pub fn render(status: &Status, api: &ApiCounts) -> Result<String, prometheus::Error> {
     let mut families = Families::default();
+    super::api::metrics(&mut families, api);
     capture(&mut families, status);
     samples(&mut families, status);
     links(&mut families, &status.links);
@@ -40,10 +42,14 @@ pub fn render(status: &Status) -> Result<String, prometheus::Error> {
     super::score::drift(&mut families, status);
     alerts(&mut families, status);
     super::store::metrics(&mut families, status.store.as_ref());
-    sinks(&mut families, status);
+    super::sinks::metrics(&mut families, &status.sinks);
     super::journal::metrics(&mut families, &status.journal);
     super::intel::metrics(&mut families, status);
+    super::incidents::metrics(&mut families, status.incidents.as_ref(), status.language.as_ref());
+    super::incidents::metrics(&mut families, status.incidents.as_ref(), status.language.as_ref());
+    super::intel::metrics(&mut families, status);
     super::model::metrics(&mut families, status);
+    super::disk::metrics(&mut families, &status.state_dir);
     sensor(&mut families, status);
     families.text()
 }
@@ -258,6 +264,11 @@ fn scoring(families: &mut Families, status: &Status) {
         [("limit", bins.shed_limit)],
     );
     families.counter("score_rows_total", "Windows scored.", bins.scored);
+    families.counter(
+        "score_failures_total",
+        "Times the windows of a second could not be scored; see the log.",
+        status.score_failed,
+    );
     families.counter("score_rows_trained_total", "Scored windows the model learned from.", bins.trained);
     families.counters(
         "score_rows_withheld_total",
@@ -308,57 +319,15 @@ fn alerts(families: &mut Families, status: &Status) {
         "type",
         THREATS.map(|(threat, label)| (label, status.threats.get(&threat).copied().unwrap_or(0))),
     );
+    families.gauge(
+        "alert_budget_per_hour",
+        "Alerts without a type that the settings allow in an hour.",
+        status.budget_per_hour,
+    );
     families.histogram(
         "alert_latency_seconds",
         "Time from a packet's arrival to the alert it led to.",
         &status.latency_alert,
-    );
-}
-
-fn sinks(families: &mut Families, status: &Status) {
-    let each = |read: fn(&crate::sinks::SinkStatus) -> u64| {
-        status.sinks.iter().map(move |sink| (sink.name.as_str(), read(sink)))
-    };
-    families.counters("sinks_stored_total", "Alerts handed to the sink.", "sink", each(|sink| sink.stored));
-    families.counters("sinks_delivered_total", "Alerts the sink took.", "sink", each(|sink| sink.delivered));
-    families.counters(
-        "sinks_attempts_failed_total",
-        "Attempts to deliver that failed, retries included.",
-        "sink",
-        each(|sink| sink.attempts_failed),
-    );
-    families.gauges(
-        "sinks_pending_alerts",
-        "Alerts that wait for the sink.",
-        status.sinks.iter().map(|sink| (vec![("sink", sink.name.as_str())], sink.pending as f64)),
-    );
-    families.gauges(
-        "sinks_up",
-        "Whether the latest attempt to deliver succeeded.",
-        status
-            .sinks
-            .iter()
-            .map(|sink| (vec![("sink", sink.name.as_str())], f64::from(sink.failing.is_empty()))),
-    );
-    families.labelled_counters(
-        "sinks_dead_letters_total",
-        "Alerts given up, by why.",
-        status.sinks.iter().flat_map(|sink| {
-            [("refused", sink.dead_letter_refused), ("retries_spent", sink.dead_letter_retries_spent)]
-                .map(|(reason, value)| (vec![("reason", reason), ("sink", sink.name.as_str())], value))
-        }),
-    );
-    families.labelled_counters(
-        "sinks_expired_total",
-        "Alerts never delivered because they could not wait, by why.",
-        status.sinks.iter().flat_map(|sink| {
-            [
-                ("queue_full", sink.expired_queue_full),
-                ("removed", sink.expired_removed),
-                ("retention", sink.expired_retention),
-            ]
-            .map(|(reason, value)| (vec![("reason", reason), ("sink", sink.name.as_str())], value))
-        }),
     );
 }
 

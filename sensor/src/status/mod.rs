@@ -2,7 +2,10 @@
 //!
 //! A snapshot is whole and never changes: readers take the latest one and keep nobody waiting.
 
+mod api;
+mod disk;
 mod exposition;
+mod incidents;
 mod intel;
 mod journal;
 pub mod latency;
@@ -11,11 +14,13 @@ mod model;
 mod process;
 mod reading;
 mod score;
+mod sinks;
 mod store;
 mod summary;
 pub mod top;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
@@ -32,6 +37,8 @@ use crate::capture::nic::counters::NicCounters;
 use crate::capture::{Mode, Queue, XskStatistics};
 use crate::features::app::AppCounts;
 use crate::features::link::LinkTables;
+use crate::incidents::IncidentsStatus;
+use crate::incidents::language::LanguageStatus;
 use crate::intel::IntelStatus;
 use crate::journal::JournalStatus;
 use crate::ledger::{Ledger, Residue};
@@ -93,6 +100,10 @@ pub struct Status {
     pub rates: Rates,
     /// New alerts by type.
     pub threats: BTreeMap<ThreatType, u64>,
+    /// Alerts without a type that the settings allow in an hour.
+    pub budget_per_hour: f64,
+    /// Times the windows of a second could not be scored.
+    pub score_failed: u64,
     /// From a packet's arrival to its score.
     pub latency_score: Latency,
     /// From a packet's arrival to its alert.
@@ -111,6 +122,12 @@ pub struct Status {
     pub intel_counts: IntelCounts,
     /// The window journal.
     pub journal: JournalStatus,
+    /// Incidents, and what they were asked; absent in a replay.
+    pub incidents: Option<IncidentsStatus>,
+    /// The language model; absent where there is none.
+    pub language: Option<LanguageStatus>,
+    /// Folder of what survives a restart; empty in a replay.
+    pub state_dir: PathBuf,
     /// Whether the end of a capture is missing.
     pub truncated: bool,
     /// What a person should know, in words; bounded by whoever writes it.
@@ -168,7 +185,7 @@ pub struct FlowStatus {
 }
 
 /// What the model is doing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ModelState {
     /// It learns what is normal; it raises no alerts.
@@ -201,7 +218,7 @@ pub struct ScoreStatus {
 }
 
 /// How fast, per second.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, utoipa::ToSchema)]
 pub struct Rates {
     /// Packets.
     pub packets: f64,

@@ -105,7 +105,7 @@ fn serve(stream: &TcpStream, seen: &Seen, failing: &AtomicBool, chance: &Mutex<u
         *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         if failing.load(Relaxed) { (*state >> 33) % 10 } else { 9 }
     };
-    let mut answer = |status: &str| {
+    let answer = |status: &str| {
         let mut stream = stream;
         stream.write_all(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").as_bytes()).ok()
     };

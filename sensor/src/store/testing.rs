@@ -1,9 +1,15 @@
 //! What the tests of store and sinks share.
 
+use std::sync::Arc;
+
+use super::alerts::{self, StoredAlert};
+use super::outbox::Recipient;
+use super::retention::Limits;
 use super::{Store, StoreConfig};
 use crate::alert::{Alert, Details, Raised, Severity, ThreatType};
 use crate::capture::replay::{Replay, ReplayConfig};
 use crate::capture::{Event, Link, Sample};
+use crate::sinks::Told;
 
 pub(crate) fn open(folder: &std::path::Path) -> Store {
     let (store, notice) = Store::open(&StoreConfig::default(), folder).unwrap();
@@ -30,6 +36,7 @@ pub(crate) fn alert(number: u64) -> Alert {
         timestamp: "2026-01-01T00:00:00Z".to_owned(),
         details: serde_json::from_value::<Details>(details).unwrap(),
         recommendation: None,
+        rewritten: None,
     }
 }
 
@@ -54,4 +61,24 @@ pub(crate) fn replay(path: &std::path::Path, mut each: impl FnMut(u64, &[u8])) {
         }
     }
     assert_eq!(replay.summary().warnings, Vec::<String>::new());
+}
+
+pub(crate) const LIMITS: Limits = Limits { keep: i64::MAX, max_bytes: 1 << 40, evidence_bytes: 1 << 30 };
+
+pub(crate) fn insert(store: &Store, number: u64, now: i64) -> i64 {
+    store.write(move |tx| alerts::insert(tx, &raised(number), now)).unwrap()
+}
+
+pub(crate) fn get(store: &Store, number: u64) -> StoredAlert {
+    let id = alert(number).threat_id;
+    store.read(|connection| alerts::get(connection, &id)).unwrap().unwrap()
+}
+
+pub(crate) fn all(_: Told, _: Option<(ThreatType, Severity)>) -> bool {
+    true
+}
+
+pub(crate) fn tell(store: &Store, names: &[&str]) {
+    let recipient = |name: &&str| Recipient { name: (*name).to_owned(), wanted: Arc::new(all) };
+    store.set_recipients(names.iter().map(recipient).collect());
 }

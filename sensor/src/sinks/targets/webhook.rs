@@ -1,116 +1,91 @@
-//! Alerts to an HTTP endpoint. Redirects are not followed: an answer must not choose whom the sensor talks to.
+//! Alerts to an HTTP endpoint, as the JSON that is stored, signed if there is a secret.
 
-use std::io::Read;
-use std::time::Duration;
+use std::path::PathBuf;
+use std::time::{Duration, UNIX_EPOCH};
 
-use super::{Message, Outcome, Target};
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+
+use super::http::{Client, redacted};
+use super::pace::Notify;
+use super::summary::Summary;
+use super::{Message, Outcome, secret, wall};
 use crate::sinks::config::WebhookConfig;
-use crate::telemetry::printable;
-
-/// An answer is read this far; more only if it is small does the connection serve again.
-const LONGEST_ANSWER: u64 = 4096;
-/// A peer cannot silence its sink for longer than this.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// One endpoint.
 #[derive(Debug)]
 pub struct Webhook {
-    agent: ureq::Agent,
+    client: Client,
     endpoint: String,
+    shown: String,
+    secret_file: PathBuf,
+    token_file: PathBuf,
+    sensor: String,
 }
 
 impl Webhook {
     /// The endpoint of the settings.
-    pub fn new(config: &WebhookConfig) -> Webhook {
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .max_response_header_size(16 * 1024)
-            .max_idle_connections(1)
-            .user_agent(concat!("vesper/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .new_agent();
-        Webhook { agent, endpoint: config.endpoint() }
-    }
-
-    /// Posts an alert.
-    fn post(&self, json: &str, timeout: Duration) -> Outcome {
-        let request = self.agent.post(&self.endpoint).config().timeout_global(Some(timeout)).build();
-        match request.content_type("application/json").send(json) {
-            Err(error) => Outcome::Retry { error: self.explain(&error), after: None },
-            Ok(mut answer) => {
-                let status = answer.status().as_u16();
-                let after = answer.headers().get("retry-after").and_then(|value| value.to_str().ok());
-                let after = after.and_then(|seconds| seconds.trim().parse().ok());
-                let after = after.map(|seconds| Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER));
-                let mut body = Vec::new();
-                // The status decides; what an endless or broken body says does not matter.
-                let _best_effort = answer.body_mut().as_reader().take(LONGEST_ANSWER).read_to_end(&mut body);
-                judge(status, after, &String::from_utf8_lossy(&body))
-            }
+    pub fn new(config: &WebhookConfig, sensor: &str) -> Webhook {
+        let endpoint = config.endpoint();
+        Webhook {
+            client: Client::new(&config.ca_file),
+            shown: redacted(&endpoint),
+            endpoint,
+            secret_file: config.secret_file.clone(),
+            token_file: config.token_file.clone(),
+            sensor: sensor.to_owned(),
         }
     }
 
-    fn explain(&self, error: &ureq::Error) -> String {
-        // ureq's messages can hold the address, and the address a password.
-        let text = error.to_string().replace(&self.endpoint, &redacted(&self.endpoint));
-        printable(&format!("{}: {text}", redacted(&self.endpoint)), 300)
-    }
-}
-
-impl Target for Webhook {
-    fn deliver(&mut self, messages: &[Message], timeout: Duration) -> Vec<Outcome> {
-        messages.iter().map(|message| self.post(&message.json, timeout)).collect()
-    }
-}
-
-fn judge(status: u16, after: Option<Duration>, body: &str) -> Outcome {
-    let said =
-        if body.trim().is_empty() { String::new() } else { format!(": {}", printable(body.trim(), 200)) };
-    match status {
-        200..=299 => Outcome::Delivered,
-        429 | 503 => Outcome::Retry { error: format!("answered {status}{said}"), after },
-        408 | 500..=599 => Outcome::Retry { error: format!("answered {status}{said}"), after: None },
-        300..=399 => Outcome::Refused {
-            error: format!("answered {status}: redirects are not followed, set the final address"),
-        },
-        _ => Outcome::Refused { error: format!("answered {status}{said}") },
-    }
-}
-
-/// An address as logs may show it: without user, password and query, which hold secrets.
-pub fn redacted(url: &str) -> String {
-    let bare = url.split(['?', '#']).next().unwrap_or_default();
-    let mut shown = match bare.split_once("://") {
-        Some((scheme, rest)) => {
-            let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-            match authority.rsplit_once('@') {
-                Some((_, host)) => format!("{scheme}://***@{host}{path}"),
-                None => bare.to_owned(),
+    fn post(&mut self, id: &str, told: &str, body: &str, timeout: Duration) -> Outcome {
+        let mut headers = vec![("x-vesper-id", id.to_owned()), ("x-vesper-event", told.to_owned())];
+        if !self.secret_file.as_os_str().is_empty() {
+            match secret::read(&self.secret_file) {
+                Ok(key) => {
+                    let time = wall().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+                    headers.push(("x-vesper-signature", signature(key.expose(), time, body)));
+                }
+                Err(error) => return Outcome::Retry { error: error.to_string(), after: None },
             }
         }
-        None => bare.to_owned(),
-    };
-    if bare.len() < url.len() {
-        shown.push_str("?***");
+        if !self.token_file.as_os_str().is_empty() {
+            match secret::read(&self.token_file) {
+                Ok(token) => headers.push(("authorization", format!("Bearer {}", token.expose()))),
+                Err(error) => return Outcome::Retry { error: error.to_string(), after: None },
+            }
+        }
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        self.client.post(&self.endpoint, &self.shown, &headers, body.as_bytes(), timeout)
     }
-    printable(&shown, 200)
+}
+
+impl Notify for Webhook {
+    fn one(&mut self, message: &Message, timeout: Duration) -> Outcome {
+        // A test has no event, and receivers are not to take a second one for the first.
+        let id = match message.event {
+            0 => format!("{}:{}", self.sensor, message.about),
+            event => format!("{}:{event}", self.sensor),
+        };
+        self.post(&id, message.told.name(), &message.json, timeout)
+    }
+
+    fn summary(&mut self, summary: &Summary, timeout: Duration) -> Outcome {
+        let id = format!("{}:{}-{}", self.sensor, summary.first_event, summary.last_event);
+        self.post(&id, "summary", &summary.json().to_string(), timeout)
+    }
+}
+
+/// `t=UNIX,v1=HEX`: HMAC-SHA256 over the time, a dot and the body, so that neither can be changed nor sent again later.
+fn signature(key: &str, time: u64, body: &str) -> String {
+    let mut hex = String::new();
+    // HMAC takes keys of any length.
+    if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key.as_bytes()) {
+        mac.update(format!("{time}.{body}").as_bytes());
+        hex.extend(mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")));
+    }
+    format!("t={time},v1={hex}")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn secrets_stay_out_of_logs() {
-        for (url, shown) in [
-            ("https://soc.example.net/api", "https://soc.example.net/api"),
-            ("https://user:pass@soc/api?token=x#y", "https://***@soc/api?***"),
-            ("https://a:p@ss@host", "https://***@host"),
-            ("https://host?key=1", "https://host?***"),
-        ] {
-            assert_eq!(redacted(url), shown);
-        }
-    }
-}
+#[path = "webhook_tests.rs"]
+mod tests;

@@ -105,10 +105,14 @@ CREATE TABLE incidents (
     action      TEXT NOT NULL,          -- what was done
     outcome     TEXT NOT NULL,
     threat_id   TEXT,                   -- the alert it was made from
+    port        INTEGER,                -- of the service that was concerned; NULL is any
     fingerprint BLOB,
     worked      INTEGER NOT NULL DEFAULT 0,
-    failed      INTEGER NOT NULL DEFAULT 0
+    failed      INTEGER NOT NULL DEFAULT 0,
+    changed     INTEGER NOT NULL DEFAULT 0  -- `incidents_version` in meta when it was last changed
 ) STRICT;
+CREATE INDEX incidents_changed_at ON incidents (changed);
+CREATE INDEX incidents_alert ON incidents (threat_id) WHERE threat_id IS NOT NULL;
 CREATE VIRTUAL TABLE incident_text USING fts5 (
     title, threat_type, symptom, root_cause, action, outcome,
     content = 'incidents', content_rowid = 'number', tokenize = 'porter unicode61'
