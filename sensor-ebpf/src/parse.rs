@@ -17,6 +17,8 @@ pub(crate) mod ethertype {
     pub(super) const VLAN: u16 = 0x8100;
     pub(super) const QINQ: u16 = 0x88a8;
     pub(super) const QINQ_OLD: u16 = 0x9100;
+    /// A PPPoE session (RFC 2516).
+    pub(super) const PPPOE: u16 = 0x8864;
     pub(crate) const IPV6: u16 = 0x86dd;
     /// Below this the field is a length (IEEE 802.3, 3.2.6).
     pub(super) const FIRST: u16 = 0x0600;
@@ -30,6 +32,15 @@ mod extension {
     pub(super) const AUTHENTICATION: u8 = 51;
     pub(super) const DESTINATION: u8 = 60;
 }
+
+/// What a PPPoE session carries (RFC 1661; numbers of IANA).
+mod ppp {
+    pub(super) const IPV4: u16 = 0x0021;
+    pub(super) const IPV6: u16 = 0x0057;
+}
+
+/// Header of PPPoE and the protocol field of PPP behind it.
+const PPPOE_HEADER: usize = 8;
 
 /// VLAN tags that are looked through.
 const VLAN_TAGS: usize = 2;
@@ -156,7 +167,7 @@ pub(crate) fn parse_inner<F: Frame + ?Sized>(frame: &F, network: Network) -> Res
     Ok(join(&transport, ports(frame, &transport)?))
 }
 
-/// The Ethernet header at `at` and its VLAN tags.
+/// The Ethernet header at `at`, its VLAN tags, and the header of a PPPoE session.
 #[inline(always)]
 pub fn ethernet<F: Frame + ?Sized>(frame: &F, at: usize) -> Result<Network, Reason> {
     let mut kind = read_u16(frame, at + 12).ok_or(Reason::ShortEthernet)?;
@@ -173,6 +184,17 @@ pub fn ethernet<F: Frame + ?Sized>(frame: &F, at: usize) -> Result<Network, Reas
     }
     if is_vlan(kind) {
         return Err(Reason::VlanDepth);
+    }
+    if kind == ethertype::PPPOE {
+        // What PPP says of itself stays what it is: a frame that is not IP.
+        let inside = match read_u16(frame, at + 6) {
+            Some(ppp::IPV4) => ethertype::IPV4,
+            Some(ppp::IPV6) => ethertype::IPV6,
+            _ => kind,
+        };
+        if inside != kind {
+            (kind, at) = (inside, at + PPPOE_HEADER);
+        }
     }
     Ok(Network { kind, at, vlan: u32::from(tags[0]) | u32::from(tags[1]) << 12 })
 }

@@ -8,6 +8,7 @@ use sensor::config::{self, Overrides};
 use sensor::journal::PrintError;
 use sensor::model::command;
 use sensor::model::train::{self, Source};
+use sensor::model::types;
 use sensor::telemetry;
 
 pub fn model(arguments: &ModelArgs) -> anyhow::Result<()> {
@@ -21,7 +22,10 @@ pub fn model(arguments: &ModelArgs) -> anyhow::Result<()> {
         ModelCommand::Rollback { snapshot } => command::rollback(config, snapshot.as_deref(), out)?,
         ModelCommand::Export { file } => command::export(config, file, out)?,
         ModelCommand::Import { file } => command::import(config, file, out)?,
-        ModelCommand::Train { files, journal, json } => {
+        ModelCommand::Train { files, labels: Some(labels), name, json, .. } => {
+            types::report(&types::train(config, labels, files, name)?, *json, out)?;
+        }
+        ModelCommand::Train { files, journal, json, .. } => {
             let source = if *journal { Source::Journal } else { Source::Captures(files.clone()) };
             train::report(&train::train(config, &source)?, *json, out)?;
         }

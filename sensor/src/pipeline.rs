@@ -55,6 +55,7 @@ impl Pipeline {
     pub fn start(config: &Config, nic: &Nic, shared: Arc<Shared>) -> anyhow::Result<Pipeline> {
         let sinks = Sinks::start(&config.sinks, &config.state_dir)?;
         let mut analysis = Analysis::new(&AnalysisConfig::from(config))?;
+        analysis.set_head(model::types::chosen(&config.state_dir));
         analysis.keep(Keep { top: true, evidence: true, ..Keep::default() });
         let top = Arc::new(SharedTop::default());
         Store::new(&config.state_dir).take_up(&mut analysis);

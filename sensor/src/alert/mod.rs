@@ -13,6 +13,7 @@ pub mod candidate;
 pub mod condition;
 pub mod config;
 pub mod fingerprint;
+pub mod likeness;
 pub mod link_rules;
 pub mod mitre;
 pub mod narrative;

@@ -2,6 +2,7 @@
 //! I/O and reads no clock, so a replay of the same events gives the same alerts.
 
 mod evidence;
+mod exemplars;
 #[cfg(test)]
 mod explanations;
 pub mod journal;
@@ -17,6 +18,7 @@ pub(crate) mod traffic;
 mod window;
 
 pub use evidence::Evidence;
+pub use exemplars::Exemplar;
 pub use saved::Learned;
 pub use scored::ScoredWindow;
 
@@ -24,6 +26,7 @@ use crate::alert::book::Book;
 use crate::alert::condition::Condition;
 use crate::alert::config::AlertConfig;
 use crate::alert::fingerprint::Past;
+use crate::alert::likeness::Head;
 use crate::alert::{Alert, Raised};
 use crate::capture::{FlowDelta, Outer, Sample, Tick};
 use crate::config::Config;
@@ -105,6 +108,8 @@ pub struct Output {
     pub top: Option<Top>,
     /// Scored windows for the journal, where [`Analysis::keep_journal`] asks for them.
     pub journal: Vec<JournalWindow>,
+    /// Rows for those who teach what looks like what, where [`Keep`] asks for them.
+    pub exemplars: Vec<Exemplar>,
     /// Changes of state, for the log.
     pub notices: Vec<String>,
 }
@@ -121,6 +126,7 @@ impl Output {
         self.evidence.extend(later.evidence);
         self.top = later.top.or(self.top.take());
         self.journal.extend(later.journal);
+        self.exemplars.extend(later.exemplars);
         self.notices.extend(later.notices);
     }
 }
@@ -139,6 +145,8 @@ pub struct Keep {
     pub top: bool,
     /// [`Output::evidence`], and the evidence of new alerts.
     pub evidence: bool,
+    /// [`Output::exemplars`].
+    pub exemplars: bool,
 }
 
 /// See the module.
@@ -150,6 +158,8 @@ pub struct Analysis {
     past: Past,
     witness: Witness,
     alert: AlertConfig,
+    /// Says what looks like what.
+    head: Option<Head>,
     samples: SampleBins,
     window_start: Option<u64>,
     now: u64,
@@ -187,6 +197,7 @@ impl Analysis {
             past: Past::default(),
             witness: Witness::default(),
             alert: config.alert.clone(),
+            head: Head::shipped(),
             samples: SampleBins::default(),
             window_start: None,
             now: 0,
@@ -207,6 +218,12 @@ impl Analysis {
     pub fn keep(&mut self, keep: Keep) {
         self.keep = keep;
         self.flows.keep_records = keep.records;
+        self.work.exemplars.wanted = keep.exemplars;
+    }
+
+    /// Says what looks like what, instead of what this program comes with; `None` for nothing.
+    pub fn set_head(&mut self, head: Option<Head>) {
+        self.head = head;
     }
 
     /// Runs another model beside the live one.

@@ -5,6 +5,7 @@ use super::damped::{Multi, Rates, Scales};
 use super::facts::{FlowFacts, HostFacts, Outcome};
 use super::fading::patience;
 use super::memory::{Memory, NOWHERE};
+use super::moves::Moves;
 use super::rarity::Habit;
 use super::sketch::{Distinct, Spread, mix, mix_address};
 use crate::flow::slab::Slab;
@@ -57,6 +58,7 @@ struct Host {
     half_minute: u64,
     recent_failed: f64,
     noted: u64,
+    moves: Moves,
     /// Of what it sent, and of what it received.
     usual: [Multi; 2],
     window: u32,
@@ -93,6 +95,7 @@ struct Sums {
     sources: Distinct,
     failing_sources: Distinct,
     failing_ports: Distinct,
+    unasked_sources: Distinct,
     source: Majority<[u8; 16]>,
     port: Majority<u16>,
 }
@@ -158,6 +161,7 @@ impl Hosts {
             half_minute: 0,
             recent_failed: 0.0,
             noted: 0,
+            moves: Moves::default(),
             usual: Default::default(),
             window: NO_WINDOW,
         });
@@ -171,6 +175,18 @@ impl Hosts {
     /// The same, to be added to.
     pub fn known_mut(&mut self, slot: u32) -> Option<&mut Known> {
         self.hosts.get_mut(slot).map(|host| &mut host.known)
+    }
+
+    /// What is remembered of how the host of a slot moves about.
+    pub(super) fn moves(&mut self, slot: u32) -> Option<&mut Moves> {
+        self.hosts.get_mut(slot).map(|host| &mut host.moves)
+    }
+
+    /// A saved state says that the host used a service for administration.
+    pub fn know_move(&mut self, address: &[u8; 16]) {
+        if let Some(moves) = self.hosts.find(address).and_then(|slot| self.moves(slot)) {
+            moves.know();
+        }
     }
 
     /// The habit of the host of a slot, if it may be added to although what the host did was unusual: once in a while.
@@ -199,6 +215,7 @@ impl Hosts {
             half_minute: now / HALF_MINUTE,
             recent_failed: 0.0,
             noted: 0,
+            moves: Moves::default(),
             usual: Default::default(),
             window: NO_WINDOW,
         });
@@ -244,7 +261,9 @@ impl Hosts {
         let refused = count(flow.outcome == Outcome::Refused);
         let incomplete = half_open + unanswered;
         let source_hash = mix_address(seed, &flow.src);
-        let port_hash = mix(seed, u64::from(flow.dst_port));
+        // What has no ports is told apart by its protocol: some scans try those.
+        let protocol = if matches!(flow.key.proto, proto::TCP | proto::UDP) { 0 } else { flow.key.proto };
+        let port_hash = mix(seed, u64::from(flow.dst_port) | u64::from(protocol) << 16);
         let began = u64::from(began);
 
         if let Some(sums) = self.sums(&flow.dst, dst_slot, now, answered) {
@@ -277,6 +296,12 @@ impl Hosts {
             facts.refused += refused;
             facts.half_open += half_open;
             facts.unanswered += unanswered;
+            let unasked = flow.unasked();
+            if unasked > 0 {
+                facts.unasked_in += unasked;
+                facts.target_proto = flow.key.proto;
+                sums.unasked_sources.add(mix_address(seed, &flow.dst));
+            }
             let tried = began > 0 || incomplete + refused > 0;
             let peer = mix_address(seed, &flow.dst);
             if tried {
@@ -316,12 +341,14 @@ impl Hosts {
             facts.sources = sums.sources.count();
             facts.failing_sources = sums.failing_sources.count();
             facts.failing_ports = sums.failing_ports.count();
+            facts.unasked_sources = sums.unasked_sources.count();
             facts.source = sums.source.value;
             facts.port = sums.port.value;
             if let Some(host) = self.hosts.get_mut(sums.slot) {
                 host.window = NO_WINDOW;
                 facts.failed_targets = host.failed_targets[0].union(&host.failed_targets[1]).count();
                 facts.recent_failed = host.recent_failed;
+                facts.moves = host.moves.recent(now);
                 for (side, usual) in host.usual.iter_mut().enumerate() {
                     let each = |count: u64| (count as f64 / seconds) as f32;
                     let rates = Rates::new(each(facts.packets[side]), each(facts.bytes[side]));

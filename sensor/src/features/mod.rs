@@ -14,6 +14,7 @@ pub mod keys;
 pub mod link;
 pub mod matrix;
 pub mod memory;
+pub mod moves;
 mod outcome;
 pub mod rarity;
 pub mod rows;
