@@ -297,3 +297,7 @@ fn lateral(facts: &HostFacts, config: &AlertConfig) -> Option<Verdict> {
         ),
     })
 }
+
+#[cfg(test)]
+#[path = "rules_tests.rs"]
+mod tests;
