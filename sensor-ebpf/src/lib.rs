@@ -12,6 +12,8 @@ pub mod parse;
 
 pub mod tunnel;
 
+mod icmp;
+
 pub mod control;
 
 pub mod counter;

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::analyze::AnalyzeOptions;
 use crate::capture::Mode;
 use crate::config::{Config, Overrides};
+use crate::incidents::IncidentsArgs;
 use crate::journal::JournalOptions;
 
 /// Exit code of success.
@@ -37,8 +38,12 @@ pub enum Command {
     Analyze(AnalyzeArgs),
     /// Look at what was learned, go back to an earlier state, exchange it with other sensors, train another.
     Model(ModelArgs),
+    /// Look at stored alerts, prove that none was changed, try notifications again, test them.
+    Alerts(AlertsArgs),
     /// Print scored windows from the journal: what did this host do, and what was unusual?
     Journal(JournalArgs),
+    /// What happened before and what worked: list, search, add, import.
+    Incidents(IncidentsArgs),
     /// Print the settings that are in force, or all there are with their defaults.
     Config(ConfigShowArgs),
     /// Say whether everything is in place: configuration, kernel, interface, GPU, sinks; changes nothing.
@@ -202,6 +207,96 @@ pub enum ModelCommand {
     },
 }
 
+/// `vesper alerts`.
+#[derive(Args, Clone, Debug)]
+pub struct AlertsArgs {
+    /// Configuration file [default: /etc/vesper/vesper.toml, if there is one].
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: AlertsCommand,
+}
+
+/// What to do with alerts.
+#[derive(Clone, Debug, Subcommand)]
+pub enum AlertsCommand {
+    /// List them, the newest first.
+    List {
+        /// Which.
+        #[command(flatten)]
+        filter: FilterArgs,
+        /// How many at most.
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: usize,
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show everything about one: what was seen, who did what, who was told, sampled packets.
+    Show {
+        /// As in THREAT_20261121_001.
+        threat_id: String,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+        /// Write the sampled packets here, for Wireshark.
+        #[arg(long, value_name = "FILE")]
+        pcapng: Option<PathBuf>,
+    },
+    /// Prove that no alert was changed, removed or moved, or say which.
+    Verify {
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Try again what a sink did not take: of one sink, or of all.
+    Retry {
+        /// Its label.
+        sink: Option<String>,
+    },
+    /// Send a test message to a sink, and say what came back.
+    Test {
+        /// Its label, as in `jsonl` or `webhook_1`.
+        sink: String,
+    },
+}
+
+/// Which alerts.
+#[derive(Args, Clone, Debug, Default)]
+pub struct FilterArgs {
+    /// Only of this type: PortScan, DoS, ...
+    #[arg(long = "type", value_name = "TYPE")]
+    pub kind: Option<String>,
+    /// Only this severe: low, medium, high, critical.
+    #[arg(long)]
+    pub severity: Option<String>,
+    /// Only open, acknowledged or resolved ones.
+    #[arg(long)]
+    pub state: Option<String>,
+    /// Only from this address.
+    #[arg(long, value_name = "IP")]
+    pub source: Option<IpAddr>,
+    /// Only to this address.
+    #[arg(long, value_name = "IP")]
+    pub destination: Option<IpAddr>,
+    /// Only from or to this address.
+    #[arg(long, value_name = "IP")]
+    pub host: Option<IpAddr>,
+    /// Only with these words.
+    #[arg(long, value_name = "WORDS")]
+    pub words: Option<String>,
+    /// Stored at or after: 2026-11-21T08:00:00Z, 2026-11-21, or 90m for so long ago.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Stored at or before, likewise.
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Only with this score or more.
+    #[arg(long, value_name = "SCORE")]
+    pub min_score: Option<f64>,
+}
+
 /// `vesper journal`.
 #[derive(Args, Clone, Debug)]
 pub struct JournalArgs {
@@ -277,44 +372,5 @@ pub struct CheckArgs {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory;
-
-    #[test]
-    fn the_command_line_is_sound() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn lines_as_in_the_design() {
-        for line in [
-            "vesper run",
-            "vesper run --config f.toml --interface eth0 --mode host --json",
-            "vesper analyze a.pcap b.pcapng.gz - --alerts a.jsonl --scores s.csv --rows r.csv --flows f.csv --eve e.jsonl --json",
-            "vesper analyze a.pcap --model m --save-model n --journal j --threads 4",
-            "vesper check --config f.toml --interface eth0",
-            "vesper config show --defaults",
-            "vesper config show --config f.toml",
-            "vesper journal --host 10.0.0.1 --since 1h --unusual --json",
-            "vesper model info --json",
-            "vesper model rollback 20261121T080000Z-g12 --config f.toml",
-            "vesper model promote",
-            "vesper model train --journal --json",
-            "vesper model train a.pcap b.pcap",
-            "vesper journal folder --until 2026-11-21",
-        ] {
-            assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
-        }
-        for line in [
-            "vesper",
-            "vesper analyze",
-            "vesper run --mode tap",
-            "vesper runn",
-            "vesper model train",
-            "vesper model train a --journal",
-        ] {
-            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
-        }
-    }
-}
+#[path = "cli_tests.rs"]
+mod tests;

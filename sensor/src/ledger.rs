@@ -101,7 +101,7 @@ impl ScoringBins {
 pub struct AlertBins {
     /// Windows that called for an alert.
     pub raised: u64,
-    /// New alerts handed to the sinks.
+    /// New alerts handed to the store, which says what became of them.
     pub stored: u64,
     /// Folded into an alert that stands already.
     pub suppressed_duplicate: u64,

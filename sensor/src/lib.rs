@@ -21,6 +21,8 @@ pub mod analyze;
 
 pub mod store;
 
+pub mod incidents;
+
 pub mod journal;
 
 pub mod model;
@@ -32,6 +34,10 @@ pub mod ledger;
 pub mod status;
 
 pub mod config;
+
+pub mod reload;
+
+pub mod notify;
 
 pub mod api;
 

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use sensor::cli::{AnalyzeArgs, Cli, Command, EXIT_CONFIG, EXIT_DONE, EXIT_FAILED};
 use sensor::config::{self, ConfigError, Overrides};
+use sensor::store::StoreError;
 use sensor::telemetry;
 
 /// Read by rayon and by candle, once set at the start of a process.
@@ -19,8 +20,10 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Analyze(arguments) => analyze(&arguments),
+        Command::Alerts(arguments) => manage::alerts(&arguments),
         Command::Model(arguments) => manage::model(&arguments),
         Command::Journal(arguments) => manage::journal(&arguments),
+        Command::Incidents(arguments) => manage::incidents(&arguments),
         Command::Config(arguments) => manage::config(&arguments),
         Command::Check(arguments) => {
             return match sensor::check::run(&arguments, &mut std::io::stdout().lock()) {
@@ -33,7 +36,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::from(EXIT_DONE),
         Err(error) => {
             eprintln!("vesper: {}", message(&error));
-            ExitCode::from(if error.is::<ConfigError>() { EXIT_CONFIG } else { EXIT_FAILED })
+            ExitCode::from(if is_settings(&error) { EXIT_CONFIG } else { EXIT_FAILED })
         }
     }
 }
@@ -49,6 +52,12 @@ fn one_matrix_thread() {
         let _failed =
             std::process::Command::new(program).args(std::env::args_os().skip(1)).env(THREADS, "1").exec();
     }
+}
+
+/// Whether other settings, or another version, would help: trying again does not.
+fn is_settings(error: &anyhow::Error) -> bool {
+    let store = error.downcast_ref::<StoreError>();
+    error.is::<ConfigError>() || matches!(store, Some(StoreError::Newer { .. } | StoreError::Foreign(_)))
 }
 
 fn analyze(arguments: &AnalyzeArgs) -> anyhow::Result<()> {

@@ -1,15 +1,18 @@
-//! `vesper model`, `vesper journal` and `vesper config`: what was kept and what is set, for people.
+//! `vesper alerts`, `vesper model`, `vesper journal`, `vesper incidents` and `vesper config`: what was kept and what is
+//! set, for people.
 
-use std::io::{BufWriter, ErrorKind, Write, stderr, stdout};
+use std::io::{BufWriter, ErrorKind, Write, stderr, stdin, stdout};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sensor::cli::{ConfigCommand, ConfigShowArgs, JournalArgs, ModelArgs, ModelCommand};
+use sensor::cli::{AlertsArgs, ConfigCommand, ConfigShowArgs, JournalArgs, ModelArgs, ModelCommand};
 use sensor::config::{self, Overrides};
+use sensor::incidents::{self, IncidentsArgs};
 use sensor::journal::PrintError;
 use sensor::model::command;
 use sensor::model::train::{self, Source};
 use sensor::model::types;
-use sensor::telemetry;
+use sensor::store::command::CommandError;
+use sensor::{store, telemetry};
 
 pub fn model(arguments: &ModelArgs) -> anyhow::Result<()> {
     let loaded = config::load(arguments.config.as_deref(), std::env::vars(), &Overrides::default())?;
@@ -33,10 +36,29 @@ pub fn model(arguments: &ModelArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-#[expect(clippy::disallowed_methods, reason = "a person is told how old a model is")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a person is told how old a model is, and when an incident was added"
+)]
 fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+pub fn alerts(arguments: &AlertsArgs) -> anyhow::Result<()> {
+    let loaded = config::load(arguments.config.as_deref(), std::env::vars(), &Overrides::default())?;
+    telemetry::init(&loaded.config.telemetry);
+    let out = &mut BufWriter::new(stdout().lock());
+    let done = store::command::run(&loaded.config, &arguments.command, out);
+    match done.and_then(|()| Ok(out.flush()?)) {
+        // `head` has seen enough.
+        Err(CommandError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        done => {
+            // What was found comes before what is said of it.
+            let _said_already = out.flush();
+            Ok(done?)
+        }
+    }
 }
 
 pub fn journal(arguments: &JournalArgs) -> anyhow::Result<()> {
@@ -61,5 +83,17 @@ pub fn config(arguments: &ConfigShowArgs) -> anyhow::Result<()> {
     match stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => Ok(written?),
+    }
+}
+
+pub fn incidents(arguments: &IncidentsArgs) -> anyhow::Result<()> {
+    let loaded = config::load(arguments.config.as_deref(), std::env::vars(), &Overrides::default())?;
+    telemetry::init(&loaded.config.telemetry);
+    let now = i64::try_from(now()).unwrap_or(i64::MAX);
+    let out = &mut BufWriter::new(stdout().lock());
+    match incidents::command::run(&loaded.config, arguments, now, &mut stdin().lock(), out) {
+        // `head` has seen enough.
+        Err(incidents::command::CommandError::Io(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        done => Ok(done?),
     }
 }

@@ -4,6 +4,7 @@
 //! takes events from one bounded queue; it alone touches flow table, model and ledger.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -11,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::alert::condition::Condition;
-use crate::alert::{Alert, ThreatType};
+use crate::alert::{Alert, Raised, ThreatType};
 use crate::analysis::{Analysis, AnalysisConfig, Keep, Output};
 use crate::capture::flood::Flood;
 use crate::capture::nic::Nic;
@@ -23,11 +24,15 @@ use crate::capture::{
 use crate::config::Config;
 use crate::journal::{Journal, Sample};
 use crate::ledger::{Ledger, Residue};
-use crate::model::{self, Keeper, Mailbox, Store};
+use crate::model::{self, Keeper, Mailbox};
+use crate::reload::Waiting;
 use crate::score::ScoreError;
-use crate::sinks::Sinks;
+use crate::sinks::{self, Sinks};
 use crate::status::top::SharedTop;
 use crate::status::{CaptureStatus, FlowStatus, Latency, Reading, Shared, Status};
+use crate::store::ingest::Hook;
+use crate::store::retention::Limits;
+use crate::store::{self, Ingest, Store};
 
 /// How long sinks, journal and model may take for what still waits when the sensor stops.
 const SINK_PATIENCE: Duration = Duration::from_secs(5);
@@ -39,12 +44,24 @@ pub struct Pipeline {
     prepared: Prepared,
     analysis: thread::JoinHandle<(Analysis, Outlets)>,
     mailbox: Arc<Mailbox>,
+    waiting: Arc<Waiting>,
     shared: Arc<Shared>,
     top: Arc<SharedTop>,
 }
 
+/// The store, and what goes with it.
+pub struct Opened {
+    /// The store.
+    pub store: Store,
+    /// In words, what was set aside when it was opened.
+    pub notice: Option<String>,
+    /// Sees every new alert before it is stored.
+    pub hook: Option<Hook>,
+}
+
 /// Where results go; they outlive the analysis.
 struct Outlets {
+    ingest: Ingest,
     sinks: Sinks,
     journal: Journal,
     keeper: Keeper,
@@ -52,13 +69,22 @@ struct Outlets {
 
 impl Pipeline {
     /// Starts every stage, the last one first, so that nothing is handed to a stage that is not there.
-    pub fn start(config: &Config, nic: &Nic, shared: Arc<Shared>) -> anyhow::Result<Pipeline> {
-        let sinks = Sinks::start(&config.sinks, &config.state_dir)?;
+    pub fn start(
+        config: &Config,
+        nic: &Nic,
+        shared: Arc<Shared>,
+        opened: Opened,
+    ) -> anyhow::Result<Pipeline> {
+        let sinks = Sinks::start(sinks::configured(&config.sinks, &config.state_dir), &opened.store)?;
+        let ingest = Ingest::start(opened.store.clone(), Limits::of(&config.store), opened.hook)?;
         let mut analysis = Analysis::new(&AnalysisConfig::from(config))?;
         analysis.set_head(model::types::chosen(&config.state_dir));
         analysis.keep(Keep { top: true, evidence: true, ..Keep::default() });
         let top = Arc::new(SharedTop::default());
-        Store::new(&config.state_dir).take_up(&mut analysis);
+        model::Store::new(&config.state_dir).take_up(&mut analysis);
+        if let Some((date, number)) = opened.store.read(store::alerts::latest_number)? {
+            analysis.number_from(date, number);
+        }
         model::run_shadow(&mut analysis, config);
         let keeper = Keeper::start(&config.state_dir, &config.score)?;
         let mailbox = keeper.mailbox.clone();
@@ -70,12 +96,14 @@ impl Pipeline {
         let prepared = prepare(&config.capture, nic, &config.state_dir);
         let live = Live::start(&config.capture, nic, sender)?;
         let mut watcher =
-            Watcher::new(analysis, Outlets { sinks, journal, keeper }, &live, config, shared.clone());
+            Watcher::new(analysis, Outlets { ingest, sinks, journal, keeper }, &live, config, shared.clone());
         watcher.capture.prepared = prepared.lines().to_vec();
         watcher.top = top.clone();
+        let waiting = watcher.waiting.clone();
+        watcher.set_aside = opened.notice;
         let analysis =
             thread::Builder::new().name("analysis".to_owned()).spawn(move || watcher.run(&events))?;
-        Ok(Pipeline { live, prepared, analysis, mailbox, shared, top })
+        Ok(Pipeline { live, prepared, analysis, mailbox, waiting, shared, top })
     }
 
     /// What a person wants to know about the start.
@@ -86,6 +114,11 @@ impl Pipeline {
     /// Who talks now.
     pub fn top(&self) -> &Arc<SharedTop> {
         &self.top
+    }
+
+    /// Where settings wait that were read again.
+    pub fn waiting(&self) -> &Arc<Waiting> {
+        &self.waiting
     }
 
     /// Where a model waits that somebody asked for.
@@ -105,6 +138,8 @@ impl Pipeline {
         };
         let mut last = Status::clone(&self.shared.latest());
         last.model = outlets.keeper.stop(&analysis, SINK_PATIENCE);
+        // The sinks are told what is stored by then.
+        last.store = Some(outlets.ingest.stop(SINK_PATIENCE));
         last.sinks = outlets.sinks.stop(SINK_PATIENCE);
         last.journal = outlets.journal.stop(SINK_PATIENCE);
         self.shared.publish(last);
@@ -118,6 +153,7 @@ struct Watcher {
     outlets: Outlets,
     shared: Arc<Shared>,
     top: Arc<SharedTop>,
+    waiting: Arc<Waiting>,
     clock: Clock,
     counters: Arc<CaptureCounters>,
     buffers: Buffers,
@@ -131,6 +167,7 @@ struct Watcher {
     threats: BTreeMap<ThreatType, u64>,
     score_errors: u64,
     flow_limit: u64,
+    state_dir: PathBuf,
     steering: Steering,
     /// New flows a second that the flow table takes.
     admitted: u32,
@@ -138,6 +175,10 @@ struct Watcher {
     flood: Flood,
     /// Packets that never reached XDP, as far as they were told.
     missed: u64,
+    /// In words, what was set aside when the store was opened; told once.
+    set_aside: Option<String>,
+    /// What a person should know for as long as the sensor runs.
+    warnings: Vec<String>,
     /// Nothing is in flight any more.
     at_rest: bool,
     /// Counters at the latest publication.
@@ -157,6 +198,7 @@ impl Watcher {
             outlets,
             shared,
             top: Arc::default(),
+            waiting: Arc::default(),
             clock: live.clock,
             counters: live.counters.clone(),
             buffers: live.buffers.clone(),
@@ -177,10 +219,13 @@ impl Watcher {
             threats: BTreeMap::new(),
             score_errors: 0,
             flow_limit: config.flow.max_flows as u64,
+            state_dir: config.state_dir.clone(),
             steering: live.steering.clone(),
             admitted: config.capture.new_flows_per_second,
             flood: Flood::default(),
             missed: 0,
+            set_aside: None,
+            warnings: Vec::new(),
             at_rest: false,
             published: Reading { time: live.clock.now(), ..Reading::default() },
         }
@@ -226,6 +271,9 @@ impl Watcher {
         let output = self.analysis.tick(tick);
         self.hand_on(output);
         self.outlets.keeper.tend(&mut self.analysis, tick.time);
+        if let Some(alert) = self.waiting.take() {
+            self.analysis.reconfigure(&alert);
+        }
         if tick.time >= self.published.time + 1_000_000_000 {
             self.publish();
         }
@@ -255,12 +303,15 @@ impl Watcher {
         for host in &output.suspects {
             self.steering.raise(Target::Host(*host));
         }
-        for raised in &output.alerts {
+        for raised in output.alerts {
             self.latency_alert.record(now.saturating_sub(newest));
-            self.raise(&raised.alert);
+            self.raise(raised);
         }
-        for update in &output.updates {
-            self.outlets.sinks.send(update);
+        for update in output.updates {
+            self.outlets.ingest.offer_update(update);
+        }
+        for evidence in output.evidence {
+            self.outlets.ingest.offer_evidence(evidence.threat_id, evidence.packets);
         }
         self.outlets.journal.record(output.journal);
         if let Some(top) = output.top {
@@ -268,7 +319,8 @@ impl Watcher {
         }
     }
 
-    fn raise(&mut self, alert: &Alert) {
+    fn raise(&mut self, raised: Raised) {
+        let alert = &raised.alert;
         *self.threats.entry(alert.threat_type).or_default() += 1;
         tracing::warn!(
             id = alert.threat_id,
@@ -277,7 +329,7 @@ impl Watcher {
             alert.severity,
             alert.details.narrative
         );
-        self.outlets.sinks.send(alert);
+        self.outlets.ingest.offer(raised);
     }
 
     /// What the counters say that a person must know of.
@@ -290,6 +342,10 @@ impl Watcher {
         if !residue.is_zero() {
             let left = residue.equations().into_iter().filter(|(_, left)| *left != 0).collect();
             conditions.push(Condition::Ledger { left });
+        }
+        if let Some(notice) = self.set_aside.take() {
+            self.warnings.push(notice.clone());
+            conditions.push(Condition::SetAside { notice });
         }
         if self.at_rest {
             return conditions;
@@ -325,7 +381,7 @@ impl Watcher {
         self.analysis.set_ledger_off(!residue.is_zero());
         for condition in self.conditions(&residue) {
             if let Some(alert) = self.analysis.condition(&condition, now) {
-                self.raise(&alert);
+                self.raise(without_evidence(alert));
             }
         }
         self.fill_bins();
@@ -357,7 +413,7 @@ impl Watcher {
             last_packet_age: (self.last_packet != 0).then(|| now.saturating_sub(self.last_packet)),
             ..self.capture.clone()
         };
-        let mut warnings = Vec::new();
+        let mut warnings = self.warnings.clone();
         if self.score_errors > 0 {
             warnings.push(format!("{} windows could not be scored: see the log", self.score_errors));
         }
@@ -377,16 +433,27 @@ impl Watcher {
             },
             links: tables.links,
             score: self.analysis.state().into(),
+            drift: self.analysis.drift(),
+            app: tables.app,
             rates,
             threats: self.threats.clone(),
+            budget_per_hour: self.analysis.budget_per_hour(),
+            score_failed: self.score_errors,
             latency_score: self.latency_score.clone(),
             latency_alert: self.latency_alert.clone(),
+            store: Some(self.outlets.ingest.status()),
             sinks: self.outlets.sinks.status(),
             journal: self.outlets.journal.status(),
             model: self.outlets.keeper.status(),
             shadow: self.analysis.agreement(),
+            state_dir: self.state_dir.clone(),
             truncated: false,
             warnings,
         });
     }
+}
+
+/// What counters say has no packets.
+fn without_evidence(alert: Alert) -> Raised {
+    Raised { alert, fingerprint: Vec::new(), evidence: Vec::new() }
 }

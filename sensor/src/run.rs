@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use sensor::capture::Steering;
 use sensor::capture::nic;
-use sensor::cli::{ConfigArgs, RunArgs};
+use sensor::cli::RunArgs;
 use sensor::config::{self, Config};
 use sensor::model::{self, Mailbox};
-use sensor::pipeline::Pipeline;
+use sensor::pipeline::{Opened, Pipeline};
+use sensor::reload::Reloader;
 use sensor::status::{Shared, Status, Summary};
-use sensor::{api, telemetry};
+use sensor::store::Store;
+use sensor::{api, notify, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 
 pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
@@ -34,6 +35,11 @@ pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
             config.state_dir.display()
         );
     };
+    let (store, notice) = Store::open(&config.store, &config.state_dir)?;
+    if let Some(notice) = &notice {
+        tracing::error!("{notice}");
+    }
+    let opened = Opened { store, notice, hook: None };
     // Before anything is attached: two sensors on one box are noticed here.
     let listener = api::bind(&config.api)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -53,16 +59,20 @@ pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
         )
     };
     let shared = Arc::new(Shared::default());
-    let pipeline = Pipeline::start(&config, &nic, shared.clone())?;
+    let pipeline = Pipeline::start(&config, &nic, shared.clone(), opened)?;
     announce(&config, &pipeline);
+    notify::ready();
+    notify::watch(&shared)?;
 
-    let (steering, again) = (pipeline.live().steering.clone(), arguments.config.clone());
+    let (steering, waiting) = (pipeline.live().steering.clone(), pipeline.waiting().clone());
+    let mut reloader = Reloader::new(arguments.config.clone(), config.clone(), steering, waiting);
     let mailbox = pipeline.mailbox().clone();
-    let mut running = config.clone();
     runtime.spawn(async move {
         while hangup.recv().await.is_some() {
-            promote(&mailbox, &running);
-            reload(&again, &mut running, &steering);
+            notify::reloading();
+            promote(&mailbox, reloader.running());
+            reload(&mut reloader);
+            notify::ready();
         }
     });
     let served = runtime.block_on(async {
@@ -74,6 +84,7 @@ pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
         };
         api::serve(listener, shared, asked).await.context("serving the API")
     });
+    notify::stopping();
     tracing::info!("stopping: detaching, then analysing and delivering what is left");
     let status = pipeline.stop();
     runtime.shutdown_background();
@@ -91,27 +102,21 @@ fn promote(mailbox: &Mailbox, running: &Config) {
 }
 
 /// Takes up what may change while packets come. What was there stays where the new settings are wrong.
-fn reload(arguments: &ConfigArgs, running: &mut Config, steering: &Steering) {
-    let loaded = match config::load(arguments.config.as_deref(), std::env::vars(), &arguments.overrides()) {
-        Ok(loaded) => loaded,
+fn reload(reloader: &mut Reloader) {
+    match reloader.reload() {
+        Ok(reloaded) => {
+            for warning in &reloaded.warnings {
+                tracing::warn!("{warning}");
+            }
+            tracing::info!(taken_up = reloaded.taken_up.join(", "), "SIGHUP: settings read");
+            if !reloaded.need_restart.is_empty() {
+                let settings = reloaded.need_restart.join(", ");
+                tracing::warn!("SIGHUP: changed as well, and in force after a restart: {settings}");
+            }
+        }
         Err(error) => {
             tracing::error!(%error, "SIGHUP: the settings are wrong; going on with those there were");
-            return;
         }
-    };
-    for warning in &loaded.warnings {
-        tracing::warn!("{warning}");
-    }
-    let mut new = loaded.config;
-    if new.capture.sample != running.capture.sample {
-        steering.set(new.capture.sample.clone());
-        tracing::info!(sample = ?new.capture.sample, "SIGHUP: sampling changed");
-    }
-    running.capture.sample = new.capture.sample.clone();
-    if new != *running {
-        tracing::warn!("SIGHUP: settings other than capture.sample changed as well: those need a restart");
-        // Said once, not at every signal.
-        std::mem::swap(running, &mut new);
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{ebpf, program};
+use crate::{dashboards, ebpf, program};
 
 const LONGEST_FILE: usize = 400;
 /// Where raw memory is touched, each block with its reason; the test counts what the allocator is asked for.
@@ -20,7 +20,8 @@ const UNSAFE: [&str; 5] = [
 ];
 const PRIVATE_PATHS: [&str; 2] = [concat!("/wo", "rk/"), concat!("/ro", "ot/")];
 const METRIC_MAKERS: [&str; 3] = ["Opts::new(\"", "opts!(\"", "Desc::new(\""];
-const COMMANDS: [&str; 9] = ["bench", "demo", "eval", "test", "ebpf", "tidy", "lab", "setup", "fuzz"];
+const COMMANDS: [&str; 10] =
+    ["bench", "dashboards", "demo", "eval", "test", "ebpf", "tidy", "lab", "setup", "fuzz"];
 
 /// `cargo xtask tidy`.
 pub fn command() -> Result<()> {
@@ -40,8 +41,8 @@ pub fn command() -> Result<()> {
             Err(error) => problems.push(format!("{file}: {error}")),
         }
     }
-    if let Err(error) = ebpf::verify_committed() {
-        problems.push(format!("{error:#}"));
+    for checked in [ebpf::verify_committed(), dashboards::check()] {
+        problems.extend(checked.err().map(|error| format!("{error:#}")));
     }
     if !problems.is_empty() {
         bail!("{} to tidy:\n  {}", problems.len(), problems.join("\n  "));

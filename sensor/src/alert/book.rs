@@ -55,6 +55,11 @@ impl Book {
         }
     }
 
+    /// New settings; what stands stays.
+    pub fn reconfigure(&mut self, config: &AlertConfig) {
+        self.config = config.clone();
+    }
+
     /// Where every alert went.
     pub fn bins(&self) -> AlertBins {
         self.bins

@@ -33,6 +33,11 @@ pub enum Condition {
         /// The interface.
         interface: String,
     },
+    /// The database was no sound one and a new one was begun.
+    SetAside {
+        /// What was done, in words.
+        notice: String,
+    },
     /// The interface received packets that never reached XDP.
     Missed {
         /// The interface.
@@ -50,6 +55,7 @@ impl Condition {
             Condition::Ledger { .. } => "ledger",
             Condition::LinkDown { .. } => "link down",
             Condition::Detached { .. } => "detached",
+            Condition::SetAside { .. } => "set aside",
             Condition::Missed { .. } => "missed",
         }
     }
@@ -66,6 +72,7 @@ impl Condition {
         match self {
             Condition::Flood { .. } | Condition::LinkDown { .. } | Condition::Missed { .. } => Severity::High,
             Condition::Detached { .. } => Severity::Critical,
+            Condition::SetAside { .. } => Severity::High,
             Condition::Ledger { .. } => Severity::Medium,
         }
     }
@@ -85,6 +92,7 @@ impl Condition {
             }
             Condition::LinkDown { .. } => (0, "link", 0.0, 1.0),
             Condition::Detached { .. } => (0, "attached", 0.0, 1.0),
+            Condition::SetAside { .. } => (0, "databases set aside", 1.0, 0.0),
             Condition::Missed { packets, .. } => {
                 (*packets, "packets that never reached XDP", *packets as f64, 0.0)
             }
@@ -141,6 +149,7 @@ impl Condition {
                 "The XDP program is on {interface} no more: the interface was removed or the program detached by hand. \
                  The sensor is blind; restart it."
             ),
+            Condition::SetAside { notice } => format!("The store was damaged: {notice}."),
             Condition::Missed { interface, packets } => format!(
                 "{packets} packets reached {interface} and were dropped before XDP could count them: its ring was full. \
                  Set capture.nic_rings = \"max\", or spread the load over more queues."

@@ -12,6 +12,7 @@ pub mod book;
 pub mod candidate;
 pub mod condition;
 pub mod config;
+pub mod eve;
 pub mod fingerprint;
 pub mod likeness;
 pub mod link_rules;

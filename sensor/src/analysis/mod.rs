@@ -43,7 +43,7 @@ use crate::journal::{Sample as JournalSample, Window as JournalWindow};
 use crate::ledger::{AlertBins, SampleBins, ScoringBins};
 use crate::score::ScoreError;
 use crate::score::config::ScoreConfig;
-use crate::score::scorer::{ScoreState, Scorer};
+use crate::score::scorer::{KINDS, ScoreState, Scorer};
 use crate::score::shadow::{Agreement, Shadow};
 use crate::status::top::Top;
 use evidence::Witness;
@@ -349,6 +349,13 @@ impl Analysis {
         self.past.remember(&alert.threat_id, alert.threat_type, &alert.timestamp, fingerprint);
     }
 
+    /// Judges by these settings from the next window on.
+    pub fn reconfigure(&mut self, alert: &AlertConfig) {
+        self.alert = alert.clone();
+        self.book.reconfigure(alert);
+        self.scorer.allow(alert.budget_per_hour);
+    }
+
     /// Takes what the counters say: the alert of a condition that is new.
     pub fn condition(&mut self, condition: &Condition, now: u64) -> Option<Alert> {
         self.book.condition(condition, now)
@@ -357,6 +364,16 @@ impl Analysis {
     /// Says whether the ledger is off by something: what is seen then may not be what there is, and teaches nothing.
     pub fn set_ledger_off(&mut self, off: bool) {
         self.ledger_off = off;
+    }
+
+    /// Alerts without a type that the settings allow in an hour.
+    pub fn budget_per_hour(&self) -> f64 {
+        self.alert.budget_per_hour
+    }
+
+    /// How far the traffic moved from what the model's reference learned, see [`crate::status::Status::drift`].
+    pub fn drift(&self) -> [Vec<f32>; KINDS.len()] {
+        KINDS.map(|kind| self.scorer.drift(kind))
     }
 
     /// Where the model stands.

@@ -303,3 +303,16 @@ fn rows_per_second() {
         );
     }
 }
+
+#[test]
+fn new_settings_count_from_the_next_window_on() {
+    let mut analysis = Analysis::new(&AnalysisConfig::default()).unwrap();
+    let mut traffic = Traffic::new(3);
+    traffic.ordinary(60.0);
+    feed(&mut analysis, &traffic.ticks());
+    let (before, mut alert) = (analysis.scorer.threshold(), analysis.alert.clone());
+    alert.budget_per_hour /= 10.0;
+    analysis.reconfigure(&alert);
+    assert!((analysis.scorer.threshold() - before - 1.0).abs() < 1e-9, "a tenth of the alerts is a decade");
+    assert!((f64::from(analysis.scorer.models[0].threshold) - before - 1.0).abs() < 1e-5);
+}

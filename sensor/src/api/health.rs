@@ -26,7 +26,7 @@ pub enum State {
 /// One part of the sensor.
 #[derive(Clone, Debug, Serialize)]
 pub struct Component {
-    /// Its name: `pipeline`, `capture`, `nic`, `model`, `ledger`, `journal`, or `sink` with a label.
+    /// Its name: `pipeline`, `capture`, `nic`, `model`, `ledger`, `store`, `journal`, or `sink` with a label.
     pub name: String,
     /// How it is.
     pub state: State,
@@ -61,6 +61,7 @@ impl Health {
             nic(status),
             model(status),
             ledger(status),
+            store(status),
             journal(status),
         ];
         let sinks: Vec<Component> = status
@@ -152,6 +153,18 @@ fn model(status: &Status) -> Component {
         }
     };
     component("model", State::Degraded, reason)
+}
+
+fn store(status: &Status) -> Component {
+    let failing = status.store.as_ref().filter(|store| !store.failing.is_empty()).map(|store| {
+        let why = printable(&store.failing, 300);
+        format!("{} alerts wait for the disk: {why}; look at its room and at the log", store.waiting)
+    });
+    let aside = status.warnings.iter().find(|warning| warning.contains(".corrupt-")).cloned();
+    match failing {
+        Some(reason) => component("store", State::Failed, Some(reason)),
+        None => component("store", State::Degraded, aside),
+    }
 }
 
 fn journal(status: &Status) -> Component {

@@ -1,21 +1,12 @@
 //! Where the sensor writes to, sends to and listens.
 
 use std::fs::File;
-use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
-use std::time::Duration;
-
-use axum::http::Uri;
 
 use super::Line;
 use crate::api::{self, ApiError};
 use crate::config::Config;
-use crate::sinks::{WebhookConfig, redacted};
-
-/// For one address of a sink.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Addresses of a sink that are tried.
-const MOST_ADDRESSES: usize = 2;
+use crate::sinks::targets::{Reach, Reached, reach};
 
 /// State folder, sinks, API.
 pub(super) fn lines(config: &Config) -> Vec<Line> {
@@ -25,14 +16,17 @@ pub(super) fn lines(config: &Config) -> Vec<Line> {
         _ => &config.state_dir,
     };
     let mut lines = vec![writable("state", state)];
-    if config.sinks.jsonl.enabled {
-        let file = config.state_dir.join(&config.sinks.jsonl.path);
+    let (jsonl, eve) = (&config.sinks.jsonl, &config.sinks.eve);
+    for (name, enabled, path) in
+        [("sink jsonl", jsonl.enabled, &jsonl.path), ("sink eve", eve.enabled, &eve.path)]
+    {
+        let file = config.state_dir.join(path);
         let folder = file.parent().unwrap_or(&config.state_dir);
-        if folder != config.state_dir {
-            lines.push(writable("sink jsonl", folder));
+        if enabled && folder != config.state_dir {
+            lines.push(writable(name, folder));
         }
     }
-    lines.extend(config.sinks.named_webhooks().map(|(name, webhook)| reach(&name, webhook)));
+    lines.extend(reach(&config.sinks).iter().map(sink));
     lines.push(match api::bind(&config.api) {
         Ok(_closed_again) => Line::ok("api", format!("{} is free", config.api.listen)),
         Err(ApiError::InUse { address }) => Line::warn(
@@ -67,26 +61,18 @@ pub(super) fn writable(name: &'static str, folder: &Path) -> Line {
     }
 }
 
-pub(super) fn reach(name: &str, webhook: &WebhookConfig) -> Line {
-    let endpoint = webhook.endpoint();
-    let shown = format!("{name}: {}", redacted(&endpoint));
-    let remedy =
-        "start the backend, or correct url, DNS or firewall; alerts are retried, then counted as lost";
-    let Ok(address) = endpoint.parse::<Uri>() else {
-        return Line::fail("sink webhook", format!("{shown} is not an address"), "correct sinks.webhook.url");
-    };
-    let port = address.port_u16().unwrap_or(if address.scheme_str() == Some("https") { 443 } else { 80 });
-    let host = address.host().unwrap_or_default().trim_matches(['[', ']']);
-    let addresses = match (host, port).to_socket_addrs() {
-        Ok(addresses) => addresses.take(MOST_ADDRESSES),
-        Err(error) => return Line::warn("sink webhook", format!("{shown}: no such host: {error}"), remedy),
-    };
-    let mut failure = "it has no address".to_owned();
-    for address in addresses {
-        match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
-            Ok(_closed_again) => return Line::ok("sink webhook", format!("{shown} answers at {address}")),
-            Err(error) => failure = format!("{address}: {error}"),
+/// A sink as one line.
+pub(super) fn sink(reach: &Reach) -> Line {
+    let found = |text: &str| format!("{}: {text}", reach.name);
+    match &reach.found {
+        Reached::Yes(text) => Line::ok("sink", found(text)),
+        Reached::NotNow(text) => Line::warn(
+            "sink",
+            found(text),
+            "start the peer, or correct address, DNS or firewall; what it is to be told waits in the store",
+        ),
+        Reached::Never(text) => {
+            Line::fail("sink", found(text), format!("correct the settings of sinks.{}", reach.name))
         }
     }
-    Line::warn("sink webhook", format!("{shown}: {failure}"), remedy)
 }

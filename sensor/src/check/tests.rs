@@ -5,7 +5,7 @@ use super::*;
 use crate::capture::nic::{Nic, XdpSupport};
 use crate::capture::{CaptureConfig, HugePages, Mode, XdpMode, ZeroCopy};
 use crate::cli::ConfigArgs;
-use crate::sinks::WebhookConfig;
+use crate::sinks::{SinksConfig, WebhookConfig};
 
 #[test]
 fn verdicts() {
@@ -121,14 +121,18 @@ fn interfaces() {
 fn sinks_are_reached_or_not() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let to = |url: String| WebhookConfig { url, ..WebhookConfig::default() };
-    let line = places::reach("soc", &to(format!("http://user:hunter2@127.0.0.1:{port}")));
-    assert_eq!(line.verdict, Verdict::Ok, "{line:?}");
-    assert!(!line.found.contains("hunter2"));
+    let line = |url: String| {
+        let webhook = vec![WebhookConfig { url, ..WebhookConfig::default() }];
+        places::sink(&crate::sinks::targets::reach(&SinksConfig { webhook, ..SinksConfig::default() })[0])
+    };
+    let found = line(format!("http://127.0.0.1:{port}"));
+    assert_eq!(found.verdict, Verdict::Ok, "{found:?}");
     drop(listener);
-    let line = places::reach("soc", &to(format!("http://127.0.0.1:{port}")));
-    assert_eq!(line.verdict, Verdict::Warn, "{line:?}");
-    assert!(line.found.contains("refused"), "{line:?}");
+    let found = line(format!("http://127.0.0.1:{port}"));
+    assert_eq!(found.verdict, Verdict::Warn, "{found:?}");
+    assert!(found.found.contains("refused"), "{found:?}");
+    let found = line("http://169.254.169.254".to_owned());
+    assert_eq!(found.verdict, Verdict::Fail, "{found:?}");
 }
 
 fn check(config: &str, interface: Option<&str>, json: bool) -> (u8, String) {

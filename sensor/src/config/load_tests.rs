@@ -86,14 +86,14 @@ fn each_problem_names_place_setting_value_and_remedy() {
 
 #[test]
 fn all_problems_at_once() {
-    let text = "[capture]\nmode = 'tap'\nring_entries = 1000\nbogus_thing = 1\n[[sinks.webhook]]\nurl = 'http://a'\n[[sinks.webhook]]\nretries = 'x'\nurl = 'ftp://b'\n";
+    let text = "[capture]\nmode = 'tap'\nring_entries = 1000\nbogus_thing = 1\n[[sinks.webhook]]\nurl = 'http://a'\n[[sinks.webhook]]\nqueue = 'x'\nurl = 'ftp://b'\n";
     let error = load_text(text, &[("VESPER_CAPTURE_XDP", "fast")], &NO_FLAGS).unwrap_err();
     let lines: Vec<&str> = error.lines().map(|line| line.split(['=', ';']).next().unwrap().trim()).collect();
     let expected = [
         "the configuration has 6 problems:",
         "vesper.toml:4: unknown key capture.bogus_thing",
         "vesper.toml:2: capture.mode",
-        "vesper.toml:8: sinks.webhook[1].retries",
+        "vesper.toml:8: sinks.webhook[1].queue",
         "environment VESPER_CAPTURE_XDP: capture.xdp",
         "vesper.toml:3: capture.ring_entries",
         "vesper.toml:9: sinks.webhook[1].url is not an http:// or https:// address: write one such as https://soc.example.net",
@@ -153,15 +153,32 @@ fn the_sample_file_is_the_defaults() {
     }
     let mut config = load_text(&settings, &[], &NO_FLAGS).unwrap().config;
     assert_eq!(config.capture.interface.take().as_deref(), Some("eth1"));
-    let webhook = config.sinks.webhook.remove(0);
-    assert_eq!(
-        webhook,
-        crate::sinks::WebhookConfig { url: "https://soc.example.net".to_owned(), ..Default::default() }
-    );
+    // Of each list there is one, with what has no default.
+    let sinks = std::mem::take(&mut config.sinks);
+    assert_eq!(sinks, sinks_of_the_sample());
     assert_eq!(config, Config::default());
     for setting in Schema::of_config().settings() {
         let key = setting.rsplit('.').next().unwrap();
         assert!(settings.contains(key), "systemd/vesper.toml lacks {setting}");
+    }
+}
+
+fn sinks_of_the_sample() -> crate::sinks::SinksConfig {
+    use crate::sinks::config::*;
+    let url = |text: &str| text.to_owned();
+    SinksConfig {
+        webhook: vec![WebhookConfig { url: url("https://soc.example.net"), ..Default::default() }],
+        slack: vec![SlackConfig { url_file: "slack-url".into(), ..Default::default() }],
+        alertmanager: vec![AlertmanagerConfig { url: url("http://127.0.0.1:9093"), ..Default::default() }],
+        syslog: vec![SyslogConfig::default()],
+        email: vec![EmailConfig {
+            server: url("mail.example.net"),
+            from: url("Vesper <vesper@example.net>"),
+            to: vec![url("soc@example.net")],
+            ..Default::default()
+        }],
+        kafka: vec![KafkaConfig { brokers: vec![url("kafka1.example.net:9092")], ..Default::default() }],
+        ..Default::default()
     }
 }
 

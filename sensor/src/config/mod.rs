@@ -27,6 +27,7 @@ use crate::api::ApiConfig;
 use crate::capture::CaptureConfig;
 use crate::features::FeaturesConfig;
 use crate::flow::FlowConfig;
+use crate::incidents::IncidentsConfig;
 use crate::journal::JournalConfig;
 use crate::score::ScoreConfig;
 use crate::sinks::SinksConfig;
@@ -53,6 +54,8 @@ pub struct Config {
     pub sinks: SinksConfig,
     /// The database.
     pub store: StoreConfig,
+    /// What happened before, and what worked.
+    pub incidents: IncidentsConfig,
     /// Scored windows on disk.
     pub journal: JournalConfig,
     /// API and metrics.
@@ -72,6 +75,7 @@ impl Default for Config {
             alert: AlertConfig::default(),
             sinks: SinksConfig::default(),
             store: StoreConfig::default(),
+            incidents: IncidentsConfig::default(),
             journal: JournalConfig::default(),
             api: ApiConfig::default(),
             telemetry: TelemetryConfig::default(),
@@ -90,6 +94,7 @@ impl Config {
             ("alert", self.alert.problems()),
             ("sinks", self.sinks.problems()),
             ("store", self.store.problems()),
+            ("incidents", self.incidents.problems()),
             ("journal", self.journal.problems()),
             ("api", self.api.problems()),
             ("telemetry", self.telemetry.problems()),

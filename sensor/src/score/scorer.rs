@@ -152,14 +152,18 @@ pub(super) fn models(config: &ScoreConfig, random: &mut Random) -> Result<[Model
     Ok([model(Kind::Flow)?, model(Kind::Host)?, model(Kind::Link)?])
 }
 
+/// Each member has an equal part of the budget (Bonferroni).
+fn threshold(models: &[Model], budget_per_hour: f64) -> f64 {
+    let members: usize = models.iter().map(|model| model.members.len()).sum();
+    (3600.0 / budget_per_hour).log10() + (members.max(1) as f64).log10()
+}
+
 impl Scorer {
     /// Knows nothing; `budget_per_hour` false alarms are allowed once active.
     pub fn new(config: &ScoreConfig, budget_per_hour: f64) -> Result<Scorer, ScoreError> {
         let mut random = Random::new(config.seed);
         let models = models(config, &mut random)?;
-        // Each member has an equal part of the budget (Bonferroni).
-        let members: usize = models.iter().map(|model| model.members.len()).sum();
-        let threshold = (3600.0 / budget_per_hour).log10() + (members.max(1) as f64).log10();
+        let threshold = threshold(&models, budget_per_hour);
         Ok(Scorer {
             models,
             reference: None,
@@ -182,6 +186,15 @@ impl Scorer {
             reference_scores: Vec::new(),
             taken: Vec::new(),
         })
+    }
+
+    /// So many false alarms per hour are allowed from now on.
+    pub fn allow(&mut self, budget_per_hour: f64) {
+        self.threshold = threshold(&self.models, budget_per_hour);
+        if self.phase == Phase::Active {
+            let threshold = self.threshold as f32;
+            self.models.iter_mut().for_each(|model| model.threshold = threshold);
+        }
     }
 
     /// Training steps so far.

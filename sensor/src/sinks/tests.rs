@@ -1,49 +1,16 @@
-//! Real sockets on loopback: each outcome of a delivery, and the bins after it.
+//! Real sockets on loopback and a real store: each outcome of a delivery, and the bins after it.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use super::*;
-use crate::alert::{Details, Severity, ThreatType};
+use crate::alert::Alert;
+use crate::store::testing::{alert, open, raised};
+use crate::store::{alerts, ingest::now};
+use crate::telemetry::is_hostile;
 
 const LONG: Duration = Duration::from_secs(30);
-
-fn alert(number: u32) -> Alert {
-    Alert {
-        threat_id: format!("THREAT_20260101_{number:03}"),
-        threat_type: ThreatType::PortScan,
-        severity: Severity::High,
-        source_ip: "10.0.0.1".to_owned(),
-        destination_ip: String::new(),
-        source_port: 0,
-        destination_port: 0,
-        protocol: "TCP".to_owned(),
-        confidence: 0.9,
-        timestamp: "2026-01-01T00:00:00Z".to_owned(),
-        details: Details {
-            packet_count: 1,
-            total_bytes: 60,
-            duration: 0.0,
-            flags: vec!["SYN".to_owned()],
-            model_used: "autoencoder".to_owned(),
-            score: 1.0,
-            threshold: 0.5,
-            member: String::new(),
-            explanation: Vec::new(),
-            neighbours: Vec::new(),
-            mitre: Vec::new(),
-            narrative: "plain".to_owned(),
-            tunnel: None,
-            source_mac: None,
-            community_id: String::new(),
-            first_seen: "2026-01-01T00:00:00Z".to_owned(),
-            last_seen: "2026-01-01T00:00:00Z".to_owned(),
-            count: 1,
-        },
-        recommendation: None,
-    }
-}
 
 /// Reads one request; `None` when the client hung up.
 fn request(stream: &TcpStream) -> Option<(String, String)> {
@@ -83,10 +50,10 @@ enum Act {
 fn server(script: &'static [Act]) -> (String, Receiver<(String, String)>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let (sender, receiver) = sync_channel(100);
+    let (sender, receiver) = sync_channel(10_000);
     std::thread::spawn(move || {
         let script = script.iter().copied().chain(std::iter::repeat(Act::Answer("200 OK")));
-        for act in script.take(100) {
+        for act in script.take(10_000) {
             let Ok((mut stream, _)) = listener.accept() else {
                 return;
             };
@@ -123,21 +90,44 @@ fn to(url: &str) -> WebhookConfig {
     }
 }
 
-/// Only webhooks.
-fn start(webhook: WebhookConfig) -> Sinks {
-    let jsonl = JsonlConfig { enabled: false, ..JsonlConfig::default() };
-    Sinks::start(&SinksConfig { jsonl, webhook: vec![webhook] }, Path::new("/nonexistent")).unwrap()
+/// A store in a folder of its own, with the sinks of a configuration.
+struct Bench {
+    folder: tempfile::TempDir,
+    store: Store,
 }
 
-/// Sends one alert and waits for its fate.
-fn send_one(webhook: WebhookConfig) -> SinkStatus {
-    let sinks = start(webhook);
-    sinks.send(&alert(1));
-    sinks.stop(LONG).remove(0)
+impl Bench {
+    fn new() -> Bench {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        Bench { folder, store }
+    }
+
+    fn start(&self, webhooks: Vec<WebhookConfig>, enabled: bool) -> Sinks {
+        let jsonl = JsonlConfig { enabled, ..JsonlConfig::default() };
+        let config = SinksConfig { jsonl, webhook: webhooks, ..SinksConfig::default() };
+        Sinks::start(configured(&config, self.folder.path()), &self.store).unwrap()
+    }
+
+    fn raise(&self, number: u64) {
+        self.store.write(move |tx| alerts::insert(tx, &raised(number), now())).unwrap();
+    }
+}
+
+fn wait(sinks: &Sinks, until: impl Fn(&[SinkStatus]) -> bool) -> Vec<SinkStatus> {
+    let begun = clock();
+    loop {
+        let status = sinks.status();
+        if until(&status) {
+            return status;
+        }
+        assert!(clock() - begun < LONG, "{status:?}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }
 
 /// The bins in the order of the equation, and the failed attempts.
-fn bins(status: &SinkStatus) -> [u64; 8] {
+fn bins(status: &SinkStatus) -> [u64; 7] {
     assert_eq!(status.residue(), 0, "{status:?}");
     [
         status.stored,
@@ -146,7 +136,6 @@ fn bins(status: &SinkStatus) -> [u64; 8] {
         status.dead_letter_refused,
         status.dead_letter_retries_spent,
         status.expired_queue_full,
-        status.expired_shutdown,
         status.attempts_failed,
     ]
 }
@@ -154,134 +143,217 @@ fn bins(status: &SinkStatus) -> [u64; 8] {
 #[test]
 fn every_outcome_has_its_bin() {
     use Act::{Answer, EndlessBody, Stall};
-    let cases: [(&'static [Act], [u64; 8], &str); 10] = [
-        (&[Answer("200 OK")], [1, 1, 0, 0, 0, 0, 0, 0], ""),
-        (&[Answer("204 No Content")], [1, 1, 0, 0, 0, 0, 0, 0], ""),
-        (&[Answer("500 Oops"), Answer("500 Oops")], [1, 1, 0, 0, 0, 0, 0, 2], ""),
-        (&[Stall], [1, 1, 0, 0, 0, 0, 0, 1], ""),
-        (&[Answer("500 Oops"); 4], [1, 0, 0, 0, 1, 0, 0, 4], "answered 500"),
-        (&[Answer("400 Bad")], [1, 0, 0, 1, 0, 0, 0, 1], "answered 400"),
-        (&[Answer("404 No")], [1, 0, 0, 1, 0, 0, 0, 1], "answered 404"),
+    let cases: [(&'static [Act], [u64; 7], &str); 9] = [
+        (&[Answer("200 OK")], [1, 1, 0, 0, 0, 0, 0], ""),
+        (&[Answer("204 No Content")], [1, 1, 0, 0, 0, 0, 0], ""),
+        (&[Answer("500 Oops"), Answer("500 Oops")], [1, 1, 0, 0, 0, 0, 2], ""),
+        (&[Stall], [1, 1, 0, 0, 0, 0, 1], ""),
+        (&[Answer("400 Bad")], [1, 0, 0, 1, 0, 0, 1], "answered 400"),
+        (&[Answer("404 No")], [1, 0, 0, 1, 0, 0, 1], "answered 404"),
         (
             &[Answer("301 Moved\r\nlocation: http://169.254.169.254/")],
-            [1, 0, 0, 1, 0, 0, 0, 1],
+            [1, 0, 0, 1, 0, 0, 1],
             "answered 301: redirects are not followed, set the final address",
         ),
-        (&[Answer("429 Slow\r\nretry-after: 0"), Answer("503 Later")], [1, 1, 0, 0, 0, 0, 0, 2], ""),
-        (&[EndlessBody], [1, 1, 0, 0, 0, 0, 0, 0], ""),
+        (&[Answer("429 Slow\r\nretry-after: 0"), Answer("503 Later")], [1, 1, 0, 0, 0, 0, 2], ""),
+        (&[EndlessBody], [1, 1, 0, 0, 0, 0, 0], ""),
     ];
     for (script, expected, failing) in cases {
+        let bench = Bench::new();
         let (url, _requests) = server(script);
         let stalls = matches!(script, [Stall]);
         let timeout = if stalls { Duration::from_millis(500) } else { LONG };
-        let status = send_one(WebhookConfig { timeout, ..to(&url) });
-        assert_eq!((bins(&status), status.failing.as_str()), (expected, failing));
+        let sinks = bench.start(vec![WebhookConfig { timeout, ..to(&url) }], false);
+        bench.raise(1);
+        let status = wait(&sinks, |status| status[0].stored == 1 && status[0].pending == 0);
+        assert_eq!((bins(&status[0]), status[0].failing.as_str()), (expected, failing));
     }
 }
 
 #[test]
 fn requests_are_what_backends_read() {
     let (url, requests) = server(&[]);
-    let sinks = start(to(&format!("{url}/")));
-    let mut sent = alert(7);
-    sent.details.narrative = "\u{1b}[2J\u{9b}\u{202e}evil\n".to_owned();
-    sinks.send(&sent);
+    let bench = Bench::new();
+    let sinks = bench.start(vec![to(&format!("{url}/"))], false);
+    let mut sent = raised(7);
+    sent.alert.details.narrative = "\u{1b}[2J\u{9b}\u{202e}evil\n".to_owned();
+    let alert = sent.alert.clone();
+    bench.store.write(move |tx| alerts::insert(tx, &sent, now())).unwrap();
     assert_eq!(sinks.stop(LONG)[0].delivered, 1);
     let (head, body) = requests.recv().unwrap();
     let head = head.to_ascii_lowercase();
     assert!(head.starts_with("post /api/network/webhook http/1.1\r\n"), "{head}");
     assert!(head.contains("content-type: application/json"), "{head}");
     assert!(!body.chars().any(is_hostile), "{body:?}");
-    assert_eq!(serde_json::from_str::<Alert>(&body).unwrap(), sent);
+    assert_eq!(serde_json::from_str::<Alert>(&body).unwrap(), alert);
 }
 
 #[test]
-fn a_refused_connection_is_retried_then_a_dead_letter() {
+fn a_message_that_nobody_takes_is_a_dead_letter_after_its_time_and_can_be_tried_again() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let status = send_one(to(&format!("http://user:hunter2@{address}/?token=hunter2")));
-    assert_eq!(bins(&status), [1, 0, 0, 0, 1, 0, 0, 4]);
+    let bench = Bench::new();
+    let url = format!("http://user:hunter2@{address}/?token=hunter2");
+    let config = WebhookConfig { path: String::new(), give_up_after: Duration::from_secs(1), ..to(&url) };
+    let sinks = bench.start(vec![config], false);
+    bench.raise(1);
+    let status = wait(&sinks, |status| status[0].dead_letters() == 1).remove(0);
+    assert!(status.attempts_failed > 3 && bins(&status)[..5] == [1, 0, 0, 0, 1], "{status:?}");
     assert!(!status.failing.contains("hunter2") && status.failing.contains("refused"), "{}", status.failing);
+    // Somebody repairs the peer and asks again, from another process.
+    let listener = TcpListener::bind(address).unwrap();
+    bench.store.write(|tx| outbox::retry(tx, None, now())).unwrap();
+    let (mut stream, _) = listener.accept().unwrap();
+    assert!(request(&stream).is_some());
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
+    let status = wait(&sinks, |status| status[0].delivered == 1).remove(0);
+    assert_eq!((&bins(&status)[..5], status.failing.as_str()), (&[1, 1, 0, 0, 0][..], ""));
 }
 
 #[test]
-fn retry_after_is_honoured_up_to_a_cap() {
-    let webhook = |url: &str| webhook::Webhook::new(&to(url));
-    for (answer, seconds) in [
-        ("429 Slow\r\nretry-after: 7", Some(7)),
-        ("503 Later\r\nretry-after: 99999999", Some(60)),
-        ("503 Later\r\nretry-after: Wed, 21 Oct 2026 07:28:00 GMT", None),
-        ("500 Oops\r\nretry-after: 7", None),
-    ] {
-        let script: &'static [Act] = Box::leak(Box::new([Act::Answer(answer)]));
-        let (url, _requests) = server(script);
-        match webhook(&url).post("{}", LONG) {
-            worker::Outcome::Retry { after, .. } => {
-                assert_eq!(after, seconds.map(Duration::from_secs), "{answer}")
-            }
-            outcome => panic!("{answer}: {outcome:?}"),
-        }
-    }
-}
-
-#[test]
-fn a_full_queue_expires_alerts_and_a_stop_expires_the_rest() {
+fn too_many_that_wait_expire_from_the_oldest_and_the_rest_waits_for_the_next_start() {
     let (url, requests) = server(&[Act::Stall]);
-    let sinks = start(WebhookConfig { queue: 2, timeout: LONG, ..to(&url) });
-    sinks.send(&alert(1));
-    // The first alert is under way now, and stays in the queue until its fate is known.
+    let bench = Bench::new();
+    let sinks = bench.start(vec![WebhookConfig { queue: 2, timeout: LONG, ..to(&url) }], false);
+    bench.raise(1);
     requests.recv().unwrap();
     for number in 2..=5 {
-        sinks.send(&alert(number));
+        bench.raise(number);
     }
-    assert_eq!(bins(&sinks.status()[0]), [5, 0, 2, 0, 0, 3, 0, 0]);
+    let begun = clock();
     let status = sinks.stop(Duration::from_millis(50)).remove(0);
-    assert_eq!(bins(&status), [5, 0, 0, 0, 0, 3, 2, 0]);
+    assert!(clock() - begun < Duration::from_secs(5));
+    assert_eq!(status.residue(), 0);
+    let status = bench.store.read(|connection| outbox::status(connection, "webhook_1")).unwrap();
+    assert_eq!(bins(&status), [5, 0, 5, 0, 0, 0, 0]);
+
+    let (url, requests) = server(&[]);
+    let sinks = bench.start(vec![WebhookConfig { queue: 2, ..to(&url) }], false);
+    let status = wait(&sinks, |status| status[0].pending == 0).remove(0);
+    assert_eq!(status.residue(), 0);
+    assert!(status.delivered >= 2 && status.delivered + status.expired_queue_full == 5, "{status:?}");
+    let first: Alert = serde_json::from_str(&requests.recv().unwrap().1).unwrap();
+    assert_eq!(first.threat_id, alert(4).threat_id);
 }
 
 #[test]
-fn a_stop_ends_the_wait_for_a_retry() {
-    let (url, requests) = server(&[Act::Answer("429 Slow\r\nretry-after: 60"); 5]);
-    let sinks = start(to(&url));
-    sinks.send(&alert(1));
+fn a_stop_ends_the_wait_for_a_retry_and_the_next_start_delivers() {
+    let (url, requests) = server(&[Act::Answer("429 Slow\r\nretry-after: 1"); 1]);
+    let bench = Bench::new();
+    let sinks = bench.start(vec![to(&url)], false);
+    bench.raise(1);
     requests.recv().unwrap();
+    wait(&sinks, |status| status[0].attempts_failed == 1);
     let begun = clock();
-    let status = sinks.stop(Duration::from_millis(200)).remove(0);
+    let status = sinks.stop(LONG).remove(0);
     assert!(clock() - begun < Duration::from_secs(5));
-    assert_eq!(bins(&status)[..7], [1, 0, 0, 0, 0, 0, 1]);
+    assert_eq!(bins(&status), [1, 0, 1, 0, 0, 0, 1]);
+    let sinks = bench.start(vec![to(&url)], false);
+    let status = wait(&sinks, |status| status[0].delivered == 1).remove(0);
+    assert_eq!(bins(&status), [1, 1, 0, 0, 0, 0, 1]);
+    // A sink that is gone leaves nothing behind.
+    bench.raise(2);
+    sinks.stop(LONG);
+    let (nowhere, _requests) = server(&[Act::Stall]);
+    let sinks = bench.start(vec![WebhookConfig { name: "old".to_owned(), ..to(&nowhere) }], false);
+    bench.raise(3);
+    sinks.stop(Duration::from_millis(10));
+    bench.start(vec![to(&url)], false).stop(LONG);
+    let old = bench.store.read(|connection| outbox::status(connection, "old")).unwrap();
+    assert_eq!((old.stored, old.pending, old.expired_removed, old.residue()), (1, 0, 1, 0));
 }
 
 #[test]
 fn sinks_do_not_wait_for_each_other() {
-    let folder = tempfile::tempdir().unwrap();
     let (url, _requests) = server(&[Act::Stall; 100]);
-    let config = SinksConfig {
-        jsonl: JsonlConfig::default(),
-        webhook: vec![WebhookConfig { timeout: LONG, ..to(&url) }],
-    };
-    let sinks = Sinks::start(&config, folder.path()).unwrap();
-    for number in 0..1000 {
-        sinks.send(&alert(number));
-    }
-    let begun = clock();
-    while sinks.status()[0].delivered < 1000 && clock() - begun < LONG {
-        std::thread::yield_now();
-    }
+    let bench = Bench::new();
+    let sinks = bench.start(vec![WebhookConfig { timeout: LONG, ..to(&url) }], true);
+    bench
+        .store
+        .write(|tx| (0..1000).try_for_each(|number| alerts::insert(tx, &raised(number), now()).map(|_| ())))
+        .unwrap();
+    wait(&sinks, |status| status[0].delivered == 1000);
     let status = sinks.stop(Duration::from_millis(50));
-    assert_eq!(bins(&status[0]), [1000, 1000, 0, 0, 0, 0, 0, 0]);
-    assert_eq!(bins(&status[1]), [1000, 0, 0, 0, 0, 0, 1000, 0]);
-    let text = std::fs::read_to_string(folder.path().join("alerts.jsonl")).unwrap();
+    assert_eq!(bins(&status[0]), [1000, 1000, 0, 0, 0, 0, 0]);
+    let other = bench.store.read(|connection| outbox::status(connection, "webhook_1")).unwrap();
+    assert_eq!(bins(&other), [1000, 0, 1000, 0, 0, 0, 0]);
+    let text = std::fs::read_to_string(bench.folder.path().join("alerts.jsonl")).unwrap();
     let ids: Vec<String> =
         text.lines().map(|line| serde_json::from_str::<Alert>(line).unwrap().threat_id).collect();
     assert_eq!(ids, (0..1000).map(|number| alert(number).threat_id).collect::<Vec<_>>());
 }
 
 #[test]
-fn a_file_that_cannot_be_written_gives_dead_letters() {
-    let sinks = Sinks::start(&SinksConfig::default(), Path::new("/nonexistent")).unwrap();
-    sinks.send(&alert(1));
-    let status = sinks.stop(LONG).remove(0);
-    assert_eq!(bins(&status), [1, 0, 0, 0, 1, 0, 0, 4]);
-    assert!(status.failing.starts_with("/nonexistent/alerts.jsonl: No such file"), "{}", status.failing);
+fn one_message_that_cannot_be_taken_does_not_keep_out_the_others() {
+    /// Refuses one alert for now, for ever.
+    struct Picky(std::sync::Arc<std::sync::Mutex<Vec<String>>>);
+    impl Target for Picky {
+        fn deliver(&mut self, messages: &[Message], _timeout: Duration) -> Vec<Outcome> {
+            let judge = |message: &Message| {
+                if message.about.ends_with("_003") {
+                    return Outcome::Retry { error: "answered 500".to_owned(), after: None };
+                }
+                self.0.lock().unwrap().push(message.about.clone());
+                Outcome::Delivered
+            };
+            messages.iter().map(judge).collect()
+        }
+    }
+    let bench = Bench::new();
+    let taken = Arc::default();
+    let limits = Limits { backoff: Duration::from_millis(1), ..WebhookConfig::default().limits() };
+    let sink = Sink { name: "picky".to_owned(), limits, target: Box::new(Picky(Arc::clone(&taken))) };
+    let sinks = Sinks::start(vec![sink], &bench.store).unwrap();
+    for number in 1..=20 {
+        bench.raise(number);
+    }
+    let status = wait(&sinks, |status| status[0].delivered == 19).remove(0);
+    assert_eq!(bins(&status)[..5], [20, 19, 1, 0, 0]);
+    let expected: Vec<String> = (1..=20).filter(|n| *n != 3).map(|n| alert(n).threat_id).collect();
+    assert_eq!(*taken.lock().unwrap(), expected);
+}
+
+/// Ten minutes of outage, in short: everything arrives afterwards, once each, in order.
+#[test]
+fn an_outage_loses_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let bench = Bench::new();
+    let sinks = bench.start(vec![to(&format!("http://{address}"))], false);
+    for number in 1..=50 {
+        bench.raise(number);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let status = wait(&sinks, |status| status[0].attempts_failed >= 5).remove(0);
+    assert_eq!((status.pending, status.delivered), (50, 0));
+    let listener = TcpListener::bind(address).unwrap();
+    let mut seen = Vec::new();
+    while seen.len() < 50 {
+        let (mut stream, _) = listener.accept().unwrap();
+        let (_, body) = request(&stream).unwrap();
+        seen.push(serde_json::from_str::<Alert>(&body).unwrap().threat_id);
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+    }
+    assert_eq!(seen, (1..=50).map(|number| alert(number).threat_id).collect::<Vec<_>>());
+    let status = wait(&sinks, |status| status[0].delivered == 50).remove(0);
+    assert_eq!(bins(&status)[..5], [50, 50, 0, 0, 0]);
+}
+
+#[test]
+fn a_file_that_cannot_be_written_keeps_its_alerts() {
+    let bench = Bench::new();
+    let path = bench.folder.path().join("missing");
+    let config = SinksConfig {
+        jsonl: JsonlConfig { path: path.join("a.jsonl"), ..JsonlConfig::default() },
+        ..SinksConfig::default()
+    };
+    let sinks = Sinks::start(configured(&config, bench.folder.path()), &bench.store).unwrap();
+    bench.raise(1);
+    let status = wait(&sinks, |status| status[0].attempts_failed > 0).remove(0);
+    assert!(status.failing.contains("a.jsonl: No such file"), "{}", status.failing);
+    std::fs::create_dir(path).unwrap();
+    let status = wait(&sinks, |status| status[0].delivered == 1).remove(0);
+    assert_eq!(bins(&status)[..3], [1, 1, 0]);
 }

@@ -10,6 +10,7 @@ use super::{ModelState, Status, VERSION, process};
 use crate::alert::ThreatType;
 use crate::capture::Mode;
 use crate::capture::nic::counters::NicCounters;
+use crate::features::app::AppCounts;
 use crate::features::link::LinkTables;
 
 /// Content type of [`render`]'s text.
@@ -34,11 +35,15 @@ pub fn render(status: &Status) -> Result<String, prometheus::Error> {
     capture(&mut families, status);
     samples(&mut families, status);
     links(&mut families, &status.links);
+    app(&mut families, &status.app);
     scoring(&mut families, status);
+    super::score::drift(&mut families, status);
     alerts(&mut families, status);
-    sinks(&mut families, status);
+    super::store::metrics(&mut families, status.store.as_ref());
+    super::sinks::metrics(&mut families, &status.sinks);
     super::journal::metrics(&mut families, &status.journal);
     super::model::metrics(&mut families, status);
+    super::disk::metrics(&mut families, &status.state_dir);
     sensor(&mut families, status);
     families.text()
 }
@@ -230,6 +235,19 @@ fn links(families: &mut Families, links: &LinkTables) {
     );
 }
 
+fn app(families: &mut Families, app: &AppCounts) {
+    families.gauges(
+        "features_app_entries",
+        "What is remembered of what samples said.",
+        [(vec![("table", "flows")], app.flows as f64), (vec![("table", "domains")], app.domains as f64)],
+    );
+    families.counter(
+        "features_app_overflow_total",
+        "Flows, pairs and domains that made room before their time.",
+        app.overflow,
+    );
+}
+
 fn scoring(families: &mut Families, status: &Status) {
     let bins = &status.ledger.scoring;
     families.counter("features_rows_total", "Windows of flows and hosts that were made.", bins.made);
@@ -240,6 +258,11 @@ fn scoring(families: &mut Families, status: &Status) {
         [("limit", bins.shed_limit)],
     );
     families.counter("score_rows_total", "Windows scored.", bins.scored);
+    families.counter(
+        "score_failures_total",
+        "Times the windows of a second could not be scored; see the log.",
+        status.score_failed,
+    );
     families.counter("score_rows_trained_total", "Scored windows the model learned from.", bins.trained);
     families.counters(
         "score_rows_withheld_total",
@@ -277,7 +300,7 @@ fn scoring(families: &mut Families, status: &Status) {
 fn alerts(families: &mut Families, status: &Status) {
     let bins = &status.ledger.alerts;
     families.counter("alert_raised_total", "Windows that called for an alert.", bins.raised);
-    families.counter("alert_stored_total", "New alerts handed to the sinks.", bins.stored);
+    families.counter("alert_stored_total", "New alerts handed to the store.", bins.stored);
     families.counters(
         "alert_suppressed_total",
         "Windows that called for an alert and made no new one, by why.",
@@ -290,53 +313,15 @@ fn alerts(families: &mut Families, status: &Status) {
         "type",
         THREATS.map(|(threat, label)| (label, status.threats.get(&threat).copied().unwrap_or(0))),
     );
+    families.gauge(
+        "alert_budget_per_hour",
+        "Alerts without a type that the settings allow in an hour.",
+        status.budget_per_hour,
+    );
     families.histogram(
         "alert_latency_seconds",
         "Time from a packet's arrival to the alert it led to.",
         &status.latency_alert,
-    );
-}
-
-fn sinks(families: &mut Families, status: &Status) {
-    let each = |read: fn(&crate::sinks::SinkStatus) -> u64| {
-        status.sinks.iter().map(move |sink| (sink.name.as_str(), read(sink)))
-    };
-    families.counters("sinks_stored_total", "Alerts handed to the sink.", "sink", each(|sink| sink.stored));
-    families.counters("sinks_delivered_total", "Alerts the sink took.", "sink", each(|sink| sink.delivered));
-    families.counters(
-        "sinks_attempts_failed_total",
-        "Attempts to deliver that failed, retries included.",
-        "sink",
-        each(|sink| sink.attempts_failed),
-    );
-    families.gauges(
-        "sinks_pending_alerts",
-        "Alerts that wait for the sink.",
-        status.sinks.iter().map(|sink| (vec![("sink", sink.name.as_str())], sink.pending as f64)),
-    );
-    families.gauges(
-        "sinks_up",
-        "Whether the latest attempt to deliver succeeded.",
-        status
-            .sinks
-            .iter()
-            .map(|sink| (vec![("sink", sink.name.as_str())], f64::from(sink.failing.is_empty()))),
-    );
-    families.labelled_counters(
-        "sinks_dead_letters_total",
-        "Alerts given up, by why.",
-        status.sinks.iter().flat_map(|sink| {
-            [("refused", sink.dead_letter_refused), ("retries_spent", sink.dead_letter_retries_spent)]
-                .map(|(reason, value)| (vec![("reason", reason), ("sink", sink.name.as_str())], value))
-        }),
-    );
-    families.labelled_counters(
-        "sinks_expired_total",
-        "Alerts never delivered because they could not wait, by why.",
-        status.sinks.iter().flat_map(|sink| {
-            [("queue_full", sink.expired_queue_full), ("shutdown", sink.expired_shutdown)]
-                .map(|(reason, value)| (vec![("reason", reason), ("sink", sink.name.as_str())], value))
-        }),
     );
 }
 

@@ -30,7 +30,11 @@ fn full() -> Status {
     status.threats.insert(ThreatType::PortScan, 2);
     status.links = LinkTables { samples: 9, macs: 3, overflow: 2, ..LinkTables::default() };
     status.residue.flows = -4;
+    status.drift[1] = vec![0.0, 2.5];
+    status.app.domains = 4;
     status.latency_score.record(20_000_000);
+    status.budget_per_hour = 0.5;
+    status.state_dir = "/".into();
     status
 }
 
@@ -55,14 +59,30 @@ fn values_are_where_they_belong() {
         "vesper_features_link_samples_total 9",
         "vesper_features_link_entries{table=\"macs\"} 3",
         "vesper_features_link_overflow_total 2",
+        "vesper_score_drift{feature=\"peers\",kind=\"host\"} 2.5",
+        "vesper_score_drift{feature=\"bytes_out\",kind=\"flow\"} 0",
+        "vesper_features_app_entries{table=\"domains\"} 4",
         "vesper_score_state{state=\"warming\"} 1",
         "vesper_score_latency_seconds_bucket{le=\"0.01\"} 0",
         "vesper_score_latency_seconds_bucket{le=\"0.025\"} 1",
         "vesper_score_latency_seconds_bucket{le=\"+Inf\"} 1",
         "vesper_alert_latency_seconds_count 0",
+        "vesper_alert_budget_per_hour 0.5",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
     }
+}
+
+#[test]
+fn a_disk_has_its_size_and_an_unknown_one_is_not_full() {
+    let text = render(&full()).unwrap();
+    let size = |name: &str| -> f64 {
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    assert!(size("vesper_state_size_bytes ") >= size("vesper_state_free_bytes "), "{text}");
+    assert!(size("vesper_state_size_bytes ") > 0.0, "{text}");
+    assert!(!render(&Status::default()).unwrap().contains("vesper_state_"));
 }
 
 #[test]

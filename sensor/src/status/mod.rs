@@ -2,6 +2,7 @@
 //!
 //! A snapshot is whole and never changes: readers take the latest one and keep nobody waiting.
 
+mod disk;
 mod exposition;
 mod journal;
 pub mod latency;
@@ -10,10 +11,13 @@ mod model;
 mod process;
 mod reading;
 mod score;
+mod sinks;
+mod store;
 mod summary;
 pub mod top;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
@@ -27,12 +31,15 @@ use crate::alert::ThreatType;
 use crate::capture::flood::Flood;
 use crate::capture::nic::counters::NicCounters;
 use crate::capture::{Mode, Queue, XskStatistics};
+use crate::features::app::AppCounts;
 use crate::features::link::LinkTables;
 use crate::journal::JournalStatus;
 use crate::ledger::{Ledger, Residue};
 use crate::model::ModelStatus;
+use crate::score::scorer::KINDS;
 use crate::score::shadow::Agreement;
 use crate::sinks::SinkStatus;
+use crate::store::IngestStatus;
 
 /// This program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -77,14 +84,25 @@ pub struct Status {
     pub links: LinkTables,
     /// The model.
     pub score: ScoreStatus,
+    /// How far each feature of each kind of row moved since the model's reference was taken, usual deviations, in the order
+    /// of [`KINDS`] and of their features; empty before the model is active.
+    pub drift: [Vec<f32>; KINDS.len()],
+    /// What is remembered of what flows say.
+    pub app: AppCounts,
     /// How fast, over the last second.
     pub rates: Rates,
     /// New alerts by type.
     pub threats: BTreeMap<ThreatType, u64>,
+    /// Alerts without a type that the settings allow in an hour.
+    pub budget_per_hour: f64,
+    /// Times the windows of a second could not be scored.
+    pub score_failed: u64,
     /// From a packet's arrival to its score.
     pub latency_score: Latency,
     /// From a packet's arrival to its alert.
     pub latency_alert: Latency,
+    /// What became of the alerts on their way to the disk; absent in a replay.
+    pub store: Option<IngestStatus>,
     /// Every sink.
     pub sinks: Vec<SinkStatus>,
     /// How the model in the shadow agrees with the live one, if there is one.
@@ -93,6 +111,8 @@ pub struct Status {
     pub model: ModelStatus,
     /// The window journal.
     pub journal: JournalStatus,
+    /// Folder of what survives a restart; empty in a replay.
+    pub state_dir: PathBuf,
     /// Whether the end of a capture is missing.
     pub truncated: bool,
     /// What a person should know, in words; bounded by whoever writes it.
@@ -197,6 +217,11 @@ impl Status {
     /// Every equation of the ledger with its residue; all sinks' are one.
     pub fn residues(&self) -> impl Iterator<Item = (&'static str, i64)> {
         let sinks = self.sinks.iter().map(SinkStatus::residue).find(|residue| *residue != 0).unwrap_or(0);
-        self.residue.equations().into_iter().chain([("sinks", sinks), ("journal", self.journal.residue())])
+        let stored = self.store.as_ref().map_or(0, |store| store.residue(self.ledger.alerts.stored));
+        self.residue.equations().into_iter().chain([
+            ("store", stored),
+            ("sinks", sinks),
+            ("journal", self.journal.residue()),
+        ])
     }
 }

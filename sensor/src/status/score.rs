@@ -1,7 +1,8 @@
 //! The model's state as the control plane shows it.
 
-use super::{ModelState, ScoreStatus};
-use crate::score::scorer::ScoreState;
+use super::exposition::Families;
+use super::{ModelState, ScoreStatus, Status};
+use crate::score::scorer::{KINDS, ScoreState};
 
 impl From<ScoreState> for ScoreStatus {
     fn from(state: ScoreState) -> ScoreStatus {
@@ -28,4 +29,20 @@ impl From<ScoreState> for ScoreStatus {
             }
         }
     }
+}
+
+/// Every feature has its series: a hundred and some, by names in this source.
+pub(super) fn drift(families: &mut Families, status: &Status) {
+    let series = KINDS.into_iter().zip(&status.drift).flat_map(|(kind, drift)| {
+        kind.features().iter().enumerate().map(move |(place, feature)| {
+            let moved = drift.get(place).copied().unwrap_or_default();
+            (vec![("feature", feature.name), ("kind", kind.name())], f64::from(moved))
+        })
+    });
+    families.gauges(
+        "score_drift",
+        "How far a feature's mean of the last ten minutes is from where it was when the model's reference was taken, in \
+         usual deviations.",
+        series,
+    );
 }

@@ -1,22 +1,36 @@
 //! What must survive: alerts, what sinks have yet to be told, incidents, captures, who changed what.
 //!
 //! One SQLite file with a write-ahead log and `synchronous = FULL`: what a call has returned from is on disk. One thread
-//! writes, and commits whatever waits together; readers have connections of their own and wait for nobody. Never here:
-//! what any of it means.
+//! writes, and commits whatever waits together; readers have connections of their own and wait for nobody. Every event of
+//! a commit has its outbox rows in the same commit. Never here: what any of it means.
 
+pub mod alerts;
+pub mod audit;
+pub mod command;
 mod config;
 pub mod events;
+pub mod evidence;
+pub mod ingest;
+pub mod list;
 mod open;
+pub mod outbox;
+pub mod pcapng;
+pub mod retention;
+mod summary;
+pub mod verify;
 mod writer;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use rusqlite::{Connection, Transaction};
 use tokio::sync::watch;
 
 pub use config::StoreConfig;
+pub use ingest::{Ingest, IngestStatus};
 pub use open::StoreError;
+pub use outbox::Recipient;
 
 use writer::Writer;
 
@@ -32,6 +46,16 @@ struct Inner {
     writer: Writer,
     readers: Mutex<Vec<Connection>>,
     newest: watch::Receiver<i64>,
+    told: Arc<Told>,
+}
+
+/// Whom the writer has to think of.
+#[derive(Default)]
+struct Told {
+    /// Sinks, for the rows of the outbox.
+    recipients: RwLock<Vec<Recipient>>,
+    /// Threads that wait for new events.
+    bells: Mutex<Vec<SyncSender<()>>>,
 }
 
 impl std::fmt::Debug for Store {
@@ -47,8 +71,10 @@ impl Store {
         let path = state_dir.join(&config.path);
         let (connection, notice) = open::open(&path)?;
         let (told, newest) = watch::channel(events::newest(&connection)?);
-        let writer = Writer::start(connection, told)?;
-        Ok((Store(Arc::new(Inner { path, writer, readers: Mutex::default(), newest })), notice))
+        let whom = Arc::new(Told::default());
+        let writer = Writer::start(connection, told, Arc::clone(&whom))?;
+        let inner = Inner { path, writer, readers: Mutex::default(), newest, told: whom };
+        Ok((Store(Arc::new(inner)), notice))
     }
 
     /// Reads, on a connection of its own, one state of the store. Blocks the thread: not for a task of the API.
@@ -77,11 +103,33 @@ impl Store {
         self.0.writer.write(write)
     }
 
+    /// From now on every event has an outbox row for each of these that wants it.
+    pub fn set_recipients(&self, recipients: Vec<Recipient>) {
+        *self.0.told.recipients.write().unwrap_or_else(PoisonError::into_inner) = recipients;
+    }
+
+    /// Rings after each commit that added an event; a bell that rings already is left alone.
+    pub fn ring(&self, bell: SyncSender<()>) {
+        self.0.told.bells.lock().unwrap_or_else(PoisonError::into_inner).push(bell);
+    }
+
     /// Tells the id of the newest event after each commit that added one.
     pub fn newest_event(&self) -> watch::Receiver<i64> {
         self.0.newest.clone()
     }
 }
 
+#[cfg(test)]
+mod evidence_tests;
+#[cfg(test)]
+mod ingest_tests;
+#[cfg(test)]
+mod kill_tests;
+#[cfg(test)]
+mod list_tests;
+#[cfg(test)]
+mod retention_tests;
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

@@ -80,15 +80,10 @@ fn is_corrupt(error: &rusqlite::Error) -> bool {
 fn try_open(path: &Path) -> Result<Connection, StoreError> {
     let mut connection = Connection::open(path)?;
     connection.busy_timeout(Duration::from_secs(5))?;
-    let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i32>(0));
-    let (application, version) = (pragma("application_id")?, pragma("user_version")?);
-    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    if application != APPLICATION && tables > 0 {
-        return Err(StoreError::Foreign(path.to_owned()));
-    }
-    let found = usize::try_from(version).unwrap_or(usize::MAX);
-    if found > SCHEMA.len() {
-        return Err(StoreError::Newer { path: path.to_owned(), found, known: SCHEMA.len() });
+    let (found, tables) = check(&connection, path)?;
+    if tables == 0 {
+        // Only an empty database can be told so. What retention frees goes back to the file system.
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     }
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
@@ -104,6 +99,30 @@ fn try_open(path: &Path) -> Result<Connection, StoreError> {
         transaction.pragma_update(None, "user_version", (index + 1) as i64)?;
         transaction.commit()?;
     }
+    Ok(connection)
+}
+
+/// Version and number of tables of a database, if it is one of ours and no newer than we are.
+pub(super) fn check(connection: &Connection, path: &Path) -> Result<(usize, i64), StoreError> {
+    let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i32>(0));
+    let (application, version) = (pragma("application_id")?, pragma("user_version")?);
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if application != APPLICATION && tables > 0 {
+        return Err(StoreError::Foreign(path.to_owned()));
+    }
+    let found = usize::try_from(version).unwrap_or(usize::MAX);
+    if found > SCHEMA.len() {
+        return Err(StoreError::Newer { path: path.to_owned(), found, known: SCHEMA.len() });
+    }
+    Ok((found, tables))
+}
+
+/// A connection that writes beside the sensor's: nothing is made, brought up to date or set aside.
+pub(super) fn second_writer(path: &Path) -> Result<Connection, StoreError> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    check(&connection, path)?;
     Ok(connection)
 }
 

@@ -1,16 +1,16 @@
-use super::events::{self, EventKind};
-use super::{Store, StoreConfig, StoreError};
+//! Real files: what was written is there, and what was changed shows.
 
-fn open(folder: &tempfile::TempDir) -> Store {
-    let (store, notice) = Store::open(&StoreConfig::default(), folder.path()).unwrap();
-    assert_eq!(notice, None);
-    store
-}
+use super::alerts::{self, AlertState, Change, Resolution};
+use super::events::{self, EventKind};
+use super::outbox::{self, Settle};
+use super::testing::{alert, get, insert, open, tell};
+use super::{Store, StoreConfig, StoreError, audit, verify};
+use crate::sinks::Told;
 
 #[test]
 fn what_was_written_is_there_after_a_restart_and_a_failed_write_is_not() {
     let folder = tempfile::tempdir().unwrap();
-    let store = open(&folder);
+    let store = open(folder.path());
     let id = store.write(|tx| events::append(tx, EventKind::System, 1, "", "{}")).unwrap();
     let failed = store.write(|tx| {
         events::append(tx, EventKind::System, 2, "", "{}")?;
@@ -18,7 +18,7 @@ fn what_was_written_is_there_after_a_restart_and_a_failed_write_is_not() {
     });
     assert!(matches!(failed, Err(StoreError::Sqlite(_))), "{failed:?}");
     drop(store);
-    let store = open(&folder);
+    let store = open(folder.path());
     assert_eq!(store.read(events::newest).unwrap(), id);
     assert_eq!(*store.newest_event().borrow(), id);
 }
@@ -37,4 +37,134 @@ fn a_file_that_is_no_database_is_set_aside_and_a_newer_one_is_refused() {
     drop(store);
     let refused = Store::open(&StoreConfig::default(), folder.path()).unwrap_err();
     assert!(refused.to_string().contains("schema 99"), "{refused}");
+}
+
+#[test]
+fn an_alert_goes_through_its_states() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    tell(&store, &["a"]);
+    insert(&store, 1, 1_000);
+    let id = alert(1).threat_id;
+    let change = |what: fn(&rusqlite::Connection, &str) -> rusqlite::Result<Change>| {
+        let id = id.clone();
+        store.write(move |tx| what(tx, &id)).unwrap()
+    };
+    let done = |change: Change| match change {
+        Change::Done(alert) => *alert,
+        other => panic!("{other:?}"),
+    };
+    let taken = done(change(|tx, id| alerts::acknowledge(tx, id, "anna", "I look", 2_000)));
+    assert_eq!((taken.state, taken.acknowledged_by.as_deref()), (AlertState::Acknowledged, Some("anna")));
+    // Again changes nothing.
+    assert_eq!(done(change(|tx, id| alerts::acknowledge(tx, id, "bert", "", 3_000))), taken);
+    // The analysis goes on meanwhile, and knows nothing of people.
+    let mut grown = alert(1);
+    grown.details.count = 9;
+    store.write(move |tx| alerts::update(tx, &grown, 4_000)).unwrap().unwrap();
+    let over = done(change(|tx, id| {
+        let resolution = Resolution { action: "blocked".to_owned(), ..Resolution::default() };
+        alerts::resolve(tx, id, "anna", &resolution, Some("INC-1"), 5_000)
+    }));
+    assert_eq!((over.state, over.alert.details.count), (AlertState::Resolved, 9));
+    assert_eq!(over.incident_id.as_deref(), Some("INC-1"));
+    assert_eq!(get(&store, 1), over);
+    assert!(matches!(change(|tx, id| alerts::acknowledge(tx, id, "bert", "", 6_000)), Change::Refused(_)));
+    assert!(matches!(change(|tx, _| alerts::reopen(tx, "THREAT_0_0", "bert", "", 6_000)), Change::Missing));
+    let again = done(change(|tx, id| alerts::reopen(tx, id, "bert", "not over", 7_000)));
+    assert_eq!((again.state, &again.resolution, &again.acknowledged_at), (AlertState::Open, &None, &None));
+
+    let told = store.read(|connection| outbox::pending(connection, "a", 0, 100)).unwrap();
+    let told: Vec<Told> = told.iter().map(|pending| pending.message.told).collect();
+    assert_eq!(told, [Told::Raised, Told::Updated, Told::Updated, Told::Resolved, Told::Updated]);
+    let audit = store.read(|connection| audit::list(connection, None, 10)).unwrap();
+    let actions: Vec<&str> = audit.iter().map(|entry| entry.action.as_str()).collect();
+    assert_eq!(actions, ["alert.reopen", "alert.resolve", "alert.acknowledge"]);
+    assert_eq!(store.read(|connection| alerts::fingerprint(connection, &id)).unwrap(), [0.5, -1.0]);
+    assert_eq!(store.read(alerts::latest_number).unwrap(), Some(("20260101".to_owned(), 1)));
+}
+
+#[test]
+fn the_outbox_adds_up_whatever_happens() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    tell(&store, &["a", "b"]);
+    for number in 1..=10 {
+        insert(&store, number, number as i64);
+    }
+    let status = |name: &str| {
+        let status = store.read(|connection| outbox::status(connection, name)).unwrap();
+        assert_eq!(status.residue(), 0, "{status:?}");
+        status
+    };
+    let settle = |id: i64, settle: Settle| {
+        store.write(move |tx| outbox::settle(tx, "a", id, &settle, 99)).unwrap();
+    };
+    let rows = store.read(|connection| outbox::pending(connection, "a", 0, 100)).unwrap();
+    let ids: Vec<i64> = rows.iter().map(|row| row.message.id).collect();
+    settle(ids[0], Settle::Delivered);
+    settle(ids[0], Settle::Delivered);
+    settle(ids[1], Settle::Dead { refused: true, error: "no\u{1b}".to_owned() });
+    settle(ids[2], Settle::Dead { refused: false, error: "late".to_owned() });
+    settle(ids[3], Settle::Again { next_at: 5, error: "busy".to_owned() });
+    store.write(|tx| outbox::expire_beyond(tx, "a", 5, 99)).unwrap();
+    let a = status("a");
+    assert_eq!((a.stored, a.delivered, a.pending, a.expired_queue_full), (10, 1, 5, 2));
+    assert_eq!((a.dead_letter_refused, a.dead_letter_retries_spent, a.attempts_failed), (1, 1, 3));
+    assert_eq!(store.write(|tx| outbox::retry(tx, Some("a"), 99)).unwrap(), 2);
+    assert_eq!((status("a").pending, status("a").dead_letters()), (7, 0));
+    let gone = store.write(|tx| outbox::expire_others(tx, &["a".to_owned()], 99)).unwrap();
+    assert_eq!(gone["b"], 10);
+    assert_eq!((status("b").pending, status("b").expired_removed), (0, 10));
+    let early = store.read(|connection| outbox::pending(connection, "a", 0, 2)).unwrap();
+    // What was given up is the oldest, and comes first again.
+    assert_eq!(early.iter().map(|row| row.message.id).collect::<Vec<_>>(), [ids[1], ids[2]]);
+    assert_eq!(early[0].message.about, alert(2).threat_id);
+}
+
+#[test]
+fn verify_says_what_was_done_to_the_file() {
+    type Spoil = &'static str;
+    let cases: [(Spoil, &[&str]); 9] = [
+        ("SELECT 1", &[]),
+        (
+            "UPDATE events SET json = replace(json, '10.0.0.1', '10.0.0.9') WHERE id = 4",
+            &[
+                "event 4 (THREAT_20260101_004) was changed",
+                "alert THREAT_20260101_004 is not what event 4 says",
+            ],
+        ),
+        ("UPDATE events SET time = time + 1 WHERE id = 2", &["event 2 (THREAT_20260101_002) was changed"]),
+        ("DELETE FROM events WHERE id = 3", &["events 3 to 3 are missing", "003 is not what event 3 says"]),
+        (
+            "DELETE FROM events WHERE id > 4",
+            &["events 5 to 6 are missing at the end", "005 is not", "006 is not"],
+        ),
+        ("DELETE FROM events WHERE id < 3", &["events 1 to 2 are missing"]),
+        (
+            "UPDATE events SET id = -1 WHERE id = 2; UPDATE events SET id = 2 WHERE id = 3; UPDATE events SET id = 3 WHERE id = -1",
+            &["event 2 (THREAT_20260101_003) was changed, or is not where it was", "event 3 (", "event 4 ("],
+        ),
+        (
+            "DELETE FROM alerts WHERE sequence = 5",
+            &["alert THREAT_20260101_005 is missing; event 5 tells of it"],
+        ),
+        (
+            "UPDATE alerts SET severity = 0 WHERE sequence = 1",
+            &["001: its columns are not what its own JSON says"],
+        ),
+    ];
+    for (spoil, expected) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        for number in 1..=6 {
+            insert(&store, number, number as i64);
+        }
+        store.write(move |tx| tx.execute_batch(spoil)).unwrap();
+        let verdict = verify::verify_all(&store).unwrap();
+        assert_eq!(verdict.wrong == 0, expected.is_empty(), "{spoil}: {verdict:?}");
+        for expected in expected {
+            assert!(verdict.breaks.iter().any(|text| text.contains(expected)), "{spoil}: {verdict:?}");
+        }
+    }
 }

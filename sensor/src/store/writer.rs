@@ -1,13 +1,14 @@
 //! The one thread that writes. Whatever waits when a commit is due shares it: a sync of the disk costs milliseconds, a
 //! row microseconds.
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, PoisonError};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::watch;
 
-use super::StoreError;
-use super::events::newest;
+use super::events::{self, newest};
+use super::{StoreError, Told, outbox};
 
 /// Writes that wait; a further one waits for a place.
 const WAITING: usize = 1024;
@@ -16,19 +17,23 @@ const TOGETHER: usize = 256;
 
 /// Told the outcome of the commit.
 type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
-/// A write; undone by itself if it fails.
-type Job = Box<dyn FnOnce(&Transaction<'_>) -> Answer + Send>;
+/// A write; undone by itself if it fails. Without a transaction it does nothing, and its answer is that of the commit.
+type Job = Box<dyn FnOnce(Option<&Transaction<'_>>) -> Answer + Send>;
 
 pub(super) struct Writer {
     jobs: SyncSender<Job>,
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection, told: watch::Sender<i64>) -> Result<Writer, StoreError> {
+    pub(super) fn start(
+        connection: Connection,
+        told: watch::Sender<i64>,
+        whom: Arc<Told>,
+    ) -> Result<Writer, StoreError> {
         let (jobs, waiting) = sync_channel(WAITING);
         std::thread::Builder::new()
             .name("store".to_owned())
-            .spawn(move || run(connection, &waiting, &told))
+            .spawn(move || run(connection, &waiting, &told, &whom))
             .map_err(|source| StoreError::Io { path: "a thread for the store".into(), source })?;
         Ok(Writer { jobs })
     }
@@ -40,10 +45,14 @@ impl Writer {
     {
         let (answer, answered) = sync_channel(1);
         let job: Job = Box::new(move |transaction| {
-            let written = alone(transaction, write);
+            let written = transaction.map(|transaction| alone(transaction, write));
             Box::new(move |committed| {
+                let written = committed.and_then(|()| match written {
+                    Some(written) => written.map_err(StoreError::from),
+                    None => Err(StoreError::Commit("no transaction could be begun".to_owned())),
+                });
                 // Nobody waits any more: what was written stays written.
-                let _gone = answer.send(committed.and_then(|()| written.map_err(StoreError::from)));
+                let _gone = answer.send(written);
             })
         });
         self.jobs.send(job).map_err(|_closed| StoreError::Closed)?;
@@ -63,12 +72,12 @@ fn alone<T>(
     written
 }
 
-fn run(mut connection: Connection, waiting: &Receiver<Job>, told: &watch::Sender<i64>) {
+fn run(mut connection: Connection, waiting: &Receiver<Job>, told: &watch::Sender<i64>, whom: &Told) {
     while let Ok(first) = waiting.recv() {
         let jobs =
             std::iter::once(first).chain(std::iter::from_fn(|| waiting.try_recv().ok()).take(TOGETHER - 1));
         let mut answers = Vec::new();
-        let committed = commit(&mut connection, jobs, &mut answers);
+        let committed = commit(&mut connection, jobs, &mut answers, whom);
         let why = committed.err().map(|error| error.to_string());
         for answer in answers {
             answer(why.clone().map_or(Ok(()), |why| Err(StoreError::Commit(why))));
@@ -76,7 +85,10 @@ fn run(mut connection: Connection, waiting: &Receiver<Job>, told: &watch::Sender
         if why.is_none()
             && let Ok(id) = newest(&connection)
         {
-            told.send_if_modified(|last| std::mem::replace(last, id) != id);
+            let more = told.send_if_modified(|last| std::mem::replace(last, id) != id);
+            if more {
+                ring(whom);
+            }
         }
     }
 }
@@ -85,8 +97,37 @@ fn commit(
     connection: &mut Connection,
     jobs: impl Iterator<Item = Job>,
     answers: &mut Vec<Answer>,
+    whom: &Told,
 ) -> rusqlite::Result<()> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    answers.extend(jobs.map(|job| job(&transaction)));
+    let begun =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).and_then(|transaction| {
+            let before = newest(&transaction)?;
+            Ok((transaction, before))
+        });
+    let (transaction, before) = match begun {
+        Ok(begun) => begun,
+        Err(error) => {
+            // Each must hear why.
+            answers.extend(jobs.map(|job| job(None)));
+            return Err(error);
+        }
+    };
+    answers.extend(jobs.map(|job| job(Some(&transaction))));
+    let recipients = whom.recipients.read().unwrap_or_else(PoisonError::into_inner).clone();
+    let mut last = before;
+    while !recipients.is_empty() {
+        let events = events::after(&transaction, last, 1000)?;
+        let Some(event) = events.last() else { break };
+        last = event.id;
+        for event in &events {
+            outbox::enqueue(&transaction, &recipients, event)?;
+        }
+    }
     transaction.commit()
+}
+
+/// Threads that are gone have no bell any more.
+fn ring(whom: &Told) {
+    let mut bells = whom.bells.lock().unwrap_or_else(PoisonError::into_inner);
+    bells.retain(|bell| !matches!(bell.try_send(()), Err(TrySendError::Disconnected(()))));
 }

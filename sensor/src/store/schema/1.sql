@@ -48,27 +48,45 @@ CREATE INDEX alerts_severity ON alerts (severity, sequence);
 CREATE INDEX alerts_source ON alerts (source_ip, sequence);
 CREATE INDEX alerts_destination ON alerts (destination_ip, sequence);
 CREATE INDEX alerts_time ON alerts (raised_at);
+CREATE INDEX alerts_event ON alerts (event);
+-- Filters that no other index serves are looked up here, without the rows.
+CREATE INDEX alerts_scan ON alerts (sequence, state, severity, threat_type, score, raised_at);
 
 -- What each sink has yet to be told, and what became of it.
 CREATE TABLE outbox (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
     sink       TEXT NOT NULL,
     event      INTEGER NOT NULL,
+    told       TEXT NOT NULL,              -- raised, updated, resolved, decision, system
+    since      INTEGER NOT NULL,           -- pending since: when it was made, or when somebody asked to try again
     state      TEXT NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'delivered', 'dead', 'expired')),
+    refused    INTEGER NOT NULL DEFAULT 0, -- of dead ones: the sink said no, it was not given up for time
     attempts   INTEGER NOT NULL DEFAULT 0,
     next_at    INTEGER NOT NULL DEFAULT 0,
     error      TEXT NOT NULL DEFAULT '',
     settled_at INTEGER
 ) STRICT;
 CREATE INDEX outbox_pending ON outbox (sink, id) WHERE state = 'pending';
-CREATE INDEX outbox_dead ON outbox (sink, id) WHERE state = 'dead';
+CREATE INDEX outbox_dead ON outbox (sink, refused, id) WHERE state = 'dead';
 CREATE INDEX outbox_event ON outbox (event);
+
+-- What became of a sink's messages since the database began; `outbox` says what is pending and dead now.
+CREATE TABLE sinks (
+    name               TEXT PRIMARY KEY,
+    stored             INTEGER NOT NULL DEFAULT 0,
+    delivered          INTEGER NOT NULL DEFAULT 0,
+    expired_queue_full INTEGER NOT NULL DEFAULT 0,
+    expired_removed    INTEGER NOT NULL DEFAULT 0, -- the sink left the configuration
+    expired_retention  INTEGER NOT NULL DEFAULT 0, -- a dead letter's event went
+    attempts_failed    INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
 
 -- Sampled packets around an alert: records of store::evidence. Oldest first out, by bytes.
 CREATE TABLE evidence (
     id        INTEGER PRIMARY KEY AUTOINCREMENT,
     threat_id TEXT NOT NULL,
     packets   INTEGER NOT NULL,
+    bytes     INTEGER NOT NULL,
     data      BLOB NOT NULL
 ) STRICT;
 CREATE INDEX evidence_alert ON evidence (threat_id, id);
@@ -87,10 +105,14 @@ CREATE TABLE incidents (
     action      TEXT NOT NULL,          -- what was done
     outcome     TEXT NOT NULL,
     threat_id   TEXT,                   -- the alert it was made from
+    port        INTEGER,                -- of the service that was concerned; NULL is any
     fingerprint BLOB,
     worked      INTEGER NOT NULL DEFAULT 0,
-    failed      INTEGER NOT NULL DEFAULT 0
+    failed      INTEGER NOT NULL DEFAULT 0,
+    changed     INTEGER NOT NULL DEFAULT 0  -- `incidents_version` in meta when it was last changed
 ) STRICT;
+CREATE INDEX incidents_changed_at ON incidents (changed);
+CREATE INDEX incidents_alert ON incidents (threat_id) WHERE threat_id IS NOT NULL;
 CREATE VIRTUAL TABLE incident_text USING fts5 (
     title, threat_type, symptom, root_cause, action, outcome,
     content = 'incidents', content_rowid = 'number', tokenize = 'porter unicode61'

@@ -1,0 +1,120 @@
+//! Incidents by words, by likeness, and by both.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, params};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::index::{Index, Likeness};
+use super::record::Incident;
+use super::store::{self, COLUMNS};
+
+/// Words of a question that count.
+const MOST_WORDS: usize = 32;
+/// Characters of a word that count.
+const LONGEST_WORD: usize = 64;
+/// Answers to a question.
+const MOST_FOUND: usize = 500;
+/// Looked at by either way before the two orders become one.
+const DEPTH: usize = 200;
+/// Reciprocal rank fusion: a place further down by this much counts half of the first. 60 is the value of Cormack, Clarke
+/// and Büttcher, "Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning Methods", SIGIR 2009.
+const FUSION: f64 = 60.0;
+
+/// An incident that was found.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Found {
+    /// The incident.
+    pub incident: Incident,
+    /// How alike, 0 to 1; absent where nothing was compared or it was found by words alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub similarity: Option<f64>,
+}
+
+/// Incidents that hold some of the words (their stems), best first by BM25; the title counts most.
+pub fn search(connection: &Connection, words: &str, limit: usize) -> rusqlite::Result<Vec<Incident>> {
+    let Some(question) = question(words) else { return Ok(Vec::new()) };
+    let columns =
+        COLUMNS.split(", ").map(|column| format!("incidents.{column}")).collect::<Vec<_>>().join(", ");
+    let sql = format!(
+        "SELECT {columns} FROM incident_text JOIN incidents ON incidents.number = incident_text.rowid \
+         WHERE incident_text MATCH ? ORDER BY bm25(incident_text, 4, 4, 2, 2, 1, 1), number DESC LIMIT ?"
+    );
+    let limit = limit.min(MOST_FOUND) as i64;
+    connection.prepare_cached(&sql)?.query_map(params![question, limit], store::incident)?.collect()
+}
+
+/// The incidents most like it, most alike first.
+pub fn similar(
+    connection: &Connection,
+    index: &Index,
+    likeness: &Likeness,
+    limit: usize,
+) -> rusqlite::Result<Vec<Found>> {
+    let mut found = Vec::new();
+    for similar in index.similar(likeness, limit.min(MOST_FOUND)) {
+        // One that was removed a moment ago may still be in the index.
+        if let Some(incident) = store::get(connection, &similar.id)? {
+            found.push(Found { incident, similarity: Some(similar.similarity) });
+        }
+    }
+    Ok(found)
+}
+
+/// Incidents by words, by likeness, or by both: then each has the sum of `1 / (60 + place)` over the two orders, and
+/// the largest is first. Without either, the newest.
+pub fn find(
+    connection: &Connection,
+    index: &Index,
+    words: &str,
+    likeness: Option<&Likeness>,
+    limit: usize,
+) -> rusqlite::Result<Vec<Found>> {
+    let by_words = question(words).is_some();
+    let plain = |incidents: Vec<Incident>| {
+        incidents.into_iter().map(|incident| Found { incident, similarity: None }).collect()
+    };
+    match likeness {
+        None if by_words => search(connection, words, limit).map(plain),
+        None => store::list(connection, &store::Filter::default(), None, limit.min(MOST_FOUND)).map(plain),
+        Some(likeness) if !by_words => similar(connection, index, likeness, limit),
+        Some(likeness) => {
+            let worded = plain(search(connection, words, DEPTH)?);
+            let alike = similar(connection, index, likeness, DEPTH)?;
+            Ok(fused(worded, alike, limit))
+        }
+    }
+}
+
+fn fused(worded: Vec<Found>, alike: Vec<Found>, limit: usize) -> Vec<Found> {
+    let mut sums: HashMap<i64, (f64, Found)> = HashMap::new();
+    for order in [alike, worded] {
+        for (place, found) in order.into_iter().enumerate() {
+            let part = 1.0 / (FUSION + place as f64 + 1.0);
+            sums.entry(found.incident.number).or_insert((0.0, found)).0 += part;
+        }
+    }
+    let mut sums: Vec<(f64, Found)> = sums.into_values().collect();
+    sums.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.incident.number.cmp(&a.1.incident.number)));
+    sums.into_iter().take(limit.min(MOST_FOUND)).map(|(_, found)| found).collect()
+}
+
+/// The question in FTS5's language; `None` without a word. Each word is quoted, so that none is an operator. The last one
+/// may be the beginning of a word: somebody is still typing.
+fn question(text: &str) -> Option<String> {
+    let words = words(text);
+    let last = words.last()?;
+    let begun = (last.chars().count() >= 3).then(|| format!("\"{last}\" *"));
+    let whole = words.iter().map(|word| format!("\"{word}\""));
+    Some(whole.chain(begun).collect::<Vec<_>>().join(" OR "))
+}
+
+/// The words of a text, as they are stored: letters and digits, nothing else.
+pub(super) fn words(text: &str) -> Vec<String> {
+    text.split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .take(MOST_WORDS)
+        .map(|word| word.chars().take(LONGEST_WORD).collect())
+        .collect()
+}
