@@ -9,7 +9,8 @@ fn kind(facts: &HostFacts) -> Option<ThreatType> {
 
 #[test]
 fn answers_of_many_that_nobody_asked_are_a_flood_and_those_of_few_are_not() {
-    let facts = |unasked_in, unasked_sources| HostFacts { unasked_in, unasked_sources, ..HostFacts::default() };
+    let facts =
+        |unasked_in, unasked_sources| HostFacts { unasked_in, unasked_sources, ..HostFacts::default() };
     assert_eq!(kind(&facts(150, 12.0)), Some(ThreatType::DDoS));
     assert_eq!(kind(&facts(90, 12.0)), None);
     // A server that goes on answering a client that has gone.

@@ -10,6 +10,7 @@ pub mod journal;
 mod poison;
 mod saved;
 mod scored;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod top;
@@ -21,6 +22,7 @@ pub use evidence::Evidence;
 pub use exemplars::Exemplar;
 pub use saved::Learned;
 pub use scored::ScoredWindow;
+pub use tables::Tables;
 
 use crate::alert::book::Book;
 use crate::alert::condition::Condition;
@@ -30,9 +32,7 @@ use crate::alert::likeness::Head;
 use crate::alert::{Alert, Raised};
 use crate::capture::{FlowDelta, Outer, Sample, Tick};
 use crate::config::Config;
-use crate::features::app::AppCounts;
 use crate::features::config::FeaturesConfig;
-use crate::features::link::LinkTables;
 use crate::features::rows::{Features, Window};
 use crate::features::sketch::byte_entropy;
 use crate::flow::SECOND;
@@ -380,48 +380,4 @@ impl Analysis {
     pub fn state(&self) -> ScoreState {
         self.scorer.state()
     }
-
-    /// How full the bounded tables are, and what they had no room for.
-    pub fn tables(&self) -> Tables {
-        Tables {
-            flows: self.flows.len(),
-            flows_created: self.flows.created(),
-            flows_ended: self.flows.ended(),
-            flow_overflow_packets: self.flows.overflow().packets,
-            flows_beyond_lost: self.beyond_lost,
-            hosts: self.features.hosts.len(),
-            host_overflow: self.features.hosts.overflow,
-            pairs: self.features.memory.pairs_len(),
-            memory_overflow: self.features.memory.overflow,
-            links: self.features.links.tables(),
-            app: self.features.app.counts(),
-        }
-    }
-}
-
-/// How full the bounded tables are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Tables {
-    /// Flows held.
-    pub flows: usize,
-    /// Flows seen.
-    pub flows_created: u64,
-    /// Flows that ended.
-    pub flows_ended: u64,
-    /// Packets of flows the table had no room for.
-    pub flow_overflow_packets: u64,
-    /// Flows that were not even accounted to their hosts: too many beyond the table in one window.
-    pub flows_beyond_lost: u64,
-    /// Hosts remembered.
-    pub hosts: usize,
-    /// Times a host was not accounted for.
-    pub host_overflow: u64,
-    /// Pairs remembered.
-    pub pairs: usize,
-    /// Times a pair or service was not remembered.
-    pub memory_overflow: u64,
-    /// Of the link layer.
-    pub links: LinkTables,
-    /// What samples said.
-    pub app: AppCounts,
 }

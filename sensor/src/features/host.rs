@@ -4,6 +4,7 @@ use super::config::FeaturesConfig;
 use super::damped::{Multi, Rates, Scales};
 use super::facts::{FlowFacts, HostFacts, Outcome};
 use super::fading::patience;
+use super::majority::Majority;
 use super::memory::{Memory, NOWHERE};
 use super::moves::Moves;
 use super::rarity::Habit;
@@ -22,31 +23,6 @@ const NOTED: u64 = 600 * SECOND;
 /// Entries looked at per window for what can be forgotten.
 const SWEEP: usize = 16_384;
 const NO_WINDOW: u32 = u32::MAX;
-
-/// The value that has the majority, if one has (Boyer and Moore 1981): constant memory, exact for a majority.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Majority<T> {
-    value: Option<T>,
-    votes: u64,
-}
-
-impl<T: PartialEq + Copy> Majority<T> {
-    /// What may have the majority.
-    pub(super) fn value(&self) -> Option<T> {
-        self.value
-    }
-
-    pub(super) fn vote(&mut self, value: T, weight: u64) {
-        match self.value {
-            Some(held) if held == value => self.votes += weight,
-            _ if weight > self.votes => {
-                self.value = Some(value);
-                self.votes = weight - self.votes;
-            }
-            _ => self.votes -= weight,
-        }
-    }
-}
 
 /// Remembered of a host.
 struct Host {
@@ -277,6 +253,10 @@ impl Hosts {
                 facts.unreachable += flow.window.packets[0];
             }
             sums.sources.add(source_hash);
+            if one_sided > 0 && is_fragments(flow) {
+                facts.unasked_in += one_sided;
+                sums.unasked_sources.add(source_hash);
+            }
             let failing = incomplete + refused + one_sided;
             if failing > 0 {
                 sums.failing_sources.add(source_hash);
@@ -334,16 +314,16 @@ impl Hosts {
             facts.peers = sums.peers.count();
             facts.ports = sums.ports.count();
             facts.port_entropy = sums.port_spread.entropy();
-            facts.target = sums.target.value;
-            facts.target_port = sums.target_port.value;
+            facts.target = sums.target.value();
+            facts.target_port = sums.target_port.value();
             facts.failing_peers = sums.failing_peers.count();
             facts.tried_ports = sums.tried_ports.count();
             facts.sources = sums.sources.count();
             facts.failing_sources = sums.failing_sources.count();
             facts.failing_ports = sums.failing_ports.count();
             facts.unasked_sources = sums.unasked_sources.count();
-            facts.source = sums.source.value;
-            facts.port = sums.port.value;
+            facts.source = sums.source.value();
+            facts.port = sums.port.value();
             if let Some(host) = self.hosts.get_mut(sums.slot) {
                 host.window = NO_WINDOW;
                 facts.failed_targets = host.failed_targets[0].union(&host.failed_targets[1]).count();
@@ -376,21 +356,12 @@ fn take_part(facts: &mut HostFacts, flow: &FlowFacts, side: usize) {
     facts.seen[1] = facts.seen[1].max(flow.last);
 }
 
+/// Later fragments of datagrams, which have no ports: large answers come with them.
+fn is_fragments(flow: &FlowFacts) -> bool {
+    flow.key.proto == proto::UDP && flow.src_port == 0 && flow.dst_port == 0
+}
+
 /// ICMP destination unreachable (RFC 792: type 3; RFC 4443: type 1).
 fn is_unreachable(flow: &FlowFacts) -> bool {
     matches!((flow.key.proto, flow.src_port), (proto::ICMP, 3) | (proto::ICMPV6, 1))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_majority_is_found() {
-        let mut majority = Majority::default();
-        for value in [1, 2, 1, 3, 1, 1, 2, 1] {
-            majority.vote(value, 1);
-        }
-        assert_eq!(majority.value, Some(1));
-    }
 }

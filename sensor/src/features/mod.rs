@@ -12,6 +12,7 @@ mod fading;
 pub mod host;
 pub mod keys;
 pub mod link;
+mod majority;
 pub mod matrix;
 pub mod memory;
 pub mod moves;
