@@ -81,6 +81,7 @@ impl Pipeline {
         let ingest =
             Ingest::start(opened.store.clone(), Limits::of(&config.store), Some(opened.advice.hook()))?;
         let mut analysis = Analysis::new(&AnalysisConfig::from(config))?;
+        analysis.set_head(model::types::chosen(&config.state_dir));
         analysis.keep(Keep { top: true, evidence: true, ..Keep::default() });
         let top = Arc::new(SharedTop::default());
         model::Store::new(&config.state_dir).take_up(&mut analysis);

@@ -14,6 +14,7 @@ pub mod condition;
 pub mod config;
 pub mod eve;
 pub mod fingerprint;
+pub mod likeness;
 pub mod link_rules;
 pub mod mitre;
 pub mod narrative;
