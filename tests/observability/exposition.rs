@@ -33,7 +33,7 @@ fn full() -> Status {
 
 /// Every metric by its name; of a histogram the name without `_bucket`, `_sum` and `_count`.
 pub fn metrics() -> BTreeMap<String, Metric> {
-    let text = metrics::render(&full()).unwrap();
+    let text = metrics::render(&full(), &metrics::ApiCounts::default()).unwrap();
     let mut found: BTreeMap<String, Metric> = BTreeMap::new();
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("# HELP ") {
