@@ -132,7 +132,7 @@ impl Hub {
         if id >= newest {
             return Ok(Vec::new());
         }
-        if let Some(messages) = self.from_ring(id) {
+        if let Some(messages) = self.recent(id) {
             return Ok(messages);
         }
         let oldest = newest - CATCH_UP;
@@ -146,7 +146,7 @@ impl Hub {
         self.stored(id, BATCH).await
     }
 
-    fn from_ring(&self, id: i64) -> Option<Vec<Message>> {
+    fn recent(&self, id: i64) -> Option<Vec<Message>> {
         let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
         if id < ring.floor {
             return None;
