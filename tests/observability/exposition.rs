@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sensor::capture::{Queue, XskStatistics};
 use sensor::intel::{FeedStatus, IntelStatus};
 use sensor::sinks::SinkStatus;
+use sensor::status::metrics::ApiCounts;
 use sensor::status::{CaptureStatus, Status, metrics};
 
 /// One metric.
@@ -33,7 +34,7 @@ fn full() -> Status {
 
 /// Every metric by its name; of a histogram the name without `_bucket`, `_sum` and `_count`.
 pub fn metrics() -> BTreeMap<String, Metric> {
-    let text = metrics::render(&full(), &metrics::ApiCounts::default()).unwrap();
+    let text = metrics::render(&full(), &ApiCounts::default()).unwrap();
     let mut found: BTreeMap<String, Metric> = BTreeMap::new();
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("# HELP ") {

@@ -46,8 +46,6 @@ pub fn render(status: &Status, api: &ApiCounts) -> Result<String, prometheus::Er
     super::journal::metrics(&mut families, &status.journal);
     super::intel::metrics(&mut families, status);
     super::incidents::metrics(&mut families, status.incidents.as_ref(), status.language.as_ref());
-    super::incidents::metrics(&mut families, status.incidents.as_ref(), status.language.as_ref());
-    super::intel::metrics(&mut families, status);
     super::model::metrics(&mut families, status);
     super::disk::metrics(&mut families, &status.state_dir);
     sensor(&mut families, status);
