@@ -5,6 +5,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -174,7 +175,7 @@ fn what_is_no_capture_or_too_much_is_refused_with_a_reason() {
     let (bytes, _) = capture_with_scan();
     let cut = bytes.len().min(200_001);
     for (name, content, expected) in [
-        ("text", b"this is no capture, whatever its name says".to_vec(), "no capture"),
+        ("text", b"this is no capture, whatever its name says".to_vec(), "not a capture"),
         ("empty", Vec::new(), ""),
         ("nested", capture::gzip(&capture::gzip(&bytes[..cut])), "gzip within gzip"),
     ] {
