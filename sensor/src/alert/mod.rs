@@ -26,7 +26,9 @@ pub use config::AlertConfig;
 use serde::{Deserialize, Serialize};
 
 /// What kind of threat the traffic shows. The names are those the users' backends read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
 pub enum ThreatType {
     /// Denial of service from one source.
     DoS,
@@ -49,7 +51,9 @@ pub enum ThreatType {
 }
 
 /// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Worth a look.
@@ -74,7 +78,7 @@ impl Severity {
 }
 
 /// An alert, as it leaves the sensor. The fields and their names are the webhook format of the users' backends.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Alert {
     /// `THREAT_` date `_` number, unique on this sensor: `THREAT_20251023_001`.
     pub threat_id: String,
@@ -104,7 +108,7 @@ pub struct Alert {
 }
 
 /// What was seen.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Details {
     /// Packets, both directions.
     pub packet_count: u64,
@@ -137,6 +141,7 @@ pub struct Details {
     pub community_id: String,
     /// What the flow was wrapped in; absent for one in no tunnel, and for an alert about a host.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<Object>)]
     pub tunnel: Option<crate::flow::tunnel::TunnelRecord>,
     /// MAC address of the source, where the alert is about one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -153,7 +158,7 @@ pub struct Details {
 }
 
 /// What a list says of an address, a name or a client.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct IntelMatch {
     /// The list, by its name in the configuration.
     pub feed: String,
@@ -168,7 +173,7 @@ pub struct IntelMatch {
 }
 
 /// A feature's part in a score.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Share {
     /// The feature; `rule` for what a rule adds, `other` for what is not listed.
     pub feature: String,
@@ -188,7 +193,7 @@ pub struct Share {
 }
 
 /// A past alert that looked alike.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Neighbour {
     /// The alert.
     pub threat_id: String,
@@ -212,7 +217,7 @@ pub struct Raised {
 }
 
 /// What worked in a past incident that looked alike.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Recommendation {
     /// The incident.
     pub incident_id: String,

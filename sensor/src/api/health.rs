@@ -12,7 +12,7 @@ const STALE: u64 = 5_000_000_000;
 const LOSS_REMEMBERED: u64 = 60_000_000_000;
 
 /// How bad it is, from best to worst.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// As it should be.
@@ -24,7 +24,7 @@ pub enum State {
 }
 
 /// One part of the sensor.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Component {
     /// Its name: `pipeline`, `capture`, `nic`, `model`, `ledger`, `store`, `journal`, `intel`, or `sink` with a label.
     pub name: String,
@@ -35,7 +35,7 @@ pub struct Component {
 }
 
 /// The answer of `/health`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Health {
     /// The worst state of all components.
     pub status: State,

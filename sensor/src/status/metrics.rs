@@ -5,6 +5,7 @@
 
 use sensor_ebpf::counter::{Count, Reason};
 
+pub use super::api::ApiCounts;
 use super::exposition::Families;
 use super::{ModelState, Status, VERSION, process};
 use crate::alert::ThreatType;
@@ -30,8 +31,9 @@ const THREATS: [(ThreatType, &str); 9] = [
 ];
 
 /// The exposition text.
-pub fn render(status: &Status) -> Result<String, prometheus::Error> {
+pub fn render(status: &Status, api: &ApiCounts) -> Result<String, prometheus::Error> {
     let mut families = Families::default();
+    super::api::metrics(&mut families, api);
     capture(&mut families, status);
     samples(&mut families, status);
     links(&mut families, &status.links);

@@ -2,6 +2,7 @@
 //!
 //! A snapshot is whole and never changes: readers take the latest one and keep nobody waiting.
 
+mod api;
 mod disk;
 mod exposition;
 mod incidents;
@@ -184,7 +185,7 @@ pub struct FlowStatus {
 }
 
 /// What the model is doing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ModelState {
     /// It learns what is normal; it raises no alerts.
@@ -217,7 +218,7 @@ pub struct ScoreStatus {
 }
 
 /// How fast, per second.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, utoipa::ToSchema)]
 pub struct Rates {
     /// Packets.
     pub packets: f64,

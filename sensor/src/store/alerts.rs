@@ -10,7 +10,7 @@ use crate::alert::{Alert, Raised, Severity, ThreatType, report};
 use crate::telemetry::printable;
 
 /// How far people are with an alert.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AlertState {
     /// Nobody has said anything.
@@ -34,7 +34,7 @@ impl AlertState {
 }
 
 /// What was done about an alert.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct Resolution {
     /// What was done.
@@ -51,7 +51,7 @@ pub struct Resolution {
 }
 
 /// An alert with what became of it. Times are RFC 3339.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct StoredAlert {
     /// As it left the analysis last.
     #[serde(flatten)]

@@ -1,6 +1,7 @@
 //! What test and demo need from the machine: how to see that it is there, how to install it, and what to tell
 //! a person where that is not possible. Nothing is installed that is there already.
 
+mod api;
 mod bench;
 mod browser;
 mod ebpf;
@@ -67,13 +68,6 @@ const CURL: Requirement = Requirement {
     install: Install::Debian(&["curl"]),
 };
 
-/// A test restarts it empty, and alerts must come back.
-const ALERTMANAGER: Requirement = Requirement {
-    what: "prometheus-alertmanager",
-    present: || program::find("prometheus-alertmanager").is_some(),
-    install: Install::Debian(&["prometheus-alertmanager"]),
-};
-
 const NEXTEST: Requirement = Requirement {
     what: "cargo-nextest",
     present: || program::find("cargo-nextest").is_some(),
@@ -104,10 +98,11 @@ pub fn for_lab() -> Result<()> {
 
 /// What the tests cannot do without; as root, also what the ignored ones need.
 pub fn for_tests() -> Result<()> {
-    ensure(&[NAMESPACES, NSENTER, prometheus::PROMETHEUS, prometheus::AMTOOL])?;
+    ensure(&[NAMESPACES, NSENTER, prometheus::PROMETHEUS, prometheus::ALERTMANAGER])?;
     if program::is_root() {
-        ensure(&[ETHTOOL, CURL, ALERTMANAGER, python::VENV, python::CICFLOWMETER])?;
+        ensure(&[ETHTOOL, CURL, python::VENV, python::CICFLOWMETER])?;
         ensure(&[grafana::NPM, grafana::SCHEMA])?;
+        ensure(&api::REQUIREMENTS)?;
         ensure(&browser::REQUIREMENTS)?;
     }
     // Without nextest the tests run through `cargo test`, so this one is no reason to stop.

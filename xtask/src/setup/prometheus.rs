@@ -18,11 +18,11 @@ pub(super) const PROMETHEUS: Requirement = Requirement {
     ),
 };
 
-pub(super) const AMTOOL: Requirement = Requirement {
-    what: "amtool",
-    present: || program::find("amtool").is_some(),
+pub(super) const ALERTMANAGER: Requirement = Requirement {
+    what: "prometheus-alertmanager and amtool",
+    present: || ["prometheus-alertmanager", "amtool"].iter().all(|name| program::find(name).is_some()),
     install: Install::Own(
-        || unpack("prometheus-alertmanager", &["amtool"]),
+        || unpack("prometheus-alertmanager", &["prometheus-alertmanager", "amtool"]),
         "Debian package prometheus-alertmanager, unpacked to target/tools",
     ),
 };
