@@ -104,7 +104,7 @@ pub(super) fn routes(
     app: Arc<App>,
     guarded: Arc<Guard>,
 ) -> Router {
-    let pages = Router::new()
+    let pages = crate::console::routes()
         .route("/docs", get(reference::page))
         .route("/docs/reference.js", get(reference::script))
         .route("/docs/reference.css", get(reference::style))
