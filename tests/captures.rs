@@ -78,7 +78,7 @@ fn check(path: &Path) -> Option<(u64, bool)> {
                 drained += deltas.iter().flat_map(|delta| delta.grown.packets).sum::<u64>();
             }
             Event::Packets(packets) => facts += packets.len() as u64,
-            Event::Tunnels(_) => {}
+            Event::Tunnels(_) | Event::Listed(_) | Event::Lists(_) => {}
             Event::Tick(tick) => totals = tick.totals,
         }
     }

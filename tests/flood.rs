@@ -52,7 +52,8 @@ fn established_flows_are_followed_through_a_flood() {
                     let ours = deltas.iter().filter(|delta| delta.key.addr_a[12] == 10);
                     established += ours.map(|delta| delta.grown.packets.iter().sum::<u64>()).sum::<u64>();
                 }
-                Event::Samples(_) | Event::Tunnels(_) | Event::Packets(_) => {}
+                Event::Samples(_) | Event::Tunnels(_) | Event::Listed(_) => {}
+                Event::Lists(_) | Event::Packets(_) => {}
             }
         }
         (ledger, worst, established, strongest)

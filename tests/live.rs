@@ -65,7 +65,8 @@ fn full_speed(name: &str, mode: Mode, xdp: XdpMode) {
                     flows.extend(deltas.iter().map(|delta| delta.key));
                     ledger.flows(&deltas);
                 }
-                Event::Samples(_) | Event::Tunnels(_) | Event::Packets(_) => {}
+                Event::Samples(_) | Event::Tunnels(_) | Event::Listed(_) => {}
+                Event::Lists(_) | Event::Packets(_) => {}
             }
         }
         (ledger, worst, flows.len(), ticks)

@@ -40,7 +40,7 @@ fn capture(config: &CaptureConfig) -> (Live, JoinHandle<(Ledger, Vec<Sample>, Re
                     }
                 }
                 Event::Flows(deltas) => ledger.flows(&deltas),
-                Event::Tunnels(_) | Event::Packets(_) => {}
+                Event::Tunnels(_) | Event::Listed(_) | Event::Lists(_) | Event::Packets(_) => {}
                 Event::Samples(batch) => samples.extend(batch),
             }
         }

@@ -47,6 +47,22 @@ fn no_interface_and_no_capture_are_clear_errors() {
     assert_eq!(vesper(&["analyze"]).0, Some(2));
 }
 
+#[test]
+fn a_store_of_a_newer_version_exits_78_and_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, database) = (folder.path().join("vesper.toml"), folder.path().join("vesper.db"));
+    std::fs::write(&file, format!("state_dir = {:?}\n", folder.path())).unwrap();
+    let newer = rusqlite::Connection::open(&database).unwrap();
+    newer.pragma_update(None, "application_id", i32::from_be_bytes(*b"Vspr")).unwrap();
+    newer.pragma_update(None, "user_version", 99).unwrap();
+    newer.close().unwrap();
+    let before = std::fs::read(&database).unwrap();
+    let (code, message) = vesper(&["run", "--interface", "lo", "--config", file.to_str().unwrap()]);
+    assert_eq!(code, Some(78), "{message}");
+    assert!(message.contains("schema 99") && message.contains("install a newer vesper"), "{message}");
+    assert_eq!(std::fs::read(&database).unwrap(), before);
+}
+
 /// Mirror mode drops what it does not sample: not the talk of this machine's own programs.
 #[test]
 #[ignore = "needs root: cargo xtask test"]

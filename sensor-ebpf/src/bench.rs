@@ -45,6 +45,11 @@ mod programs {
     /// Writes a flow drawn at random (`fresh`: one not seen before) into an IPv4 packet.
     #[inline(always)]
     fn draw(ctx: &XdpContext, fresh: bool) -> bool {
+        write(ctx, fresh, |flow| 0x0a00_0001 + (flow >> 5) as u32)
+    }
+
+    #[inline(always)]
+    fn write(ctx: &XdpContext, fresh: bool, address: impl Fn(u64) -> u32) -> bool {
         let data = ctx.data();
         let (Some(state), true) = (DRAW.get_ptr_mut(0), data + PORT + 2 <= ctx.data_end()) else {
             return false;
@@ -62,7 +67,7 @@ mod programs {
                 (*state)[1] = random;
                 ((random >> 32) * (*state)[0]) >> 32
             };
-            let address = 0x0a00_0001 + (flow >> 5) as u32;
+            let address = address(flow);
             // Unaligned words are fine for the machine this is for.
             ((data + SOURCE) as *mut u32).write(address.to_be());
             ((data + PORT) as *mut u16).write((40_000 + (flow & 31) as u16).to_be());
@@ -124,6 +129,13 @@ mod programs {
     #[xdp]
     pub fn full_new(ctx: XdpContext) -> u32 {
         draw(&ctx, true);
+        run::<false>(&ctx)
+    }
+
+    /// The same, and each of an address of its own, anywhere: what listed addresses are looked up for.
+    #[xdp]
+    pub fn full_scattered(ctx: XdpContext) -> u32 {
+        write(&ctx, true, |flow| (flow as u32).wrapping_mul(0x9e37_79b1));
         run::<false>(&ctx)
     }
 

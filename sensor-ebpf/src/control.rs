@@ -10,6 +10,9 @@ pub mod mode {
     pub const HOST: u32 = 2;
 }
 
+/// Prefixes that a trie of listed addresses takes at most. The kernel takes no memory for those that are not there.
+pub const MOST_LISTED: u32 = 16 << 20;
+
 /// The one entry of the control map. All zero is safe: nothing is sampled, everything passes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,6 +33,10 @@ pub struct Control {
     pub steered: u32,
     /// Frames that are not IP sampled per lane and second before sampling thins out; 0 is none at all.
     pub other_per_second: u32,
+    /// Which of the two tries of listed addresses is looked at, 1 or 2; 0 is neither.
+    pub listed: u32,
+    /// Spelled-out padding.
+    pub _pad: u32,
 }
 
-const _: () = assert!(size_of::<Control>() == 32);
+const _: () = assert!(size_of::<Control>() == 40);

@@ -8,6 +8,8 @@ pub mod frame;
 
 pub mod flow;
 
+pub mod listed;
+
 pub mod parse;
 
 pub mod tunnel;

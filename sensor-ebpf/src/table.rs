@@ -61,7 +61,8 @@ pub struct Entry {
 
 const _: () = assert!(size_of::<Entry>() == 128, "two cache lines");
 
-/// TCP flags that few packets carry, by direction; beside the entry, so that other packets do not touch them.
+/// TCP flags that few packets carry, by direction, and what is known of the flow from its first packet on; beside the
+/// entry, so that other packets do not touch them.
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub struct RareFlags {
@@ -71,8 +72,10 @@ pub struct RareFlags {
     pub rst_urg: [Shared<u64>; 2],
     /// See [`FlagWords`].
     pub ece_cwr: [Shared<u64>; 2],
+    /// What the trie of listed addresses said of endpoint `a` and of `b` when the flow was new; 0: not listed.
+    pub listed: [Shared<u32>; 2],
     /// Spelled-out padding.
-    pub _pad: [Shared<u64>; 2],
+    pub _pad: Shared<u64>,
 }
 
 const _: () = assert!(size_of::<RareFlags>() == 64);
@@ -299,6 +302,8 @@ impl RareFlags {
             field[0].set(0);
             field[1].set(0);
         }
+        self.listed[0].set(0);
+        self.listed[1].set(0);
     }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::control::Control;
 use crate::counter::Totals;
+use crate::listed::Line;
 use crate::sketch::Cell;
 use crate::table::{Bucket, Entry, Lane, LogLine, Outer, RareFlags};
 
@@ -32,3 +33,5 @@ unsafe impl SharedLayout for LogLine {}
 unsafe impl SharedLayout for Lane {}
 // SAFETY: as above.
 unsafe impl SharedLayout for Cell {}
+// SAFETY: as above.
+unsafe impl SharedLayout for Line {}

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::analyze::AnalyzeOptions;
+use crate::api::token::Scope;
 use crate::capture::Mode;
 use crate::config::{Config, Overrides};
 use crate::incidents::IncidentsArgs;
@@ -46,6 +47,8 @@ pub enum Command {
     Incidents(IncidentsArgs),
     /// Print the settings that are in force, or all there are with their defaults.
     Config(ConfigShowArgs),
+    /// Make tokens for the API: who may look, change, administer.
+    Token(TokenArgs),
     /// Say whether everything is in place: configuration, kernel, interface, GPU, sinks; changes nothing.
     Check(CheckArgs),
 }
@@ -80,6 +83,7 @@ impl AnalyzeArgs {
             save_model: self.save_model.clone(),
             types: self.types.clone(),
             threads: self.threads,
+            bounded: self.bounded,
         }
     }
 }
@@ -145,6 +149,9 @@ pub struct AnalyzeArgs {
     /// The results are the same.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub threads: u32,
+    /// Within limits: for captures that came by the API.
+    #[arg(long, hide = true)]
+    pub bounded: bool,
 }
 
 /// `vesper model`.
@@ -357,6 +364,30 @@ pub enum ConfigCommand {
         /// Configuration.
         #[command(flatten)]
         config: ConfigArgs,
+    },
+}
+
+/// `vesper token`.
+#[derive(Args, Clone, Debug)]
+pub struct TokenArgs {
+    /// Configuration file [default: /etc/vesper/vesper.toml, if there is one].
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: TokenCommand,
+}
+
+/// What to do with tokens.
+#[derive(Clone, Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token, print it once, and add its hash to api.tokens_file. To take it back, remove its line there.
+    New {
+        /// Who will have it; the audit log names them so.
+        name: String,
+        /// What they may do; each includes those before.
+        #[arg(long, value_enum, default_value = "read")]
+        scope: Scope,
     },
 }
 

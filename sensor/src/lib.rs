@@ -3,6 +3,8 @@
 
 pub mod capture;
 
+pub mod intel;
+
 pub mod flow;
 
 pub mod features;
@@ -40,6 +42,8 @@ pub mod reload;
 pub mod notify;
 
 pub mod api;
+
+pub mod console;
 
 pub mod telemetry;
 

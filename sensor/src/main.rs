@@ -7,6 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
 
 use clap::Parser;
+use sensor::api::ApiError;
 use sensor::cli::{AnalyzeArgs, Cli, Command, EXIT_CONFIG, EXIT_DONE, EXIT_FAILED};
 use sensor::config::{self, ConfigError, Overrides};
 use sensor::store::StoreError;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         Command::Journal(arguments) => manage::journal(&arguments),
         Command::Incidents(arguments) => manage::incidents(&arguments),
         Command::Config(arguments) => manage::config(&arguments),
+        Command::Token(arguments) => manage::token(&arguments),
         Command::Check(arguments) => {
             return match sensor::check::run(&arguments, &mut std::io::stdout().lock()) {
                 Ok(code) => ExitCode::from(code),
@@ -57,7 +59,9 @@ fn one_matrix_thread() {
 /// Whether other settings, or another version, would help: trying again does not.
 fn is_settings(error: &anyhow::Error) -> bool {
     let store = error.downcast_ref::<StoreError>();
-    error.is::<ConfigError>() || matches!(store, Some(StoreError::Newer { .. } | StoreError::Foreign(_)))
+    error.is::<ConfigError>()
+        || matches!(store, Some(StoreError::Newer { .. } | StoreError::Foreign(_)))
+        || error.downcast_ref::<ApiError>().is_some_and(ApiError::is_configuration)
 }
 
 fn analyze(arguments: &AnalyzeArgs) -> anyhow::Result<()> {

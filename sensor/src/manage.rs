@@ -1,10 +1,13 @@
-//! `vesper alerts`, `vesper model`, `vesper journal`, `vesper incidents` and `vesper config`: what was kept and what is
+//! `vesper alerts`, `vesper model`, `vesper journal`, `vesper incidents`, `vesper config` and `vesper token`: what was kept and what is
 //! set, for people.
 
 use std::io::{BufWriter, ErrorKind, Write, stderr, stdin, stdout};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sensor::cli::{AlertsArgs, ConfigCommand, ConfigShowArgs, JournalArgs, ModelArgs, ModelCommand};
+use sensor::api::token;
+use sensor::cli::{
+    AlertsArgs, ConfigCommand, ConfigShowArgs, JournalArgs, ModelArgs, ModelCommand, TokenArgs, TokenCommand,
+};
 use sensor::config::{self, Overrides};
 use sensor::incidents::{self, IncidentsArgs};
 use sensor::journal::PrintError;
@@ -96,4 +99,20 @@ pub fn incidents(arguments: &IncidentsArgs) -> anyhow::Result<()> {
         Err(incidents::command::CommandError::Io(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         done => Ok(done?),
     }
+}
+
+pub fn token(arguments: &TokenArgs) -> anyhow::Result<()> {
+    let TokenCommand::New { name, scope } = &arguments.command;
+    let loaded = config::load(arguments.config.as_deref(), std::env::vars(), &Overrides::default())?;
+    let config = loaded.config;
+    if config.api.tokens_file.as_os_str().is_empty() {
+        anyhow::bail!(
+            "api.tokens_file is not set: set it first, to \"tokens\" for a file in the state folder"
+        );
+    }
+    let path = config.state_dir.join(&config.api.tokens_file);
+    let secret = token::create(&path, name, *scope)?;
+    eprintln!("added to {}; this is shown once:", path.display());
+    println!("{secret}");
+    Ok(())
 }

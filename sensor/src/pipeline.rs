@@ -22,6 +22,8 @@ use crate::capture::{
     Target, Tick, XdpAttached,
 };
 use crate::config::Config;
+use crate::incidents::Advice;
+use crate::intel;
 use crate::journal::{Journal, Sample};
 use crate::ledger::{Ledger, Residue};
 use crate::model::{self, Keeper, Mailbox};
@@ -30,7 +32,6 @@ use crate::score::ScoreError;
 use crate::sinks::{self, Sinks};
 use crate::status::top::SharedTop;
 use crate::status::{CaptureStatus, FlowStatus, Latency, Reading, Shared, Status};
-use crate::store::ingest::Hook;
 use crate::store::retention::Limits;
 use crate::store::{self, Ingest, Store};
 
@@ -43,6 +44,7 @@ pub struct Pipeline {
     // Behind `live`: the interface is put back once no program is on it.
     prepared: Prepared,
     analysis: thread::JoinHandle<(Analysis, Outlets)>,
+    lists: Option<intel::Keeper>,
     mailbox: Arc<Mailbox>,
     waiting: Arc<Waiting>,
     shared: Arc<Shared>,
@@ -56,7 +58,7 @@ pub struct Opened {
     /// In words, what was set aside when it was opened.
     pub notice: Option<String>,
     /// Sees every new alert before it is stored.
-    pub hook: Option<Hook>,
+    pub advice: Arc<Advice>,
 }
 
 /// Where results go; they outlive the analysis.
@@ -76,7 +78,8 @@ impl Pipeline {
         opened: Opened,
     ) -> anyhow::Result<Pipeline> {
         let sinks = Sinks::start(sinks::configured(&config.sinks, &config.state_dir), &opened.store)?;
-        let ingest = Ingest::start(opened.store.clone(), Limits::of(&config.store), opened.hook)?;
+        let ingest =
+            Ingest::start(opened.store.clone(), Limits::of(&config.store), Some(opened.advice.hook()))?;
         let mut analysis = Analysis::new(&AnalysisConfig::from(config))?;
         analysis.set_head(model::types::chosen(&config.state_dir));
         analysis.keep(Keep { top: true, evidence: true, ..Keep::default() });
@@ -94,16 +97,22 @@ impl Pipeline {
         }
         let (sender, events) = sync_channel(config.capture.queue_batches as usize + TICK_ROOM);
         let prepared = prepare(&config.capture, nic, &config.state_dir);
-        let live = Live::start(&config.capture, nic, sender)?;
+        let mut live = Live::start(&config.capture, nic, sender)?;
+        let lists = match live.lister.take() {
+            Some(lister) => intel::Keeper::start(&config.intel, &config.state_dir, lister)?,
+            None => None,
+        };
         let mut watcher =
             Watcher::new(analysis, Outlets { ingest, sinks, journal, keeper }, &live, config, shared.clone());
         watcher.capture.prepared = prepared.lines().to_vec();
         watcher.top = top.clone();
+        watcher.lists = lists.as_ref().map(intel::Keeper::status);
         let waiting = watcher.waiting.clone();
         watcher.set_aside = opened.notice;
+        watcher.advice = Some(opened.advice);
         let analysis =
             thread::Builder::new().name("analysis".to_owned()).spawn(move || watcher.run(&events))?;
-        Ok(Pipeline { live, prepared, analysis, mailbox, waiting, shared, top })
+        Ok(Pipeline { live, prepared, analysis, lists, mailbox, waiting, shared, top })
     }
 
     /// What a person wants to know about the start.
@@ -129,6 +138,9 @@ impl Pipeline {
     /// Stops in the order of the path: no more packets, then everything that was counted is analysed, then every
     /// alert is delivered or given up. Returns the final status.
     pub fn stop(self) -> Arc<Status> {
+        if let Some(lists) = self.lists {
+            lists.stop();
+        }
         self.live.stop();
         drop(self.prepared);
         // Capture dropped its ends of the queue: the analysis ends when it has read it all.
@@ -168,6 +180,8 @@ struct Watcher {
     score_errors: u64,
     flow_limit: u64,
     state_dir: PathBuf,
+    /// How the lists are, where there are any.
+    lists: Option<intel::StatusReader>,
     steering: Steering,
     /// New flows a second that the flow table takes.
     admitted: u32,
@@ -175,6 +189,7 @@ struct Watcher {
     flood: Flood,
     /// Packets that never reached XDP, as far as they were told.
     missed: u64,
+    advice: Option<Arc<Advice>>,
     /// In words, what was set aside when the store was opened; told once.
     set_aside: Option<String>,
     /// What a person should know for as long as the sensor runs.
@@ -220,10 +235,12 @@ impl Watcher {
             score_errors: 0,
             flow_limit: config.flow.max_flows as u64,
             state_dir: config.state_dir.clone(),
+            lists: None,
             steering: live.steering.clone(),
             admitted: config.capture.new_flows_per_second,
             flood: Flood::default(),
             missed: 0,
+            advice: None,
             set_aside: None,
             warnings: Vec::new(),
             at_rest: false,
@@ -239,6 +256,8 @@ impl Watcher {
                 Event::Samples(ref samples) => self.analysis.samples(samples),
                 Event::Flows(ref deltas) => self.flows(deltas),
                 Event::Tunnels(ref tunnels) => self.analysis.tunnels(tunnels),
+                Event::Listed(ref listed) => self.analysis.listed(listed),
+                Event::Lists(ref set) => self.analysis.lists(set.clone()),
                 Event::Tick(ref tick) => self.tick(tick),
                 // Of replays that are asked for them.
                 Event::Packets(_) => {}
@@ -417,6 +436,7 @@ impl Watcher {
         if self.score_errors > 0 {
             warnings.push(format!("{} windows could not be scored: see the log", self.score_errors));
         }
+        let (incidents, language) = self.advice.as_ref().map(|advice| advice.status()).unzip();
         self.shared.publish(Status {
             time: now,
             started: self.started,
@@ -444,7 +464,11 @@ impl Watcher {
             store: Some(self.outlets.ingest.status()),
             sinks: self.outlets.sinks.status(),
             journal: self.outlets.journal.status(),
+            incidents,
+            language: language.flatten(),
             model: self.outlets.keeper.status(),
+            intel: self.lists.as_ref().map(intel::StatusReader::read),
+            intel_counts: self.analysis.intel().clone(),
             shadow: self.analysis.agreement(),
             state_dir: self.state_dir.clone(),
             truncated: false,

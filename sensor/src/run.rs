@@ -1,14 +1,17 @@
 //! `vesper run`: settings, stages, wait for a signal, stop in order, closing summary.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
+use sensor::api::{App, Parts};
 use sensor::capture::nic;
 use sensor::cli::RunArgs;
 use sensor::config::{self, Config};
+use sensor::incidents::Advice;
 use sensor::model::{self, Mailbox};
 use sensor::pipeline::{Opened, Pipeline};
-use sensor::reload::Reloader;
+use sensor::reload::{Reloaded, Reloader};
 use sensor::status::{Shared, Status, Summary};
 use sensor::store::Store;
 use sensor::{api, notify, telemetry};
@@ -39,9 +42,11 @@ pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
     if let Some(notice) = &notice {
         tracing::error!("{notice}");
     }
-    let opened = Opened { store, notice, hook: None };
+    let advice = Advice::start(&store, &config.incidents, &config.state_dir)?;
+    let index = advice.index().clone();
+    let opened = Opened { store: store.clone(), notice, advice };
     // Before anything is attached: two sensors on one box are noticed here.
-    let listener = api::bind(&config.api)?;
+    let door = api::open(&config.api, &config.state_dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("api")
@@ -67,12 +72,31 @@ pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
     let (steering, waiting) = (pipeline.live().steering.clone(), pipeline.waiting().clone());
     let mut reloader = Reloader::new(arguments.config.clone(), config.clone(), steering, waiting);
     let mailbox = pipeline.mailbox().clone();
+    let (reloads, mut asked_to_reload) = tokio::sync::mpsc::channel::<api::Reload>(1);
+    let app = App::new(Parts {
+        store,
+        index,
+        status: shared.clone(),
+        top: pipeline.top().clone(),
+        config: config.clone(),
+        mailbox: mailbox.clone(),
+        reload: reloads,
+        program: PathBuf::from("/proc/self/exe"),
+    });
+    let shown = app.clone();
     runtime.spawn(async move {
-        while hangup.recv().await.is_some() {
+        loop {
+            let answer = tokio::select! {
+                signal = hangup.recv() => if signal.is_some() { None } else { break },
+                asked = asked_to_reload.recv() => if asked.is_some() { asked } else { break },
+            };
             notify::reloading();
             promote(&mailbox, reloader.running());
-            reload(&mut reloader);
+            let told = reload(&mut reloader);
+            shown.set_config(reloader.running().clone());
             notify::ready();
+            // Whoever asked may be gone.
+            let _told = answer.map(|answer| answer.send(told));
         }
     });
     let served = runtime.block_on(async {
@@ -82,7 +106,7 @@ pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
                 _ = interrupt.recv() => {}
             }
         };
-        api::serve(listener, shared, asked).await.context("serving the API")
+        api::serve(door, app, asked).await.context("serving the API")
     });
     notify::stopping();
     tracing::info!("stopping: detaching, then analysing and delivering what is left");
@@ -102,7 +126,7 @@ fn promote(mailbox: &Mailbox, running: &Config) {
 }
 
 /// Takes up what may change while packets come. What was there stays where the new settings are wrong.
-fn reload(reloader: &mut Reloader) {
+fn reload(reloader: &mut Reloader) -> Result<Reloaded, String> {
     match reloader.reload() {
         Ok(reloaded) => {
             for warning in &reloaded.warnings {
@@ -113,9 +137,11 @@ fn reload(reloader: &mut Reloader) {
                 let settings = reloaded.need_restart.join(", ");
                 tracing::warn!("SIGHUP: changed as well, and in force after a restart: {settings}");
             }
+            Ok(reloaded)
         }
         Err(error) => {
             tracing::error!(%error, "SIGHUP: the settings are wrong; going on with those there were");
+            Err(error.to_string())
         }
     }
 }

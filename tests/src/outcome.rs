@@ -21,6 +21,8 @@ pub struct Outcome {
     pub flows: HashSet<FlowKey>,
     /// Outer addresses of those in tunnels.
     pub outer: HashMap<FlowKey, [[u8; 16]; 2]>,
+    /// Flows with listed addresses, and the lists that name them.
+    pub listed: HashMap<FlowKey, [u32; 2]>,
     /// Times of the ticks.
     pub ticks: Vec<u64>,
     /// Samples handed on.
@@ -66,6 +68,11 @@ pub fn drain(mut replay: Replay) -> Result<Outcome, ReplayError> {
                     outcome.outer.insert(tunnel.key, tunnel.addresses);
                 }
             }
+            Event::Listed(listed) => {
+                assert!(listed.iter().all(|flow| keys.contains(&flow.key)), "of a flow that did not grow");
+                outcome.listed.extend(listed.iter().map(|flow| (flow.key, flow.lists)));
+            }
+            Event::Lists(_) => {}
             Event::Packets(packets) => outcome.facts += packets.len() as u64,
             Event::Tick(tick) => {
                 assert!(outcome.ticks.last().is_none_or(|last| *last < tick.time), "ticks go forward");

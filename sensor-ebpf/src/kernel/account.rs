@@ -147,11 +147,24 @@ fn elsewhere(missing: &Missing) -> u32 {
         let (a, b) = (maps::steered([words[0], words[1]]), maps::steered([words[2], words[3]]));
         entry.one_in.set(if a == 0 || (b != 0 && b < a) { b } else { a });
     }
+    if control.listed != 0 {
+        note_listed(missing, control.listed, free);
+    }
     entry.epoch.set(control.epoch.wrapping_sub(1));
     entry.mark.set(place.mark);
     tags.tags[free as usize % WAYS].set(place.tag);
     lane.admitted.grow(1);
     free
+}
+
+/// Notes in a new flow which of its addresses are listed. A function of its own, for its own stack.
+#[inline(never)]
+fn note_listed(missing: &Missing, trie: u32, slot: u32) {
+    let &Missing { words: [a_high, a_low, b_high, b_low, ..], .. } = missing;
+    if let Some(rare) = maps::rare_flags(slot) {
+        rare.listed[0].set(maps::listed(trie, [a_high, a_low]));
+        rare.listed[1].set(maps::listed(trie, [b_high, b_low]));
+    }
 }
 
 /// How many frames this one stands for, which is not IP; 0 where it is no sample. A function of its own, so that packets

@@ -5,8 +5,9 @@ use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::Key;
 use aya_ebpf::maps::{Array, LpmTrie, PerCpuArray, RingBuf, XskMap};
-use sensor_ebpf::control::Control;
+use sensor_ebpf::control::{Control, MOST_LISTED};
 use sensor_ebpf::counter::Totals;
+use sensor_ebpf::listed::{self, LINES, Line};
 use sensor_ebpf::sketch::Cell;
 use sensor_ebpf::table::{Bucket, Entry, Lane, LogLine, Outer, RareFlags};
 
@@ -53,6 +54,19 @@ static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
 /// Sampling of the flows of a host or prefix: one packet in so many.
 #[map]
 static STEERED: LpmTrie<[u64; 2], u32> = LpmTrie::with_max_entries(1024, 0);
+
+/// Listed networks, IPv4 mapped, with what they are listed as; 0 is allowed whatever holds it. One is looked at, the
+/// other one is filled meanwhile. The kernel takes a node's memory when it is added.
+#[map]
+static LISTED_1: LpmTrie<[u64; 2], u32> = LpmTrie::with_max_entries(MOST_LISTED, 0);
+
+/// See [`LISTED_1`].
+#[map]
+static LISTED_2: LpmTrie<[u64; 2], u32> = LpmTrie::with_max_entries(MOST_LISTED, 0);
+
+/// Where each trie may have something to say, the bits of the first one first.
+#[map]
+static LISTED_BITS: Array<Line> = Array::with_max_entries(2 * LINES, BPF_F_MMAPABLE);
 
 /// AF_XDP sockets by receive queue: `mirror` mode.
 #[map]
@@ -145,4 +159,18 @@ pub(super) fn cell(cell: u32) -> Option<&'static Cell> {
 pub(super) fn steered(address: [u64; 2]) -> u32 {
     // SAFETY: the helper returns a live value of the map; it is read once, whole.
     STEERED.get(&Key::new(128, address)).map_or(0, |one_in| unsafe { core::ptr::read_volatile(one_in) })
+}
+
+/// What one of the tries says of an address; 0 where it says nothing.
+#[inline(always)]
+pub(super) fn listed(trie: u32, address: [u64; 2]) -> u32 {
+    let (line, word, bit) = listed::place(address);
+    let line = if trie == 1 { line } else { LINES + line };
+    if LISTED_BITS.get(line).is_none_or(|line| line.words[word as usize % 8].get() >> bit & 1 == 0) {
+        return 0;
+    }
+    let key = Key::new(128, address);
+    let found = if trie == 1 { LISTED_1.get(&key) } else { LISTED_2.get(&key) };
+    // SAFETY: the helper returns a live value of the map; it is read once, whole.
+    found.map_or(0, |listed| unsafe { core::ptr::read_volatile(listed) })
 }

@@ -58,7 +58,7 @@ fn judged(file: &Path, mut each: impl FnMut(u64, Option<Verdict>)) {
                 }
             }
             Event::Flows(deltas) => table.apply(&deltas, |_, _| ()),
-            Event::Tunnels(_) | Event::Packets(_) => (),
+            Event::Tunnels(_) | Event::Listed(_) | Event::Lists(_) | Event::Packets(_) => (),
             Event::Tick(tick) => {
                 last = tick.time;
                 if tick.time / SECOND > start / SECOND {

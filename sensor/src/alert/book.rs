@@ -5,6 +5,7 @@ use super::condition::Condition;
 use super::config::AlertConfig;
 use super::likeness::Likeness;
 use super::report::{Reasons, alert, confidence, date, name, rfc3339};
+use super::sighting::{Sighting, SightingKey};
 use super::{Alert, ThreatType};
 use crate::flow::SECOND;
 use crate::ledger::AlertBins;
@@ -31,6 +32,8 @@ struct Standing {
 pub struct Book {
     config: AlertConfig,
     standing: BTreeMap<FoldKey, Standing>,
+    /// What lists know of.
+    sightings: BTreeMap<SightingKey, Standing>,
     /// By name.
     conditions: BTreeMap<&'static str, Standing>,
     /// For each odd host: when it was odd last, and one bit per window before.
@@ -47,6 +50,7 @@ impl Book {
         Book {
             config: config.clone(),
             standing: BTreeMap::new(),
+            sightings: BTreeMap::new(),
             conditions: BTreeMap::new(),
             strikes: BTreeMap::new(),
             minute: (0, 0),
@@ -132,11 +136,43 @@ impl Book {
         Some(alert)
     }
 
+    /// Takes what a list knows of a window that ended at `now`: a new alert, or `None` if it is folded or suppressed.
+    pub fn sighting(&mut self, sighting: &Sighting, now: u64) -> Option<Alert> {
+        self.bins.raised += 1;
+        let (key, quiet) = (sighting.fold_key(), self.config.refold_after.as_nanos() as u64);
+        if let Some(standing) = self.sightings.get_mut(&key)
+            && now.saturating_sub(standing.last) < quiet
+        {
+            sighting.fold(&mut standing.alert, &self.config, standing.first);
+            (standing.last, standing.grew) = (now, true);
+            self.bins.suppressed_duplicate += 1;
+            return None;
+        }
+        if !self.within_limit(now, false) {
+            self.bins.suppressed_limit += 1;
+            return None;
+        }
+        let alert = sighting.alert(self.next_id(now), &self.config, now);
+        if self.sightings.len() >= self.config.max_standing {
+            self.sightings.retain(|_, standing| now.saturating_sub(standing.last) < quiet);
+            // None is over: the first one makes room.
+            if self.sightings.len() >= self.config.max_standing {
+                self.sightings.pop_first();
+            }
+        }
+        let (first, likeness) = (sighting.seen[0], Likeness::default());
+        let standing = Standing { alert: alert.clone(), likeness, first, last: now, told: now, grew: false };
+        self.sightings.insert(key, standing);
+        self.bins.stored += 1;
+        Some(alert)
+    }
+
     /// Standing alerts that grew since they were last told, each at most every `alert.update_every`.
     pub fn updates(&mut self, now: u64) -> Vec<Alert> {
         let every = self.config.update_every.as_nanos() as u64;
         self.standing
             .values_mut()
+            .chain(self.sightings.values_mut())
             .chain(self.conditions.values_mut())
             .filter(|standing| standing.grew && now.saturating_sub(standing.told) >= every)
             .map(|standing| {

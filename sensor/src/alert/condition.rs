@@ -197,11 +197,13 @@ impl Condition {
                 community_id: String::new(),
                 tunnel: None,
                 source_mac: None,
+                intel: None,
                 first_seen: rfc3339(now),
                 last_seen: rfc3339(now),
                 count: 1,
             },
             recommendation: None,
+            rewritten: None,
         }
     }
 }

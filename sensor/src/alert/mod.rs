@@ -20,13 +20,16 @@ pub mod mitre;
 pub mod narrative;
 pub mod report;
 pub mod rules;
+pub mod sighting;
 
 pub use config::AlertConfig;
 
 use serde::{Deserialize, Serialize};
 
 /// What kind of threat the traffic shows. The names are those the users' backends read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
 pub enum ThreatType {
     /// Denial of service from one source.
     DoS,
@@ -49,7 +52,9 @@ pub enum ThreatType {
 }
 
 /// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Worth a look.
@@ -62,8 +67,19 @@ pub enum Severity {
     Critical,
 }
 
+impl Severity {
+    /// One step worse.
+    pub fn worse(self) -> Severity {
+        match self {
+            Severity::Low => Severity::Medium,
+            Severity::Medium => Severity::High,
+            Severity::High | Severity::Critical => Severity::Critical,
+        }
+    }
+}
+
 /// An alert, as it leaves the sensor. The fields and their names are the webhook format of the users' backends.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Alert {
     /// `THREAT_` date `_` number, unique on this sensor: `THREAT_20251023_001`.
     pub threat_id: String,
@@ -90,10 +106,13 @@ pub struct Alert {
     /// What worked last time; absent while there is no such incident.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub recommendation: Option<Recommendation>,
+    /// The same in the words of a language model; absent unless one is configured.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rewritten: Option<crate::incidents::language::Rewritten>,
 }
 
 /// What was seen.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Details {
     /// Packets, both directions.
     pub packet_count: u64,
@@ -126,10 +145,14 @@ pub struct Details {
     pub community_id: String,
     /// What the flow was wrapped in; absent for one in no tunnel, and for an alert about a host.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<Object>)]
     pub tunnel: Option<crate::flow::tunnel::TunnelRecord>,
     /// MAC address of the source, where the alert is about one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub source_mac: Option<String>,
+    /// Who else knows of it; absent where no list does.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub intel: Option<IntelMatch>,
     /// RFC 3339: first packet.
     pub first_seen: String,
     /// RFC 3339: latest packet.
@@ -138,8 +161,23 @@ pub struct Details {
     pub count: u64,
 }
 
+/// What a list says of an address, a name or a client.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct IntelMatch {
+    /// The list, by its name in the configuration.
+    pub feed: String,
+    /// What is listed.
+    pub indicator: String,
+    /// `ip`, `domain` or `ja4`.
+    pub kind: String,
+    /// In the list's words; may be empty.
+    pub description: String,
+    /// 0 to 100, as the list says or as is configured.
+    pub confidence: u8,
+}
+
 /// A feature's part in a score.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Share {
     /// The feature; `rule` for what a rule adds, `other` for what is not listed.
     pub feature: String,
@@ -159,7 +197,7 @@ pub struct Share {
 }
 
 /// A past alert that looked alike.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Neighbour {
     /// The alert.
     pub threat_id: String,
@@ -183,7 +221,7 @@ pub struct Raised {
 }
 
 /// What worked in a past incident that looked alike.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Recommendation {
     /// The incident.
     pub incident_id: String,

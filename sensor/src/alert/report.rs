@@ -91,11 +91,13 @@ pub fn alert(candidate: &Candidate, id: String, reasons: Reasons, config: &Alert
             community_id: candidate.key.as_ref().map(community_id).unwrap_or_default(),
             tunnel: candidate.tunnel.clone(),
             source_mac: candidate.mac.map(|mac| mac.to_string()),
+            intel: None,
             first_seen: rfc3339(first),
             last_seen: rfc3339(last),
             count: 1,
         },
         recommendation: None,
+        rewritten: None,
     };
     if let Some(seems) = seems {
         name(&mut alert, candidate, seems, config);
@@ -148,12 +150,7 @@ fn severity(kind: ThreatType, candidate: &Candidate, confidence: f64, config: &A
     };
     let critical =
         [verdict.source, verdict.destination].into_iter().flatten().any(|host| config.is_critical(&host));
-    match sure {
-        _ if !critical => sure,
-        Severity::Low => Severity::Medium,
-        Severity::Medium => Severity::High,
-        Severity::High | Severity::Critical => Severity::Critical,
-    }
+    if critical { sure.worse() } else { sure }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod evidence;
 mod exemplars;
 #[cfg(test)]
 mod explanations;
+mod intel;
 pub mod journal;
 #[cfg(test)]
 mod poison;
@@ -20,6 +21,7 @@ mod window;
 
 pub use evidence::Evidence;
 pub use exemplars::Exemplar;
+pub use intel::IntelCounts;
 pub use saved::Learned;
 pub use scored::ScoredWindow;
 pub use tables::Tables;
@@ -180,6 +182,8 @@ pub struct Analysis {
     seed: u64,
     /// Packets, samples or rows do not add up: nothing is learned meanwhile.
     ledger_off: bool,
+    /// What others know.
+    intel: intel::Lookout,
 }
 
 impl Analysis {
@@ -211,6 +215,7 @@ impl Analysis {
             portion: config.score.chunk_rows,
             seed: config.score.seed,
             ledger_off: false,
+            intel: intel::Lookout::default(),
         })
     }
 
@@ -305,6 +310,7 @@ impl Analysis {
         }
         self.silence_after = self.now.saturating_add(SECOND);
         self.flows.expire(self.now);
+        self.recheck_flows();
         output.ended = self.flows.take_records();
         Ok(output)
     }

@@ -6,6 +6,8 @@
 
 mod alerts;
 
+mod bounded;
+
 mod cicflow;
 
 mod eve;
@@ -32,11 +34,13 @@ use crate::analysis::{Analysis, AnalysisConfig, Exemplar, Keep, Output};
 use crate::capture::replay::{self, Replay, ReplayConfig, ReplayError};
 use crate::capture::{Event, PacketFacts, Tick};
 use crate::config::Config;
+use crate::intel;
 use crate::journal::{Limits, Sample, Writer};
 use crate::model_file;
 use crate::score::scorer::ScoreState;
 use crate::status::{FlowStatus, ModelState, ScoreStatus, Status, Summary};
 use alerts::Alerts;
+use bounded::Bounds;
 use eve::EveWriter;
 use flows::FlowsWriter;
 use output::refuse_same_file;
@@ -44,6 +48,7 @@ use progress::Progress;
 use rows::RowsWriter;
 use scores::ScoresWriter;
 
+pub use bounded::LINE_OF_PROGRESS;
 pub use output::AnalyzeError;
 
 /// Where results go; `-` is standard output.
@@ -73,6 +78,8 @@ pub struct AnalyzeOptions {
     pub save_model: Option<PathBuf>,
     /// 2: the data plane has a thread of its own. 3 or more: so has reading and unpacking.
     pub threads: u32,
+    /// Within limits, for captures of strangers: one file.
+    pub bounded: bool,
 }
 
 /// Events that may be read ahead: batches of samples and drains, some megabytes at most.
@@ -87,8 +94,23 @@ pub fn analyze(options: &AnalyzeOptions, config: &Config) -> Result<Summary, Ana
     let settings = ReplayConfig::new(&config.capture, config.flow.idle_timeout);
     let settings =
         ReplayConfig { read_ahead: options.threads >= 3, packets: options.flows.is_some(), ..settings };
-    let replay = Replay::open(&options.files, settings)?;
+    let (lists, unread) = intel::offline(&config.intel, &config.state_dir);
+    for warning in unread {
+        tracing::warn!("{warning}");
+    }
+    let settings = ReplayConfig { lists: lists.clone(), ..settings };
+    let (replay, bounds) = match options.files.as_slice() {
+        [file] if options.bounded => {
+            Bounds::enter()?;
+            let (replay, bounds) = Bounds::open(file, settings)?;
+            (replay, Some(bounds))
+        }
+        files => (Replay::open(files, settings)?, None),
+    };
     let mut analysis = Analysis::new(&AnalysisConfig::from(config))?;
+    if let Some(lists) = lists {
+        analysis.lists(lists);
+    }
     analysis.keep(Keep {
         scores: options.scores.is_some() || options.rows.is_some(),
         features: options.rows.is_some(),
@@ -111,7 +133,7 @@ pub fn analyze(options: &AnalyzeOptions, config: &Config) -> Result<Summary, Ana
     let journal = options.journal.as_deref();
     let journal = journal.map(|folder| Writer::open(folder, Limits::of(&config.journal), &analysis.layout()));
     let results = Results { journal: journal.transpose()?, ..Results::create(options, config)? };
-    let mut run = Run { analysis, results, status: Status::default() };
+    let mut run = Run { analysis, results, status: Status::default(), bounds };
     let (summary, alerts) = run.all(replay, options.threads)?;
     if let Some(path) = &options.save_model {
         let state = run.analysis.save()?;
@@ -132,7 +154,7 @@ pub fn learn(files: &[PathBuf], config: &Config) -> Result<Analysis, AnalyzeErro
     let replay = Replay::open(files, settings)?;
     let analysis = Analysis::new(&AnalysisConfig::from(config))?;
     let results = Results::create(&AnalyzeOptions::default(), config)?;
-    let mut run = Run { analysis, results, status: Status::default() };
+    let mut run = Run { analysis, results, status: Status::default(), bounds: None };
     run.all(replay, 2)?;
     Ok(run.analysis)
 }
@@ -150,7 +172,8 @@ pub fn exemplars(file: &Path, config: &Config, mut take: impl FnMut(Exemplar)) -
             Event::Samples(samples) => analysis.samples(samples),
             Event::Flows(deltas) => analysis.flows(deltas),
             Event::Tunnels(tunnels) => analysis.tunnels(tunnels),
-            Event::Packets(_) => {}
+            // Lists of others teach nothing.
+            Event::Packets(_) | Event::Listed(_) | Event::Lists(_) => {}
             Event::Tick(tick) => {
                 last = tick.time;
                 told(analysis.tick(tick)?);
@@ -168,6 +191,7 @@ struct Run {
     analysis: Analysis,
     results: Results,
     status: Status,
+    bounds: Option<Bounds>,
 }
 
 impl Run {
@@ -184,6 +208,8 @@ impl Run {
                     self.analysis.flows(deltas);
                 }
                 Event::Tunnels(tunnels) => self.analysis.tunnels(tunnels),
+                Event::Listed(listed) => self.analysis.listed(listed),
+                Event::Lists(set) => self.analysis.lists(set.clone()),
                 Event::Packets(packets) => self.results.packets(packets)?,
                 Event::Tick(tick) => {
                     last = tick.time;
@@ -194,6 +220,7 @@ impl Run {
             events += 1;
             if events.is_multiple_of(32) {
                 progress.update(bytes, packets);
+                self.bounds.as_mut().map_or(Ok(()), |bounds| bounds.look(packets))?;
             }
             Ok(())
         })?;
@@ -204,6 +231,7 @@ impl Run {
         progress.finish();
         let (alerts, warning) = self.results.finish()?;
         self.status.warnings.extend(warning);
+        self.status.warnings.extend(self.bounds.as_ref().and_then(Bounds::warning));
         Ok((Summary::from(&self.status), alerts))
     }
 

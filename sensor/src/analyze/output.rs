@@ -41,6 +41,22 @@ pub enum AnalyzeError {
         /// What is wrong with it.
         why: String,
     },
+    /// The process cannot be limited.
+    #[error("cannot limit the analysis of an upload ({what}): {source}")]
+    Limits {
+        /// What could not be set.
+        what: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// An upload is too large.
+    #[error(
+        "the capture has more than {packets} packets: send a part of it, or use `vesper analyze` on the sensor"
+    )]
+    TooMuch {
+        /// The limit.
+        packets: u64,
+    },
     /// Two results in one file would be mixed.
     #[error("two results go to {}: give each a file of its own ('-' and --json both mean standard output)", path.display())]
     SameFile {

@@ -12,7 +12,7 @@ const STALE: u64 = 5_000_000_000;
 const LOSS_REMEMBERED: u64 = 60_000_000_000;
 
 /// How bad it is, from best to worst.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// As it should be.
@@ -24,9 +24,9 @@ pub enum State {
 }
 
 /// One part of the sensor.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Component {
-    /// Its name: `pipeline`, `capture`, `nic`, `model`, `ledger`, `store`, `journal`, or `sink` with a label.
+    /// Its name: `pipeline`, `capture`, `nic`, `model`, `ledger`, `store`, `journal`, `intel`, or `sink` with a label.
     pub name: String,
     /// How it is.
     pub state: State,
@@ -35,7 +35,7 @@ pub struct Component {
 }
 
 /// The answer of `/health`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Health {
     /// The worst state of all components.
     pub status: State,
@@ -64,6 +64,7 @@ impl Health {
             store(status),
             journal(status),
         ];
+        components.extend(intel(status));
         let sinks: Vec<Component> = status
             .sinks
             .iter()
@@ -165,6 +166,21 @@ fn store(status: &Status) -> Component {
         Some(reason) => component("store", State::Failed, Some(reason)),
         None => component("store", State::Degraded, aside),
     }
+}
+
+/// A list that fails is no reason to look elsewhere than at the list: the last good one is in use.
+fn intel(status: &Status) -> Option<Component> {
+    let intel = status.intel.as_ref()?;
+    let failing = intel.feeds.iter().filter(|feed| !feed.failing.is_empty());
+    let mut reasons: Vec<String> = failing
+        .map(|feed| format!("list {}: {}", feed.name, printable(&feed.failing, 200)))
+        .take(3)
+        .collect();
+    if !intel.failing.is_empty() {
+        reasons.insert(0, printable(&intel.failing, 300));
+    }
+    let reason = (!reasons.is_empty()).then(|| format!("the last good lists stay: {}", reasons.join("; ")));
+    Some(component("intel", State::Degraded, reason))
 }
 
 fn journal(status: &Status) -> Component {

@@ -1,136 +1,211 @@
-//! Paths to answers.
+//! Paths to answers, and what every request passes on its way.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{Method, StatusCode, Uri, header};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Router};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use super::health::Health;
+use super::access::{Guard, check_host, guard};
+use super::app::App;
 use super::problem::Problem;
-use crate::status::{Shared, Summary, metrics};
+use super::reference::Description;
+use super::{
+    alerts, audit, captures, decisions, flows, history, incidents, legacy, live, login, model, openapi,
+    overview, probes, reference, settings, sinks,
+};
 use crate::telemetry::printable;
 
-/// No request of today has a body; later ones are small.
-const LARGEST_BODY: usize = 64 * 1024;
-const PATHS: &str = "known paths: /health, /metrics, /-/healthy, /-/ready, /api/v1/statistics";
+/// Bodies other than uploads.
+const LARGEST_BODY: usize = 1 << 20;
+/// For the answer to a request, its body included.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// These have limits of their own.
+const LONG: [&str; 5] = [
+    "/ws/incidents",
+    "/api/v1/events",
+    "/api/v1/captures/analyze",
+    "/analyze-pcap",
+    "/api/v1/sinks/{name}/test",
+];
+const UPLOADS: [&str; 2] = ["/api/v1/captures/analyze", "/analyze-pcap"];
 
-/// All paths. `local_only`: the address is a loopback address.
-pub(super) fn routes(status: Arc<Shared>, local_only: bool) -> Router {
-    Router::new()
-        .route("/health", get(health))
-        .route("/metrics", get(scrape))
-        .route("/-/healthy", get(async || "vesper is alive\n"))
-        .route("/-/ready", get(ready))
-        .route("/api/v1/statistics", get(statistics))
+/// Nothing but what this sensor serves itself, and no page of others around it.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+    img-src 'self'; font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; \
+    require-trusted-types-for 'script'";
+
+/// Every route with its description.
+pub(super) fn described() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
+    let uploads = OpenApiRouter::new()
+        .routes(routes!(captures::analyze))
+        .routes(routes!(legacy::analyze_pcap))
+        .layer(DefaultBodyLimit::disable());
+    let (router, mut document) = OpenApiRouter::with_openapi(openapi::document())
+        .routes(routes!(probes::health))
+        .routes(routes!(probes::healthy))
+        .routes(routes!(probes::ready))
+        .routes(routes!(probes::scrape))
+        .routes(routes!(probes::statistics))
+        .routes(routes!(overview::status))
+        .routes(routes!(history::history))
+        .routes(routes!(flows::flows))
+        .routes(routes!(flows::hosts))
+        .routes(routes!(flows::host))
+        .routes(routes!(alerts::alerts))
+        .routes(routes!(alerts::alert))
+        .routes(routes!(alerts::acknowledge))
+        .routes(routes!(alerts::resolve))
+        .routes(routes!(alerts::reopen))
+        .routes(routes!(alerts::evidence))
+        .routes(routes!(alerts::packets))
+        .routes(routes!(alerts::similar))
+        .routes(routes!(incidents::incidents, incidents::add))
+        .routes(routes!(incidents::search))
+        .routes(routes!(incidents::incident, incidents::remove))
+        .routes(routes!(decisions::list))
+        .routes(routes!(decisions::decide))
+        .routes(routes!(captures::captures, captures::start))
+        .routes(routes!(captures::capture))
+        .routes(routes!(captures::stop))
+        .routes(routes!(model::model))
+        .routes(routes!(model::promote))
+        .routes(routes!(model::rollback))
+        .routes(routes!(sinks::sinks))
+        .routes(routes!(sinks::test))
+        .routes(routes!(sinks::retry))
+        .routes(routes!(settings::config))
+        .routes(routes!(settings::reload))
+        .routes(routes!(audit::entries))
+        .routes(routes!(login::session, login::login, login::logout))
+        .routes(routes!(live::events))
+        .routes(routes!(live::incidents))
+        .routes(routes!(legacy::start_capture))
+        .routes(routes!(legacy::stop_capture))
+        .routes(routes!(legacy::threats))
+        .routes(routes!(legacy::statistics))
+        .routes(routes!(reference::openapi))
+        .merge(uploads)
+        .split_for_parts();
+    openapi::complete(&mut document);
+    (router, document)
+}
+
+/// All paths, behind everything that a request must pass.
+pub(super) fn routes(
+    router: Router<Arc<App>>,
+    document: &utoipa::openapi::OpenApi,
+    app: Arc<App>,
+    guarded: Arc<Guard>,
+) -> Router {
+    let pages = Router::new()
+        .route("/docs", get(reference::page))
+        .route("/docs/reference.js", get(reference::script))
+        .route("/docs/reference.css", get(reference::style))
+        .merge(crate::console::routes());
+    app.counts.know(document.paths.paths.keys().cloned());
+    // Once a process: the text lives as long as it.
+    let text: &'static str = Box::leak(openapi::text(document).into_boxed_str());
+    router
+        .layer(middleware::from_fn_with_state(guarded.clone(), guard))
+        .merge(pages)
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn(move |request, next| check_host(local_only, request, next)))
+        .layer(Extension(Description(text)))
+        .layer(Extension(guarded.clone()))
+        .layer(middleware::from_fn(typed_bodies))
+        .layer(middleware::from_fn(in_time))
+        .layer(middleware::from_fn_with_state(guarded.clone(), check_host))
+        .layer(middleware::from_fn_with_state(app.clone(), count))
+        .layer(middleware::from_fn_with_state(guarded, harden))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
-        .with_state(status)
-}
-
-async fn health(State(status): State<Arc<Shared>>) -> Response {
-    let health = Health::of(&status.latest(), now());
-    let code = match health.status {
-        super::health::State::Failed => StatusCode::SERVICE_UNAVAILABLE,
-        _ => StatusCode::OK,
-    };
-    (code, Json(health)).into_response()
-}
-
-async fn ready(State(status): State<Arc<Shared>>) -> Response {
-    if Health::of(&status.latest(), now()).ready() {
-        return "vesper watches packets\n".into_response();
-    }
-    let detail = "no packets can be watched now".to_owned();
-    Problem { status: StatusCode::SERVICE_UNAVAILABLE, detail, remedy: "GET /health says why" }
-        .into_response()
-}
-
-async fn scrape(State(status): State<Arc<Shared>>) -> Response {
-    match metrics::render(&status.latest()) {
-        Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
-        Err(error) => Problem {
-            status: StatusCode::INTERNAL_SERVER_ERROR,
-            detail: format!("the metrics could not be written: {error}"),
-            remedy: "please report it",
-        }
-        .into_response(),
-    }
-}
-
-async fn statistics(State(status): State<Arc<Shared>>) -> Json<Summary> {
-    Json(Summary::from(&*status.latest()))
+        .with_state(app)
 }
 
 async fn unknown_path(uri: Uri) -> Problem {
     let detail = format!("there is nothing at {}", printable(uri.path(), 100));
-    Problem { status: StatusCode::NOT_FOUND, detail, remedy: PATHS }
+    Problem::missing(detail, "/docs lists all paths; /health and /metrics are among them")
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> Problem {
     let detail =
         format!("{} cannot be used on {}", printable(method.as_str(), 20), printable(uri.path(), 100));
-    Problem { status: StatusCode::METHOD_NOT_ALLOWED, detail, remedy: "use GET" }
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail, "/docs says what can; the header Allow too")
 }
 
-/// Refuses requests that a web page of somebody else sent to this machine through the user's browser: they name
-/// the page's host (DNS rebinding).
-async fn check_host(local_only: bool, request: Request, next: Next) -> Response {
-    let mut hosts = request.headers().get_all(header::HOST).iter();
-    let host = hosts.next().and_then(|host| host.to_str().ok());
-    let Some(host) = host.filter(|_| hosts.next().is_none()) else {
-        let detail = "the request has no single Host header".to_owned();
-        let remedy = "send one, such as Host: 127.0.0.1:8888";
-        return Problem { status: StatusCode::BAD_REQUEST, detail, remedy }.into_response();
-    };
-    if local_only && !is_local(host) {
-        let detail = format!("this address serves this machine alone, not {}", printable(host, 100));
-        let remedy = "ask for localhost or an IP address; a proxy in front must send one of these as Host";
-        return Problem { status: StatusCode::MISDIRECTED_REQUEST, detail, remedy }.into_response();
+/// Requests that are slow to come or slow to answer end.
+async fn in_time(path: Option<MatchedPath>, request: Request, next: Next) -> Response {
+    if path.is_some_and(|path| LONG.contains(&path.as_str())) {
+        return next.run(request).await;
+    }
+    match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let detail = format!("the request took more than {} s", REQUEST_TIMEOUT.as_secs());
+            Problem::unavailable(detail, "send it faster, or ask for less").into_response()
+        }
+    }
+}
+
+/// A body is JSON, or an upload where uploads belong: what a plain form of a foreign page could send is refused.
+async fn typed_bodies(path: Option<MatchedPath>, request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let length = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
+    let has_body = length || headers.contains_key(header::TRANSFER_ENCODING);
+    let upload = path.is_some_and(|path| UPLOADS.contains(&path.as_str()));
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    let fits = if upload { "multipart/form-data" } else { "application/json" };
+    if has_body && *request.method() != Method::GET && !kind.eq_ignore_ascii_case(fits) {
+        let detail = format!(
+            "the body is {}",
+            if kind.is_empty() { "of no type".into() } else { printable(kind, 60) }
+        );
+        return Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            detail,
+            format!("send Content-Type: {fits}"),
+        )
+        .into_response();
     }
     next.run(request).await
 }
 
-/// `localhost` or an IP address, with or without a port.
-fn is_local(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.ends_with(':') => name,
-        _ => host,
-    };
-    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
-    bare.eq_ignore_ascii_case("localhost") || bare.parse::<std::net::IpAddr>().is_ok()
+async fn count(
+    State(app): State<Arc<App>>,
+    path: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let response = next.run(request).await;
+    app.counts.answered(path.as_ref().map(MatchedPath::as_str), response.status().as_u16());
+    response
 }
 
-#[expect(clippy::disallowed_methods, reason = "whether a snapshot is fresh is about real time")]
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_local;
-
-    #[test]
-    fn hosts() {
-        for (host, local) in [
-            ("localhost", true),
-            ("LOCALHOST:8888", true),
-            ("127.0.0.1:8888", true),
-            ("[::1]:8888", true),
-            ("[::1]", true),
-            ("10.0.0.1", true),
-            ("evil.example", false),
-            ("localhost.evil.example:8888", false),
-            ("127.0.0.1.evil.example", false),
-            ("", false),
-        ] {
-            assert_eq!(is_local(host), local, "{host}");
-        }
+/// What browsers are told with every answer.
+async fn harden(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
     }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    if guard.tls {
+        let year = HeaderValue::from_static("max-age=31536000");
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, year);
+    }
+    response
 }

@@ -55,7 +55,7 @@ impl Buffers {
                 buffer.clear();
                 self.waiting(|waiting| keep(&mut waiting.packets, buffer));
             }
-            Event::Tunnels(_) | Event::Tick(_) => {}
+            Event::Tunnels(_) | Event::Listed(_) | Event::Lists(_) | Event::Tick(_) => {}
         }
     }
 

@@ -12,7 +12,7 @@ use sensor_ebpf::table::{FREE, LOG_LINE, RETIRED, WAYS};
 use super::error::CaptureError;
 use super::program::Program;
 use super::table::Table;
-use super::{FlowDelta, Outer};
+use super::{FlowDelta, Listed, Outer};
 
 /// Drains in which each entry is looked at once for how long it has been idle.
 const SWEEP: usize = 10;
@@ -38,6 +38,8 @@ pub struct Drain {
     retired: Vec<u32>,
     /// New flows in tunnels, until somebody takes them.
     pub tunnels: Vec<Outer>,
+    /// New flows with listed addresses, likewise.
+    pub listed: Vec<Listed>,
     /// An epoch that ended and was not read, because waiting failed.
     ended: Option<u32>,
     /// The slot at which the sweep for idle entries goes on.
@@ -57,6 +59,7 @@ impl Drain {
             proven: vec![false; slots],
             retired: Vec::with_capacity(slots),
             tunnels: Vec::new(),
+            listed: Vec::new(),
             ended: None,
             sweep: 0,
             entries: 0,
@@ -117,9 +120,15 @@ impl Drain {
         let before = &mut self.read[at];
         if now.packets != before.packets || now.bytes != before.bytes {
             let key = entry.key();
-            if key.tunnel != 0 && before.packets == [0, 0] {
-                let (a, b) = table.outers[at].get();
-                self.tunnels.push(Outer { key, addresses: [a, b] });
+            if before.packets == [0, 0] {
+                let lists = [rare.listed[0].get(), rare.listed[1].get()];
+                if lists != [0, 0] {
+                    self.listed.push(Listed { key, lists });
+                }
+                if key.tunnel != 0 {
+                    let (a, b) = table.outers[at].get();
+                    self.tunnels.push(Outer { key, addresses: [a, b] });
+                }
             }
             let grown = now.since(before);
             let grown = FlowStats { first: grown.first + offset, last: grown.last + offset, ..grown };

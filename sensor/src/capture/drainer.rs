@@ -12,6 +12,7 @@ use super::counters::CaptureCounters;
 use super::drain::Drain;
 use super::error::CaptureError;
 use super::flood::{Flood, FloodWatch};
+use super::listed::Turning;
 use super::program::Program;
 use super::receive::Queued;
 use super::steering::Governor;
@@ -28,6 +29,10 @@ pub(super) struct Drainer {
     pub(super) buffers: Buffers,
     pub(super) governor: Governor,
     pub(super) flood: FloodWatch,
+    /// Asks for the other trie of listed addresses.
+    pub(super) turning: Turning,
+    /// What was asked for and is not done yet.
+    pub(super) turning_to: Option<u32>,
     /// The second of the latest look at what changes slowly.
     pub(super) second: u64,
 }
@@ -68,8 +73,23 @@ impl Drainer {
         let buffers = self.buffers.clone();
         let mut outlet =
             FlowOutlet { batch: buffers.flows(), buffers: &buffers, events, state: Sent::AtOnce };
+        if let Some((trie, set)) = self.turning.wish() {
+            self.turning_to = Some(trie);
+            // Before any flow that was looked up there: whoever reads this knows what the marks mean.
+            outlet.hand_on(Event::Lists(set));
+        }
+        if let Some(trie) = self.turning_to {
+            self.program.set_listed(trie)?;
+        }
         self.drain.drain(&mut self.program, now, self.clock.offset, true, |delta| outlet.push(delta))?;
         outlet.send();
+        if let Some(trie) = self.turning_to.take() {
+            // The drain waited until no program was running that had begun before.
+            self.turning.turned(trie);
+        }
+        if !self.drain.listed.is_empty() {
+            outlet.hand_on(Event::Listed(std::mem::take(&mut self.drain.listed)));
+        }
         if !self.drain.tunnels.is_empty() {
             outlet.hand_on(Event::Tunnels(std::mem::take(&mut self.drain.tunnels)));
         }

@@ -21,6 +21,7 @@ use super::drain::Drain;
 use super::drainer::Drainer;
 use super::error::CaptureError;
 use super::flood::FloodWatch;
+use super::listed::{Lister, Turning};
 use super::nic::watch::Watch;
 use super::nic::{Nic, mtu};
 use super::program::{Frames, Program, XdpAttached};
@@ -50,6 +51,8 @@ pub struct Live {
     pub buffers: Buffers,
     /// Asks for other sampling.
     pub steering: Steering,
+    /// Fills the tries of listed addresses, until somebody takes it.
+    pub lister: Option<Lister>,
     stop_drain: Arc<AtomicBool>,
     stop_receive: Arc<AtomicBool>,
     drain: JoinHandle<Drainer>,
@@ -130,6 +133,8 @@ impl Live {
         let governor = Governor::new(&config.sample, steering.clone());
         program.set_control(governor.control(control(config, &program)))?;
 
+        let turning = Turning::default();
+        let lister = Some(program.take_lister(turning.clone())?);
         let stop_drain = Arc::new(AtomicBool::new(false));
         let buffers = Buffers::default();
         let drainer = Drainer {
@@ -141,6 +146,8 @@ impl Live {
             buffers: buffers.clone(),
             governor,
             flood: FloodWatch::new(),
+            turning,
+            turning_to: None,
             second: 0,
         };
         let drain = {
@@ -156,6 +163,7 @@ impl Live {
             counters,
             buffers,
             steering,
+            lister,
             stop_drain,
             stop_receive,
             drain,

@@ -20,6 +20,8 @@ mod error;
 
 pub mod flood;
 
+mod listed;
+
 mod live;
 
 pub mod nic;
@@ -44,6 +46,7 @@ pub use config::{CaptureConfig, HugePages, Mode, NicRings, SampleConfig, XdpMode
 pub use counters::{CaptureCounters, QueueCounters};
 pub use drain::Drain;
 pub use error::CaptureError;
+pub use listed::{ListedError, ListedPrefix, Lister, Turning};
 pub use live::{Live, TICK_ROOM};
 pub use program::{Frames, Program, XdpAttached};
 pub use queues::Queue;
@@ -51,6 +54,8 @@ pub use receive::Queued;
 pub use steering::{Steering, Target};
 pub use table::{Table, TableSize};
 pub use xsk::Statistics as XskStatistics;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use sensor_ebpf::counter::{Reason, Totals};
@@ -143,6 +148,15 @@ pub struct Outer {
     pub addresses: [[u8; 16]; 2],
 }
 
+/// A new flow with an address that is listed, as far as the source knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The flow.
+    pub key: FlowKey,
+    /// The numbers of the lists that name the addresses on the sides `a` and `b` of the key, from 1; 0 is none.
+    pub lists: [u32; 2],
+}
+
 /// The end of one drain of the kernel's flow table. What flows grew by came before it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tick {
@@ -167,6 +181,10 @@ pub enum Event {
     Flows(Vec<FlowDelta>),
     /// New flows in tunnels among those of this drain, after their [`Event::Flows`].
     Tunnels(Vec<Outer>),
+    /// New flows with listed addresses among those of this drain, after their [`Event::Flows`].
+    Listed(Vec<Listed>),
+    /// What the source looks new flows up in from now on.
+    Lists(Arc<crate::intel::Set>),
     /// Every packet that belongs to a flow, in the order of the capture; only from a replay that was asked for them
     /// ([`replay::ReplayConfig::packets`]).
     Packets(Vec<PacketFacts>),

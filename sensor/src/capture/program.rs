@@ -15,6 +15,7 @@ use sensor_ebpf::counter::Totals;
 
 use super::config::{self, CaptureConfig};
 use super::error::{CaptureError, PERMISSION_HINT};
+use super::listed::{Lister, Turning};
 use super::nic::{Nic, mtu};
 use super::steering::Target;
 use super::table::{self, Table, TableSize};
@@ -194,9 +195,17 @@ impl Program {
         self.control
     }
 
-    /// Tells the program what to do with packets, from the next one on. The epoch is not the caller's.
+    /// Tells the program what to do with packets, from the next one on. Epoch and trie are not the caller's.
     pub fn set_control(&mut self, control: Control) -> Result<(), CaptureError> {
-        let control = Control { epoch: self.control.epoch, ..control };
+        self.tell(Control { epoch: self.control.epoch, listed: self.control.listed, ..control })
+    }
+
+    /// Has new flows looked up in this trie of listed addresses, 1 or 2; 0 is neither.
+    pub fn set_listed(&mut self, trie: u32) -> Result<(), CaptureError> {
+        self.tell(Control { listed: trie, ..self.control })
+    }
+
+    fn tell(&mut self, control: Control) -> Result<(), CaptureError> {
         self.controls.set(0, control, 0).map_err(|source| CaptureError::Map { map: "CONTROL", source })?;
         self.control = control;
         Ok(())
@@ -249,9 +258,7 @@ impl Program {
     /// Begins the next epoch of the flow table and returns the one that ended.
     pub(super) fn next_epoch(&mut self) -> Result<u32, CaptureError> {
         let ended = self.control.epoch;
-        let next = Control { epoch: ended.wrapping_add(1), ..self.control };
-        self.controls.set(0, next, 0).map_err(|source| CaptureError::Map { map: "CONTROL", source })?;
-        self.control = next;
+        self.tell(Control { epoch: ended.wrapping_add(1), ..self.control })?;
         Ok(ended)
     }
 
@@ -274,6 +281,20 @@ impl Program {
     pub fn take_samples(&mut self) -> Result<RingBuf<MapData>, CaptureError> {
         RingBuf::try_from(take(&mut self.ebpf, "SAMPLES")?)
             .map_err(|source| CaptureError::Map { map: "SAMPLES", source })
+    }
+
+    /// What fills the tries of listed addresses. Can be taken once.
+    pub fn take_lister(&mut self, turning: Turning) -> Result<Lister, CaptureError> {
+        let mut map = |name| match take(&mut self.ebpf, name)? {
+            Map::LpmTrie(map) => Ok(map),
+            _ => Err(CaptureError::Object { name }),
+        };
+        let maps = [map("LISTED_1")?, map("LISTED_2")?];
+        let Map::Array(bits) = take(&mut self.ebpf, "LISTED_BITS")? else {
+            return Err(CaptureError::Object { name: "LISTED_BITS" });
+        };
+        Lister::new(maps, &bits, turning)
+            .map_err(|source| CaptureError::Mapping { map: "LISTED_BITS", source })
     }
 
     /// Passes on what the program logged.

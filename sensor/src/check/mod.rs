@@ -2,6 +2,7 @@
 //! but one file that is made and removed again to see whether the state folder can be written.
 
 mod fitness;
+mod intel;
 mod interface;
 mod machine;
 mod places;
@@ -102,6 +103,7 @@ fn everything(loaded: &Loaded) -> Vec<Line> {
     lines.push(privileges::locked_memory(&config.capture, &nic));
     lines.push(machine::memory(&config.capture, &nic));
     lines.extend(places::lines(config));
+    lines.extend(intel::lines(config));
     lines
 }
 

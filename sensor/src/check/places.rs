@@ -27,7 +27,7 @@ pub(super) fn lines(config: &Config) -> Vec<Line> {
         }
     }
     lines.extend(reach(&config.sinks).iter().map(sink));
-    lines.push(match api::bind(&config.api) {
+    lines.push(match api::open(&config.api, &config.state_dir) {
         Ok(_closed_again) => Line::ok("api", format!("{} is free", config.api.listen)),
         Err(ApiError::InUse { address }) => Line::warn(
             "api",
@@ -38,6 +38,11 @@ pub(super) fn lines(config: &Config) -> Vec<Line> {
             "api",
             format!("cannot listen on {address}: {source}"),
             "set api.listen to an address of this machine; in a network namespace: ip link set lo up",
+        ),
+        Err(error @ (ApiError::Tokens(_) | ApiError::Tls(_))) => Line::fail(
+            "api",
+            error.to_string(),
+            "the sensor would not start; `vesper token new NAME` makes a token",
         ),
     });
     lines

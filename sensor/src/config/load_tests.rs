@@ -24,7 +24,10 @@ fn each_problem_names_place_setting_value_and_remedy() {
         ("interface = \"eth0\"\n", "vesper.toml:1: unknown key interface; did you mean capture.interface?"),
         ("\n[captur]\nmode = 1\nxdp = 2", "vesper.toml:3: unknown key captur; did you mean capture?"),
         ("[captur]\n", "vesper.toml:1: unknown key captur; did you mean capture?"),
-        ("[api]\nzzzzzzzz = 1", "vesper.toml:2: unknown key api.zzzzzzzz; known here: listen"),
+        (
+            "[api]\nzzzzzzzz = 1",
+            "vesper.toml:2: unknown key api.zzzzzzzz; known here: listen, tls_cert, tls_key, tokens_file, names, live_clients, upload_max_bytes, analyses",
+        ),
         (
             "[[sinks.webhook]]\nurll = 'http://a'",
             "vesper.toml:2: unknown key sinks.webhook[0].urll; did you mean sinks.webhook[0].url?",
@@ -156,6 +159,8 @@ fn the_sample_file_is_the_defaults() {
     // Of each list there is one, with what has no default.
     let sinks = std::mem::take(&mut config.sinks);
     assert_eq!(sinks, sinks_of_the_sample());
+    assert_eq!(config.intel.feed.len(), 1);
+    config.intel.feed.clear();
     assert_eq!(config, Config::default());
     for setting in Schema::of_config().settings() {
         let key = setting.rsplit('.').next().unwrap();

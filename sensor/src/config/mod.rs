@@ -28,6 +28,7 @@ use crate::capture::CaptureConfig;
 use crate::features::FeaturesConfig;
 use crate::flow::FlowConfig;
 use crate::incidents::IncidentsConfig;
+use crate::intel::IntelConfig;
 use crate::journal::JournalConfig;
 use crate::score::ScoreConfig;
 use crate::sinks::SinksConfig;
@@ -50,6 +51,8 @@ pub struct Config {
     pub score: ScoreConfig,
     /// When an alert is raised.
     pub alert: AlertConfig,
+    /// What others know: lists of addresses, names and clients.
+    pub intel: IntelConfig,
     /// Where alerts go.
     pub sinks: SinksConfig,
     /// The database.
@@ -73,6 +76,7 @@ impl Default for Config {
             features: FeaturesConfig::default(),
             score: ScoreConfig::default(),
             alert: AlertConfig::default(),
+            intel: IntelConfig::default(),
             sinks: SinksConfig::default(),
             store: StoreConfig::default(),
             incidents: IncidentsConfig::default(),
@@ -92,6 +96,7 @@ impl Config {
             ("features", self.features.problems()),
             ("score", self.score.problems()),
             ("alert", self.alert.problems()),
+            ("intel", self.intel.problems()),
             ("sinks", self.sinks.problems()),
             ("store", self.store.problems()),
             ("incidents", self.incidents.problems()),

@@ -15,6 +15,7 @@ use crate::capture::FlowDelta;
 use hashbrown::HashMap;
 use sensor_ebpf::counter::Count;
 use sensor_ebpf::flow::{FlowKey, FlowStats, proto};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Deltas whose cache misses are taken at once.
@@ -32,6 +33,8 @@ pub struct FlowTable {
     recorded: HashMap<u32, Recorded>,
     /// Of the few flows in tunnels, the outer addresses on the sides `a` and `b` of the key, once they are known.
     outers: HashMap<u32, [[u8; 16]; 2]>,
+    /// The few flows with a listed address.
+    listed: BTreeSet<u32>,
     /// Whether anybody wants records.
     pub keep_records: bool,
     records: Vec<FlowRecord>,
@@ -55,6 +58,7 @@ impl FlowTable {
             window: Vec::new(),
             recorded: HashMap::new(),
             outers: HashMap::new(),
+            listed: BTreeSet::new(),
             keep_records: false,
             records: Vec::new(),
             ended: 0,
@@ -117,11 +121,12 @@ impl FlowTable {
     #[inline]
     fn apply_one(&mut self, hash: u64, delta: &FlowDelta, beyond: &mut impl FnMut(Flow, Grown)) {
         let (key, grown) = (&delta.key, &delta.grown);
-        let mut outer = None;
+        let (mut outer, mut listed) = (None, false);
         let found = match self.find(hash, key) {
             Some(slot) => {
                 // The outer addresses outlive the flow: the source tells them once, and it knows of no reuse.
                 outer = if key.tunnel != 0 { self.outers.get(&slot).copied() } else { None };
+                listed = self.listed.contains(&slot);
                 if self.end_if_reused(hash, slot, grown) { None } else { Some(slot) }
             }
             None => None,
@@ -139,6 +144,9 @@ impl FlowTable {
         };
         if let Some(outer) = outer {
             self.outers.insert(slot, outer);
+        }
+        if listed {
+            self.listed.insert(slot);
         }
         let flow = &mut self.flows[slot as usize];
         if flow.window == NONE {
@@ -214,6 +222,7 @@ impl FlowTable {
         if flow.key.tunnel != 0 {
             self.outers.remove(&slot);
         }
+        self.listed.remove(&slot);
         self.free.push(slot);
     }
 
@@ -222,6 +231,37 @@ impl FlowTable {
         if let Some(slot) = self.find(key.hash(&self.seed), key) {
             self.outers.insert(slot, outer);
         }
+    }
+
+    /// Notes that an address of a flow is listed. False where the flow is not in the table.
+    pub fn note_listed(&mut self, key: &FlowKey) -> bool {
+        let slot = self.find(key.hash(&self.seed), key);
+        self.listed.extend(slot);
+        slot.is_some()
+    }
+
+    /// Those that are noted and were active in the open window.
+    pub fn listed(&self) -> impl Iterator<Item = (&Flow, &Grown)> {
+        let active = |slot: &u32| {
+            let flow = &self.flows[*slot as usize];
+            self.window.get(flow.window as usize).map(|grown| (flow, grown))
+        };
+        self.listed.iter().filter_map(active)
+    }
+
+    /// Asks anew of so many flows, from this place on, whether an address is listed; gives the place to go on at, `None`
+    /// behind the last one.
+    pub fn recheck(&mut self, from: usize, count: usize, listed: impl Fn(&FlowKey) -> bool) -> Option<usize> {
+        let end = (from + count).min(self.flows.len());
+        for slot in from..end {
+            let flow = &self.flows[slot];
+            if flow.live && listed(&flow.key) {
+                self.listed.insert(slot as u32);
+            } else {
+                self.listed.remove(&(slot as u32));
+            }
+        }
+        (end < self.flows.len()).then_some(end)
     }
 
     /// What a flow is wrapped in.

@@ -4,9 +4,11 @@ use super::index::{Among, Entry, Index, Likeness};
 use crate::alert::{Alert, Recommendation};
 
 /// Looked at among the nearest.
-const NEAREST: usize = 16;
+const NEAREST: usize = 64;
 /// Incidents that are less alike than the nearest by no more than this compete with it by how often their action worked.
 const AS_ALIKE: f64 = 0.1;
+/// That it was no threat is said only of what is very like what was none: a type and a port in common are not enough.
+const HARMLESS: f64 = 0.8;
 
 impl Index {
     /// What worked in the incident most like this alert. People's own win over those that came with the sensor as soon as
@@ -30,10 +32,14 @@ impl Index {
     }
 
     fn best(&self, likeness: &Likeness, among: Among) -> Option<(f64, Entry)> {
-        let found = self.candidates(likeness, among, NEAREST);
+        let least = |entry: &Entry| match entry.false_positive {
+            true => self.config.min_similarity.max(HARMLESS),
+            false => self.config.min_similarity,
+        };
+        let mut found = self.candidates(likeness, among, NEAREST);
+        found.retain(|(similarity, entry)| *similarity >= least(entry));
         let nearest = found.first()?.0;
-        let least = (nearest - AS_ALIKE).max(self.config.min_similarity);
-        let mut alike = found.into_iter().filter(|(similarity, _)| *similarity >= least);
+        let mut alike = found.into_iter().filter(|(similarity, _)| *similarity >= nearest - AS_ALIKE);
         let first = alike.next()?;
         // Of equals the first, which is the nearer.
         Some(alike.fold(first, |best, next| {

@@ -37,9 +37,11 @@ pub fn search(connection: &Connection, words: &str, limit: usize) -> rusqlite::R
     let Some(question) = question(words) else { return Ok(Vec::new()) };
     let columns =
         COLUMNS.split(", ").map(|column| format!("incidents.{column}")).collect::<Vec<_>>().join(", ");
+    // Ordered before it is joined: a word that all hold would fetch every incident, to show a few.
     let sql = format!(
-        "SELECT {columns} FROM incident_text JOIN incidents ON incidents.number = incident_text.rowid \
-         WHERE incident_text MATCH ? ORDER BY bm25(incident_text, 4, 4, 2, 2, 1, 1), number DESC LIMIT ?"
+        "SELECT {columns} FROM (SELECT rowid AS at, bm25(incident_text, 4, 4, 2, 2, 1, 1) AS place FROM incident_text \
+         WHERE incident_text MATCH ? ORDER BY place, rowid DESC LIMIT ?) JOIN incidents ON incidents.number = at \
+         ORDER BY place, number DESC"
     );
     let limit = limit.min(MOST_FOUND) as i64;
     connection.prepare_cached(&sql)?.query_map(params![question, limit], store::incident)?.collect()

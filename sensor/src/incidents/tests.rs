@@ -85,9 +85,6 @@ pub(super) fn alert(id: &str, kind: ThreatType, port: u16) -> Alert {
         confidence: 0.9,
         timestamp: "2026-11-21T12:00:00.000Z".to_owned(),
         details: Details {
-            member: String::new(),
-            neighbours: Vec::new(),
-            mitre: Vec::new(),
             packet_count: 100,
             total_bytes: 10_000,
             duration: 3.0,
@@ -95,19 +92,14 @@ pub(super) fn alert(id: &str, kind: ThreatType, port: u16) -> Alert {
             model_used: "test".to_owned(),
             score: 5.0,
             threshold: 3.6,
-            member: String::new(),
-            explanation: Vec::new(),
-            neighbours: Vec::new(),
-            mitre: Vec::new(),
             narrative: "10.0.0.7 does something to 10.0.0.9 that it never did".to_owned(),
-            community_id: String::new(),
-            tunnel: None,
-            source_mac: None,
             first_seen: "2026-11-21T11:59:57.000Z".to_owned(),
             last_seen: "2026-11-21T12:00:00.000Z".to_owned(),
             count: 1,
+            ..Details::default()
         },
         recommendation: None,
+        rewritten: None,
     }
 }
 
@@ -322,7 +314,11 @@ fn decisions_have_the_shape_that_callers_know() {
     let request: AnomalyRequest =
         serde_json::from_str(r#"{"error_type":"database_timeout","spike_percentage":450}"#).unwrap();
     let decision = decide(&place.store, &place.index, &request, NOW, |tx, event| {
-        tx.execute("INSERT INTO outbox (sink, event) VALUES ('slack', ?)", [event]).map(|_| ())
+        tx.execute(
+            "INSERT INTO outbox (sink, event, told, since) VALUES ('slack', ?, 'decision', 0)",
+            [event],
+        )
+        .map(|_| ())
     })
     .unwrap();
     let json = serde_json::to_value(&decision).unwrap();

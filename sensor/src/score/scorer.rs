@@ -135,6 +135,8 @@ pub struct Scorer {
     /// When the tails were fitted, and the reference was taken.
     pub(super) refitted: u64,
     pub(super) confirmed: u64,
+    /// When an alert last counted in a tail.
+    pub(super) told_at: u64,
     /// End of the window before.
     pub(super) window_end: u64,
     /// Training steps earned by rows and not taken yet.
@@ -180,6 +182,7 @@ impl Scorer {
             threshold,
             refitted: 0,
             confirmed: 0,
+            told_at: 0,
             window_end: 0,
             bins: ScoringBins::default(),
             lessons: KINDS.map(|kind| Lessons::new(kind.features())),
@@ -223,9 +226,14 @@ impl Scorer {
     }
 
     /// An alert without a type was told because of a member (see [`Scorer::explain`]): if there are more of them than the
-    /// budget allows, its tail is heavier than it was thought to be.
+    /// budget allows, its tail is heavier than it was thought to be. No more of them count than the budget allows: whoever
+    /// raises many alerts on purpose would make everybody's ordinary.
     pub fn told(&mut self, kind: Kind, member: &str) {
-        let threshold = self.threshold;
+        let (threshold, apart) = (self.threshold, (3.6e12 / self.budget()) as u64);
+        if self.now.saturating_sub(self.told_at) < apart && self.told_at != 0 {
+            return;
+        }
+        self.told_at = self.now;
         let mut members = self.models[kind as usize].members.iter_mut();
         if let Some(member) = members.find(|one| one.group.name() == member) {
             member.told(threshold);

@@ -5,6 +5,7 @@
 
 use sensor_ebpf::counter::{Count, Reason};
 
+pub use super::api::ApiCounts;
 use super::exposition::Families;
 use super::{ModelState, Status, VERSION, process};
 use crate::alert::ThreatType;
@@ -30,8 +31,9 @@ const THREATS: [(ThreatType, &str); 9] = [
 ];
 
 /// The exposition text.
-pub fn render(status: &Status) -> Result<String, prometheus::Error> {
+pub fn render(status: &Status, api: &ApiCounts) -> Result<String, prometheus::Error> {
     let mut families = Families::default();
+    super::api::metrics(&mut families, api);
     capture(&mut families, status);
     samples(&mut families, status);
     links(&mut families, &status.links);
@@ -42,6 +44,8 @@ pub fn render(status: &Status) -> Result<String, prometheus::Error> {
     super::store::metrics(&mut families, status.store.as_ref());
     super::sinks::metrics(&mut families, &status.sinks);
     super::journal::metrics(&mut families, &status.journal);
+    super::intel::metrics(&mut families, status);
+    super::incidents::metrics(&mut families, status.incidents.as_ref(), status.language.as_ref());
     super::model::metrics(&mut families, status);
     super::disk::metrics(&mut families, &status.state_dir);
     sensor(&mut families, status);

@@ -40,7 +40,7 @@ fn full() -> Status {
 
 #[test]
 fn values_are_where_they_belong() {
-    let text = render(&full()).unwrap();
+    let text = render(&full(), &ApiCounts::default()).unwrap();
     for line in [
         "vesper_capture_seen_packets_total 1",
         "vesper_capture_seen_bytes_total 60",
@@ -53,7 +53,7 @@ fn values_are_where_they_belong() {
         "vesper_alert_threats_total{type=\"PortScan\"} 2",
         "vesper_alert_threats_total{type=\"Anomaly\"} 0",
         "vesper_sinks_pending_alerts{sink=\"jsonl\"} 1",
-        "vesper_sinks_dead_letters_total{reason=\"refused\",sink=\"jsonl\"} 1",
+        "vesper_sinks_dead_letters{reason=\"refused\",sink=\"jsonl\"} 1",
         "vesper_ledger_residue{equation=\"flows\"} -4",
         "vesper_ledger_residue{equation=\"sinks\"} 0",
         "vesper_features_link_samples_total 9",
@@ -75,20 +75,20 @@ fn values_are_where_they_belong() {
 
 #[test]
 fn a_disk_has_its_size_and_an_unknown_one_is_not_full() {
-    let text = render(&full()).unwrap();
+    let text = render(&full(), &ApiCounts::default()).unwrap();
     let size = |name: &str| -> f64 {
         let line = text.lines().find(|line| line.starts_with(name)).unwrap();
         line.rsplit(' ').next().unwrap().parse().unwrap()
     };
     assert!(size("vesper_state_size_bytes ") >= size("vesper_state_free_bytes "), "{text}");
     assert!(size("vesper_state_size_bytes ") > 0.0, "{text}");
-    assert!(!render(&Status::default()).unwrap().contains("vesper_state_"));
+    assert!(!render(&Status::default(), &ApiCounts::default()).unwrap().contains("vesper_state_"));
 }
 
 #[test]
 fn series_are_there_from_the_start() {
     let series = |status: &Status| -> Vec<String> {
-        let text = render(status).unwrap();
+        let text = render(status, &ApiCounts::default()).unwrap();
         let names = text.lines().filter(|line| !line.starts_with('#'));
         names.map(|line| line.rsplit_once(' ').unwrap().0.to_owned()).collect()
     };
@@ -98,7 +98,7 @@ fn series_are_there_from_the_start() {
     idle.residue = Default::default();
     idle.latency_score = Default::default();
     assert_eq!(series(&idle), series(&full()));
-    assert!(render(&Status::default()).is_ok());
+    assert!(render(&Status::default(), &ApiCounts::default()).is_ok());
 }
 
 #[test]
@@ -122,7 +122,12 @@ fn promtool_finds_nothing() {
             panic!("promtool does not run ({error}): apt-get install --no-install-recommends prometheus")
         }
     };
-    promtool.stdin.take().unwrap().write_all(render(&full()).unwrap().as_bytes()).unwrap();
+    promtool
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(render(&full(), &ApiCounts::default()).unwrap().as_bytes())
+        .unwrap();
     let output = promtool.wait_with_output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     assert!(output.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));

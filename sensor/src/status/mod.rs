@@ -2,8 +2,11 @@
 //!
 //! A snapshot is whole and never changes: readers take the latest one and keep nobody waiting.
 
+mod api;
 mod disk;
 mod exposition;
+mod incidents;
+mod intel;
 mod journal;
 pub mod latency;
 pub mod metrics;
@@ -28,11 +31,15 @@ pub use summary::{Summary, rfc3339};
 pub use top::{SharedTop, Top};
 
 use crate::alert::ThreatType;
+use crate::analysis::IntelCounts;
 use crate::capture::flood::Flood;
 use crate::capture::nic::counters::NicCounters;
 use crate::capture::{Mode, Queue, XskStatistics};
 use crate::features::app::AppCounts;
 use crate::features::link::LinkTables;
+use crate::incidents::IncidentsStatus;
+use crate::incidents::language::LanguageStatus;
+use crate::intel::IntelStatus;
 use crate::journal::JournalStatus;
 use crate::ledger::{Ledger, Residue};
 use crate::model::ModelStatus;
@@ -109,8 +116,16 @@ pub struct Status {
     pub shadow: Option<Agreement>,
     /// The learned state on disk.
     pub model: ModelStatus,
+    /// The lists of others; absent where there are none, and in a replay.
+    pub intel: Option<IntelStatus>,
+    /// How often they knew something.
+    pub intel_counts: IntelCounts,
     /// The window journal.
     pub journal: JournalStatus,
+    /// Incidents, and what they were asked; absent in a replay.
+    pub incidents: Option<IncidentsStatus>,
+    /// The language model; absent where there is none.
+    pub language: Option<LanguageStatus>,
     /// Folder of what survives a restart; empty in a replay.
     pub state_dir: PathBuf,
     /// Whether the end of a capture is missing.
@@ -170,7 +185,7 @@ pub struct FlowStatus {
 }
 
 /// What the model is doing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ModelState {
     /// It learns what is normal; it raises no alerts.
@@ -203,7 +218,7 @@ pub struct ScoreStatus {
 }
 
 /// How fast, per second.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, utoipa::ToSchema)]
 pub struct Rates {
     /// Packets.
     pub packets: f64,

@@ -23,12 +23,13 @@ pub(super) fn metrics(families: &mut Families, sinks: &[SinkStatus]) {
         "Whether the latest attempt to deliver succeeded.",
         sinks.iter().map(|sink| (vec![("sink", sink.name.as_str())], f64::from(sink.failing.is_empty()))),
     );
-    families.labelled_counters(
-        "sinks_dead_letters_total",
-        "Alerts given up, by why.",
+    // No counter: whoever tries them again takes them out.
+    families.gauges(
+        "sinks_dead_letters",
+        "Alerts given up that can be tried again, by why.",
         sinks.iter().flat_map(|sink| {
             [("refused", sink.dead_letter_refused), ("retries_spent", sink.dead_letter_retries_spent)]
-                .map(|(reason, value)| (vec![("reason", reason), ("sink", sink.name.as_str())], value))
+                .map(|(reason, value)| (vec![("reason", reason), ("sink", sink.name.as_str())], value as f64))
         }),
     );
     families.labelled_counters(

@@ -12,7 +12,7 @@ use crate::capture::nic::counters::NicCounters;
 use crate::sinks::SinkStatus;
 
 /// One object that says what happened.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Summary {
     /// Packets seen.
     pub packets: u64,
@@ -33,6 +33,7 @@ pub struct Summary {
     /// Seconds the sensor has been running.
     pub elapsed_s: f64,
     /// New alerts by type.
+    #[schema(value_type = std::collections::HashMap<String, u64>)]
     pub threats: BTreeMap<ThreatType, u64>,
     /// What the model is doing.
     pub state: ModelState,
@@ -41,11 +42,14 @@ pub struct Summary {
     /// How fast, over the last second.
     pub rates: Rates,
     /// What is left over in each equation.
+    #[schema(value_type = std::collections::HashMap<String, i64>)]
     pub residue: BTreeMap<&'static str, i64>,
     /// The interface; absent in a replay.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     pub nic: Option<NicSummary>,
     /// What became of the alerts.
+    #[schema(value_type = Vec<Object>)]
     pub sinks: Vec<SinkStatus>,
     /// Whether the end of a capture is missing.
     pub truncated: bool,

@@ -12,7 +12,7 @@ const MOST: i64 = 100_000;
 const LONGEST: usize = 2000;
 
 /// One change.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Entry {
     /// Grows by one with each entry.
     pub id: i64,

@@ -50,7 +50,7 @@ pub fn of_samples(samples: &[Sample]) -> Vec<EvidencePacket> {
 }
 
 /// One line about a packet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PacketSummary {
     /// RFC 3339.
     pub time: String,

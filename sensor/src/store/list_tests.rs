@@ -64,7 +64,7 @@ fn lists_are_what_was_asked_for() {
     assert_eq!((counts.by_severity["critical"], counts.by_severity["low"]), (2, 0));
 }
 
-/// Only when asked for: making a million takes minutes, and 3 GB.
+/// Only when asked for: making a million takes a minute, and 2 GB.
 #[test]
 fn a_million_alerts_are_listed_in_time() {
     if std::env::var_os("VESPER_LONG").is_none() {
@@ -72,31 +72,27 @@ fn a_million_alerts_are_listed_in_time() {
         return;
     }
     const MANY: u64 = 1_000_000;
-    const KINDS: [ThreatType; 4] =
-        [ThreatType::PortScan, ThreatType::DoS, ThreatType::Anomaly, ThreatType::WebAttack];
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
-    for thousand in 0..MANY / 1000 {
-        let fill = move |tx: &rusqlite::Transaction<'_>| {
-            for number in thousand * 1000..(thousand + 1) * 1000 {
-                let mut raised = raised(number);
-                (raised.evidence, raised.fingerprint) = (Vec::new(), vec![0.5; 64]);
-                raised.alert.source_ip = format!("10.{}.{}.1", number % 7, number % 251);
-                raised.alert.destination_ip = format!("10.9.{}.{}", number % 13, number % 241);
-                raised.alert.threat_type = KINDS[(number % 4) as usize];
-                raised.alert.severity =
-                    if number % 5000 == 0 { Severity::Critical } else { Severity::Medium };
-                raised.alert.details.score = (number % 997) as f64;
-                raised.alert.details.narrative = format!("{number} of many, ").repeat(12);
-                alerts::insert(tx, &raised, number as i64 * 1_000_000)?;
-            }
-            tx.execute(
-                "UPDATE alerts SET state = 'resolved' WHERE sequence > ? AND sequence % 100 <> 0",
-                [thousand as i64 * 1000],
-            )
-        };
-        store.write(fill).unwrap();
-    }
+    let mut first = raised(0);
+    (first.evidence, first.alert.details.narrative) = (Vec::new(), "one of many, ".repeat(12));
+    store.write(move |tx| alerts::insert(tx, &first, 1)).unwrap();
+    // By SQLite itself, for a million by our own hands take a quarter of an hour where nothing is optimised.
+    let fill = |tx: &rusqlite::Transaction<'_>| {
+        tx.execute(
+            "INSERT INTO alerts (threat_id, event, raised_at, updated_at, threat_type, severity, source_ip, \
+             destination_ip, destination_port, score, count, json, fingerprint, state) \
+             WITH RECURSIVE numbers (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM numbers WHERE i < ?1) \
+             SELECT printf('THREAT_20260101_%03d', i), i, i * 1000000, i * 1000000, \
+             CASE i % 4 WHEN 0 THEN 'PortScan' WHEN 1 THEN 'DoS' WHEN 2 THEN 'Anomaly' ELSE 'WebAttack' END, \
+             CASE WHEN i % 5000 = 0 THEN 3 ELSE 1 END, printf('10.%d.%d.1', i % 7, i % 251), \
+             printf('10.9.%d.%d', i % 13, i % 241), 80, i % 997, 1, a.json, zeroblob(256), \
+             CASE WHEN i % 100 = 0 THEN 'open' ELSE 'resolved' END \
+             FROM numbers, (SELECT json FROM alerts WHERE sequence = 1) a",
+            [MANY as i64],
+        )
+    };
+    store.write(fill).unwrap();
     let every = AlertFilter::default;
     let text = |text: &str| Some(text.to_owned());
     let open_ones = Some(AlertState::Open);

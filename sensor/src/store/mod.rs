@@ -72,7 +72,7 @@ impl Store {
         let (connection, notice) = open::open(&path)?;
         let (told, newest) = watch::channel(events::newest(&connection)?);
         let whom = Arc::new(Told::default());
-        let writer = Writer::start(connection, told, Arc::clone(&whom))?;
+        let writer = Writer::start(connection, told, Arc::clone(&whom), &path)?;
         let inner = Inner { path, writer, readers: Mutex::default(), newest, told: whom };
         Ok((Store(Arc::new(inner)), notice))
     }

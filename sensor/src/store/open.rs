@@ -11,6 +11,13 @@ const SCHEMA: [&str; 1] = [include_str!("schema/1.sql")];
 /// `PRAGMA application_id` of our files: "Vspr".
 const APPLICATION: i32 = i32::from_be_bytes(*b"Vspr");
 
+/// Looking at all of a larger file would hold up the start for many seconds: it is done where there is reason to.
+const QUICK: u64 = 256 << 20;
+/// Beside a file in which damage was met.
+const SUSPECT: &str = ".suspect";
+/// The log is cut to this size when it begins anew.
+const LOG_BYTES: i64 = 64 << 20;
+
 /// Why the store could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -88,10 +95,17 @@ fn try_open(path: &Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "application_id", APPLICATION)?;
-    let sound: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-    if sound != "ok" {
-        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
-        return Err(rusqlite::Error::SqliteFailure(code, Some(sound)).into());
+    // What a reader holds open can grow the log, not for ever.
+    connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
+    let bytes = std::fs::metadata(path).map(|file| file.len()).unwrap_or(0);
+    if bytes <= QUICK || beside(path, SUSPECT).exists() {
+        let sound: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if sound != "ok" {
+            let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+            return Err(rusqlite::Error::SqliteFailure(code, Some(sound)).into());
+        }
+        // If it stays, the next start looks again.
+        let _removed = std::fs::remove_file(beside(path, SUSPECT));
     }
     for (index, step) in SCHEMA.iter().enumerate().skip(found) {
         let transaction = connection.transaction()?;
@@ -126,9 +140,20 @@ pub(super) fn second_writer(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
+/// The next start looks at all of the file.
+pub(super) fn suspect(path: &Path) {
+    if let Err(error) = std::fs::write(beside(path, SUSPECT), "") {
+        tracing::error!(%error, "cannot mark the store as damaged: remove it by hand if it cannot be used");
+    }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    PathBuf::from(format!("{}{suffix}", path.display()))
+}
+
 /// Renames the file and its log to the first free `.corrupt-N`.
 fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
-    let named = |suffix: &str| PathBuf::from(format!("{}{suffix}", path.display()));
+    let named = |suffix: &str| beside(path, suffix);
     let number = (1..).find(|number| !named(&format!(".corrupt-{number}")).exists()).unwrap_or(1);
     for part in ["-wal", "-shm", ""] {
         let from = named(part);
@@ -137,5 +162,6 @@ fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
             std::fs::rename(&from, to).map_err(|source| StoreError::Io { path: from, source })?;
         }
     }
+    let _there_or_not = std::fs::remove_file(named(SUSPECT));
     Ok(named(&format!(".corrupt-{number}")))
 }

@@ -1,10 +1,13 @@
 //! Real files: what was written is there, and what was changed shows.
 
+use clap::Parser;
+
 use super::alerts::{self, AlertState, Change, Resolution};
 use super::events::{self, EventKind};
 use super::outbox::{self, Settle};
-use super::testing::{alert, get, insert, open, tell};
-use super::{Store, StoreConfig, StoreError, audit, verify};
+use super::testing::{alert, get, insert, open, raised, tell};
+use super::{Store, StoreConfig, StoreError, audit, command, verify};
+use crate::cli::{Cli, Command};
 use crate::sinks::Told;
 
 #[test]
@@ -167,4 +170,79 @@ fn verify_says_what_was_done_to_the_file() {
             assert!(verdict.breaks.iter().any(|text| text.contains(expected)), "{spoil}: {verdict:?}");
         }
     }
+}
+
+#[test]
+fn damage_in_the_middle_is_met_said_and_set_aside_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("vesper.db");
+    let store = open(folder.path());
+    store
+        .write(|tx| (0..500).try_for_each(|number| alerts::insert(tx, &raised(number), 1).map(|_| ())))
+        .unwrap();
+    drop(store);
+    // The last connection to close writes the log back and removes it.
+    for _ in 0..1000 {
+        if !folder.path().join("vesper.db-wal").exists() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let mut bytes = std::fs::read(&file).unwrap();
+    // All but the head: every table and index.
+    let middle = bytes.len() / 8..bytes.len();
+    bytes[middle].fill(0xa5);
+    std::fs::write(&file, &bytes).unwrap();
+    let (store, notice) = Store::open(&StoreConfig::default(), folder.path()).unwrap();
+    assert!(notice.unwrap().contains("vesper.db.corrupt-1"));
+    insert(&store, 1, 1);
+    assert_eq!(verify::verify_all(&store).unwrap().wrong, 0);
+    // A large file is looked at only where there is reason to.
+    super::open::suspect(&file);
+    drop(store);
+    drop(open(folder.path()));
+    assert!(!folder.path().join("vesper.db.suspect").exists());
+}
+
+/// While the sensor runs: another connection, as another process has.
+#[test]
+fn the_command_shows_what_is_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = crate::config::Config { state_dir: folder.path().to_owned(), ..Default::default() };
+    let run = |line: &str| {
+        let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+        let Command::Alerts(arguments) = cli.command else { panic!("{line}") };
+        let mut out = Vec::new();
+        let done = command::run(&config, &arguments.command, &mut out);
+        (String::from_utf8(out).unwrap(), done.map_err(|error| error.to_string()))
+    };
+    assert!(run("vesper alerts list").1.unwrap_err().contains("has a sensor run"));
+    let store = open(folder.path());
+    tell(&store, &["a"]);
+    for number in 1..=3 {
+        insert(&store, number, number as i64);
+    }
+    let (text, done) = run("vesper alerts list --type PORTSCAN --limit 2");
+    assert_eq!((done, text.lines().count()), (Ok(()), 3), "{text}");
+    assert!(text.lines().nth(1).unwrap().starts_with("THREAT_20260101_003"), "{text}");
+    assert_eq!(run("vesper alerts list --json").0.lines().count(), 3);
+    assert!(run("vesper alerts list --severity awful").1.unwrap_err().contains("use low, medium"));
+    let file = folder.path().join("e.pcapng");
+    let (text, done) = run(&format!("vesper alerts show THREAT_20260101_002 --pcapng {}", file.display()));
+    assert!(done.is_ok() && text.contains("10.0.0.1:1234 > 10.0.0.2:80 TCP SYN"), "{text}");
+    assert!(text.contains("raised    pending"), "{text}");
+    assert!(std::fs::metadata(file).unwrap().len() > 100);
+    assert!(run("vesper alerts show THREAT_0_0").1.unwrap_err().contains("no alert"));
+    let (text, done) = run("vesper alerts verify");
+    assert!(done.is_ok() && text.contains("3 events (1 to 3) and 3 alerts"), "{text}");
+    let dead = Settle::Dead { refused: true, error: "no".to_owned() };
+    store.write(move |tx| outbox::settle(tx, "a", 1, &dead, 9)).unwrap();
+    assert!(run("vesper alerts retry a").0.starts_with("1 messages wait again"));
+    assert_eq!(store.read(|connection| outbox::status(connection, "a")).unwrap().pending, 3);
+    assert_eq!(run("vesper alerts test jsonl"), ("jsonl: took the test message\n".to_owned(), Ok(())));
+    assert!(run("vesper alerts test nobody").1.unwrap_err().contains("there are: jsonl"));
+    store.write(|tx| tx.execute("DELETE FROM alerts WHERE sequence = 2", [])).unwrap();
+    let (text, done) = run("vesper alerts verify");
+    assert!(done.unwrap_err().contains("1 things"), "{text}");
+    assert!(text.starts_with("alert THREAT_20260101_002 is missing; event 2 tells of it"), "{text}");
 }

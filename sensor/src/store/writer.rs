@@ -1,14 +1,15 @@
 //! The one thread that writes. Whatever waits when a commit is due shares it: a sync of the disk costs milliseconds, a
 //! row microseconds.
 
+use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, PoisonError};
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use tokio::sync::watch;
 
 use super::events::{self, newest};
-use super::{StoreError, Told, outbox};
+use super::{StoreError, Told, open, outbox};
 
 /// Writes that wait; a further one waits for a place.
 const WAITING: usize = 1024;
@@ -29,11 +30,15 @@ impl Writer {
         connection: Connection,
         told: watch::Sender<i64>,
         whom: Arc<Told>,
+        path: &Path,
     ) -> Result<Writer, StoreError> {
         let (jobs, waiting) = sync_channel(WAITING);
         std::thread::Builder::new()
             .name("store".to_owned())
-            .spawn(move || run(connection, &waiting, &told, &whom))
+            .spawn({
+                let path = path.to_owned();
+                move || run(connection, &path, &waiting, &told, &whom)
+            })
             .map_err(|source| StoreError::Io { path: "a thread for the store".into(), source })?;
         Ok(Writer { jobs })
     }
@@ -72,13 +77,22 @@ fn alone<T>(
     written
 }
 
-fn run(mut connection: Connection, waiting: &Receiver<Job>, told: &watch::Sender<i64>, whom: &Told) {
+fn run(
+    mut connection: Connection,
+    path: &Path,
+    waiting: &Receiver<Job>,
+    told: &watch::Sender<i64>,
+    whom: &Told,
+) {
     while let Ok(first) = waiting.recv() {
         let jobs =
             std::iter::once(first).chain(std::iter::from_fn(|| waiting.try_recv().ok()).take(TOGETHER - 1));
         let mut answers = Vec::new();
         let committed = commit(&mut connection, jobs, &mut answers, whom);
-        let why = committed.err().map(|error| error.to_string());
+        let why = committed.err().map(|error| {
+            distrust(&error, path, &mut connection);
+            error.to_string()
+        });
         for answer in answers {
             answer(why.clone().map_or(Ok(()), |why| Err(StoreError::Commit(why))));
         }
@@ -112,7 +126,15 @@ fn commit(
             return Err(error);
         }
     };
-    answers.extend(jobs.map(|job| job(Some(&transaction))));
+    // A full or failing disk may have ended the transaction: then nobody writes outside of one.
+    answers.extend(jobs.map(|job| job((!transaction.is_autocommit()).then_some(&transaction))));
+    if transaction.is_autocommit() {
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT);
+        return Err(rusqlite::Error::SqliteFailure(
+            code,
+            Some("a write failed and ended its commit".to_owned()),
+        ));
+    }
     let recipients = whom.recipients.read().unwrap_or_else(PoisonError::into_inner).clone();
     let mut last = before;
     while !recipients.is_empty() {
@@ -124,6 +146,20 @@ fn commit(
         }
     }
     transaction.commit()
+}
+
+/// After a failed sync nobody knows what a connection holds that the disk does not: the next write has a new one. Where
+/// the file is damaged, the next start looks at all of it.
+fn distrust(error: &rusqlite::Error, path: &Path, connection: &mut Connection) {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => open::suspect(path),
+        Some(ErrorCode::SystemIoFailure) => {}
+        _ => return,
+    }
+    match open::second_writer(path) {
+        Ok(new) => *connection = new,
+        Err(error) => tracing::error!(%error, "the store could not be opened again"),
+    }
 }
 
 /// Threads that are gone have no bell any more.

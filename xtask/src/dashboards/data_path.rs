@@ -259,7 +259,7 @@ fn outlets() -> Vec<Panel> {
         graph("Sinks", "short", "In each interval: taken, attempts that failed, given up, too old.")
             .query("sum(increase(vesper_sinks_delivered_total{@}[@]))", "taken")
             .query("sum(increase(vesper_sinks_attempts_failed_total{@}[@]))", "attempts failed")
-            .query("sum(increase(vesper_sinks_dead_letters_total{@}[@]))", "given up")
+            .query("sum(clamp_min(delta(vesper_sinks_dead_letters{@}[@]), 0))", "given up")
             .query("sum(increase(vesper_sinks_expired_total{@}[@]))", "too old")
             .size(8, 8),
         graph("Journal", "suffix:/s", "Rows for the window journal.")

@@ -99,9 +99,9 @@ fn delivery() -> Vec<Panel> {
         graph(
             "Not told",
             "short",
-            "Alerts that were given up, or too old, by sink. Runbook: VesperAlertsLost.",
+            "Alerts that were given up and wait for a person, and in each interval those that cannot be tried again. Runbooks: VesperDeadLetters, VesperAlertsLost.",
         )
-        .query("sum by (sink) (increase(vesper_sinks_dead_letters_total{@}[@]))", "{{sink}} given up")
+        .query("sum by (sink) (vesper_sinks_dead_letters{@})", "{{sink}} given up")
         .query("sum by (sink) (increase(vesper_sinks_expired_total{@}[@]))", "{{sink}} too old")
         .size(8, 8),
     ]

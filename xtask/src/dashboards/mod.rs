@@ -97,7 +97,7 @@ impl Dashboard {
             "schemaVersion": 41,
             "links": links(),
             "templating": { "list": variables() },
-            "annotations": { "list": [annotation()] },
+            "annotations": { "list": [] },
             "panels": self.panels(),
         })
     }
@@ -140,7 +140,6 @@ fn variables() -> Value {
             "label": label,
             "type": "query",
             "datasource": panel::datasource(),
-            "definition": query,
             "query": { "query": query, "refId": format!("variable-{name}") },
             // On each change of the time range: sensors come and go.
             "refresh": 2,
@@ -158,7 +157,6 @@ fn variables() -> Value {
             "type": "datasource",
             "query": "prometheus",
             "refresh": 1,
-            "current": {},
         },
         labels("job", "Job", "label_values(vesper_build_info, job)"),
         labels("instance", "Sensor", "label_values(vesper_build_info{job=~\"$job\"}, instance)"),
@@ -185,16 +183,4 @@ fn links() -> Value {
             "tooltip": "What to do about each alert",
         },
     ])
-}
-
-/// A line in every graph where a sensor started.
-fn annotation() -> Value {
-    json!({
-        "name": "Starts",
-        "datasource": panel::datasource(),
-        "enable": true,
-        "iconColor": "blue",
-        "expr": "changes(vesper_start_time_seconds{job=~\"$job\", instance=~\"$instance\"}[$__rate_interval]) > 0",
-        "titleFormat": "{{instance}} started",
-    })
 }

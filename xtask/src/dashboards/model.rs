@@ -33,13 +33,11 @@ fn ready() -> Vec<Panel> {
         graph("Drift", "none", "How far the feature that moved most is from what the reference learned, in usual deviations. Runbook: VesperDrift.")
             .query("max by (kind) (vesper_score_drift{@})", "{{kind}}")
             .nothing("no reference yet")
-            .levels(&[(3.0, "yellow")])
-            .size(8, 8),
+            .levels(&[(3.0, "yellow")]),
         bars("What moved most", "none", "The ten features that moved most, in usual deviations. Runbook: VesperDrift.")
             .query("sort_desc(topk(10, max by (kind, feature) (vesper_score_drift{@})))", "{{kind}} {{feature}}")
             .levels(&[(3.0, "orange")])
-            .nothing("no reference yet")
-            .size(8, 8),
+            .nothing("no reference yet"),
     ]
 }
 

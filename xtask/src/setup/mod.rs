@@ -1,9 +1,13 @@
 //! What test and demo need from the machine: how to see that it is there, how to install it, and what to tell
 //! a person where that is not possible. Nothing is installed that is there already.
 
+mod api;
 mod bench;
+mod browser;
 mod ebpf;
 mod eval;
+mod grafana;
+mod prometheus;
 mod python;
 
 use std::fs;
@@ -64,13 +68,6 @@ const CURL: Requirement = Requirement {
     install: Install::Debian(&["curl"]),
 };
 
-const PROMTOOL: Requirement = Requirement {
-    what: "promtool",
-    present: || program::find("promtool").is_some(),
-    // The Debian package would start a Prometheus server here; its one program is enough.
-    install: Install::Own(unpack_promtool, "Debian package prometheus, unpacked to target/tools"),
-};
-
 const NEXTEST: Requirement = Requirement {
     what: "cargo-nextest",
     present: || program::find("cargo-nextest").is_some(),
@@ -101,9 +98,12 @@ pub fn for_lab() -> Result<()> {
 
 /// What the tests cannot do without; as root, also what the ignored ones need.
 pub fn for_tests() -> Result<()> {
-    ensure(&[NAMESPACES, NSENTER, PROMTOOL])?;
+    ensure(&[NAMESPACES, NSENTER, prometheus::PROMETHEUS, prometheus::ALERTMANAGER])?;
     if program::is_root() {
         ensure(&[ETHTOOL, CURL, python::VENV, python::CICFLOWMETER])?;
+        ensure(&[grafana::NPM, grafana::SCHEMA])?;
+        ensure(&api::REQUIREMENTS)?;
+        ensure(&browser::REQUIREMENTS)?;
     }
     // Without nextest the tests run through `cargo test`, so this one is no reason to stop.
     if let Err(error) = ensure(&[NEXTEST]) {
@@ -214,18 +214,6 @@ impl Drop for NoServices {
             eprintln!("{SERVICE_POLICY} keeps services from starting and could not be removed: {error}");
         }
     }
-}
-
-/// Takes promtool out of its package; needs apt, but not root.
-fn unpack_promtool() -> Result<()> {
-    let folder = program::tools().join("prometheus");
-    let bin = program::tools().join("usr/bin");
-    fs::create_dir_all(&folder).and_then(|()| fs::create_dir_all(&bin)).context("make target/tools")?;
-    program::run_quietly(apt_get().args(["download", "prometheus"]).current_dir(&folder))?;
-    let package = folder.read_dir()?.next().context("apt-get download brought nothing")??.path();
-    program::run_quietly(Command::new("dpkg-deb").arg("--extract").arg(&package).arg(&folder))?;
-    fs::rename(folder.join("usr/bin/promtool"), bin.join("promtool")).context("promtool in its package")?;
-    fs::remove_dir_all(&folder).context("remove the rest of the package")
 }
 
 fn apt_get() -> Command {

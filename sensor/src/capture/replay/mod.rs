@@ -36,6 +36,7 @@ use std::time::Duration;
 use sensor_ebpf::control::{Control, mode};
 
 use super::{Buffers, CaptureConfig, Event};
+use crate::intel::Set;
 pub use error::ReplayError;
 use format::{Known, format};
 use input::Input;
@@ -52,7 +53,7 @@ const MAX_WARNINGS: usize = 64;
 const MAX_LINK_TYPES: usize = 16;
 
 /// How the data plane behaves: the settings that the XDP program and the drain have when live.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ReplayConfig {
     /// Which packets become samples.
     pub control: Control,
@@ -68,6 +69,8 @@ pub struct ReplayConfig {
     pub read_ahead: bool,
     /// Whether every packet is handed on, as [`Event::Packets`]; no live source does that.
     pub packets: bool,
+    /// What new flows are looked up in.
+    pub lists: Option<Arc<Set>>,
 }
 
 impl ReplayConfig {
@@ -89,6 +92,7 @@ impl ReplayConfig {
             flow_idle_timeout: nanoseconds(flow_idle_timeout),
             read_ahead: false,
             packets: false,
+            lists: None,
         }
     }
 }

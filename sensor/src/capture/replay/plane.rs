@@ -18,7 +18,7 @@ use super::facts::facts;
 use super::link;
 use super::record::Record;
 use super::wheel::Wheel;
-use crate::capture::{Buffers, Event, FLOW_BATCH, FlowDelta, Link, Outer, PacketFacts, Sample, Tick};
+use crate::capture::{Buffers, Event, FLOW_BATCH, FlowDelta, Link, Listed, Outer, PacketFacts, Sample, Tick};
 use crate::flow::index::{Index, Key, Seed};
 use crate::ledger::SampleBins;
 
@@ -60,6 +60,8 @@ pub(super) struct Plane {
     buffers: Buffers,
     /// New flows in tunnels since the last tick.
     outer: Vec<Outer>,
+    /// New flows with listed addresses since the last tick.
+    listed: Vec<Listed>,
     /// When the next tick is due; 0 before the first packet.
     next_tick: u64,
     last_packet: u64,
@@ -95,6 +97,7 @@ impl Plane {
             frames: BytesMut::new(),
             buffers: Buffers::default(),
             outer: Vec::new(),
+            listed: Vec::new(),
             next_tick: 0,
             last_packet: 0,
         }
@@ -202,6 +205,12 @@ impl Plane {
         };
         self.index.insert(hash, at);
         self.idle.watch(at, now);
+        if let Some(set) = &self.config.lists {
+            let lists = [&packet.key.addr_a, &packet.key.addr_b].map(|address| set.list(address));
+            if lists != [0, 0] {
+                self.listed.push(Listed { key: packet.key, lists });
+            }
+        }
         at
     }
 
@@ -300,6 +309,9 @@ impl Plane {
         }
         if !self.outer.is_empty() {
             events.push_back(Event::Tunnels(std::mem::take(&mut self.outer)));
+        }
+        if !self.listed.is_empty() {
+            events.push_back(Event::Listed(std::mem::take(&mut self.listed)));
         }
         self.remove_idle(time);
         events.push_back(Event::Tick(Tick {

@@ -8,6 +8,8 @@
 //! anything but packets, deciding what to do about loss.
 #![expect(unsafe_code, reason = "rings and frame memory are shared with the kernel")]
 
+mod batch;
+
 mod grace;
 
 mod mapped;
@@ -24,6 +26,7 @@ mod socket;
 
 mod umem;
 
+pub use batch::Batched;
 pub use grace::GracePeriod;
 pub use mapped::Mapped;
 pub use promiscuous::promiscuous;

@@ -3,6 +3,7 @@
 use super::bytes::{Text, hash};
 use super::facts::{AppFacts, HttpFacts, Protocol, TlsFacts};
 use super::http::{self, Request};
+use super::listed::{Listed, NameHit};
 use super::markers::{self, Marks};
 use super::names::{Names, Place};
 use super::pairs::Pairs;
@@ -12,8 +13,10 @@ use crate::features::config::FeaturesConfig;
 use crate::features::memory::{PairKey, ServiceKey};
 use crate::flow::SECOND;
 use crate::flow::slab::Slab;
+use crate::intel::Set;
 use sensor_ebpf::flow::{FlowKey, proto, tcp};
 use sensor_ebpf::parse::Packet;
+use std::sync::Arc;
 
 /// ClientHellos that wait for their second part.
 const PARTS: usize = 256;
@@ -67,24 +70,25 @@ pub struct App {
     parts: Slab<FlowKey, Part>,
     names: Names,
     pairs: Pairs,
+    listed: Listed,
     overflow: u64,
 }
 
 /// A sample of which the headers were read.
-struct Seen<'a> {
+pub(super) struct Seen<'a> {
     packet: &'a Packet,
-    payload: &'a [u8],
-    now: u64,
+    pub(super) payload: &'a [u8],
+    pub(super) now: u64,
     weight: u32,
 }
 
 impl Seen<'_> {
-    fn key(&self) -> FlowKey {
+    pub(super) fn key(&self) -> FlowKey {
         self.packet.key
     }
 
     /// Address and port of the sender and of the receiver.
-    fn sides(&self) -> [([u8; 16], u16); 2] {
+    pub(super) fn sides(&self) -> [([u8; 16], u16); 2] {
         let key = &self.packet.key;
         let (a, b) = ((key.addr_a, key.port_a), (key.addr_b, key.port_b));
         if self.packet.reverse { [b, a] } else { [a, b] }
@@ -106,8 +110,19 @@ impl App {
             parts: Slab::new(PARTS),
             names: Names::new(config.max_domains, config.seed),
             pairs: Pairs::new(config.max_app_flows),
+            listed: Listed::default(),
             overflow: 0,
         }
+    }
+
+    /// What names and clients are looked up in from now on.
+    pub fn lists(&mut self, set: Arc<Set>) {
+        self.listed.set = set;
+    }
+
+    /// Listed names and clients since the last call.
+    pub fn take_hits(&mut self) -> Vec<NameHit> {
+        std::mem::take(&mut self.listed.hits)
     }
 
     /// How full the tables are.
@@ -115,7 +130,7 @@ impl App {
         AppCounts {
             flows: self.talks.len(),
             domains: self.names.len(),
-            overflow: self.overflow + self.names.overflow + self.pairs.overflow,
+            overflow: self.overflow + self.names.overflow + self.pairs.overflow + self.listed.overflow,
         }
     }
 
@@ -180,6 +195,7 @@ impl App {
     fn dns(&mut self, seen: &Seen<'_>, message: &dns::Message) {
         let [from, to] = seen.sides();
         let client = if message.response { to.0 } else { from.0 };
+        self.listed.name(seen, !message.response, message.name.as_bytes());
         let parts = domain::parts(message.name.as_bytes());
         let place = self.names.add(client, message, &parts, seen.now, seen.weight);
         self.note_domain(seen, place, parts.registered);
@@ -224,6 +240,10 @@ impl App {
     fn tls(&mut self, seen: &Seen<'_>, first: First) {
         match first {
             First::Client(hello) => {
+                self.listed.ja4(seen, &hello.ja4);
+                if let Some(host) = &hello.host {
+                    self.listed.name(seen, true, host.as_bytes());
+                }
                 let Some(talk) = self.talk(seen) else { return };
                 let name = hello.server_name;
                 talk.reverse = seen.packet.reverse;
@@ -297,6 +317,9 @@ impl App {
             .with(markers::marks(request.headers, markers::Place::Head))
             .with(markers::marks(request.body, markers::Place::Body));
         self.pairs.request(seen.pair(true), seen.now, seen.weight);
+        if let Some(host) = http::host(request.headers) {
+            self.listed.name(seen, true, host);
+        }
         let shape = http::shape(request.target);
         let agent = http::agent(request.headers);
         let [_, (_, to)] = seen.sides();

@@ -90,10 +90,19 @@ pub fn shape(target: &[u8]) -> Shape {
 
 /// Hash of the user agent; `None` without one, or where it is cut off.
 pub fn agent(headers: &[u8]) -> Option<u64> {
+    header(headers, b"user-agent:").map(|agent| hash(0, agent))
+}
+
+/// The host that is asked, without its port; `None` likewise.
+pub fn host(headers: &[u8]) -> Option<&[u8]> {
+    let host = header(headers, b"host:")?;
+    Some(host.iter().position(|&byte| byte == b':').map_or(host, |port| &host[..port]))
+}
+
+fn header<'a>(headers: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let mut lines = headers.split_inclusive(|&byte| byte == b'\n').filter(|line| line.ends_with(b"\n"));
-    let name = b"user-agent:";
     let line = lines.find(|line| line.len() > name.len() && line[..name.len()].eq_ignore_ascii_case(name))?;
-    Some(hash(0, line[name.len()..].trim_ascii()))
+    Some(line[name.len()..].trim_ascii())
 }
 
 #[cfg(test)]

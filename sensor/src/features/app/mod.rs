@@ -10,6 +10,7 @@ pub mod domain;
 pub mod facts;
 mod flows;
 pub mod http;
+mod listed;
 pub mod markers;
 pub mod names;
 mod pairs;
@@ -20,3 +21,4 @@ pub mod tls;
 
 pub use facts::{AppFacts, DnsFacts, HttpFacts, Protocol, TlsFacts};
 pub use flows::{App, AppCounts};
+pub use listed::NameHit;

@@ -41,6 +41,8 @@ pub struct ClientHello {
     pub version: u16,
     /// The server's name, if it asks for one.
     pub server_name: Option<Text<80>>,
+    /// The same, as long as a name can be.
+    pub host: Option<Text<255>>,
     /// The fingerprint, as text.
     pub ja4: String,
 }
@@ -110,7 +112,7 @@ fn client_hello(body: &[u8]) -> Option<ClientHello> {
     reader.field8()?;
     let mut all = Reader::new(reader.field16().unwrap_or_default());
     let (mut kinds, mut signatures) = (Vec::new(), Vec::new());
-    let (mut server_name, mut protocol) = (None, None);
+    let (mut name, mut protocol) = (None, None);
     while let Some((kind, mut content)) = next_extension(&mut all) {
         if is_grease(kind) || kinds.len() >= MOST {
             continue;
@@ -119,7 +121,7 @@ fn client_hello(body: &[u8]) -> Option<ClientHello> {
         match kind {
             extension::SERVER_NAME => {
                 content.take(3);
-                server_name = content.field16().map(Text::of);
+                name = content.field16();
             }
             extension::ALPN => {
                 content.take(2);
@@ -138,7 +140,7 @@ fn client_hello(body: &[u8]) -> Option<ClientHello> {
     }
     let named = kinds.contains(&extension::SERVER_NAME);
     let ja4 = ja4(version, named, ciphers, kinds, protocol.unwrap_or_default(), &signatures);
-    Some(ClientHello { version, server_name, ja4 })
+    Some(ClientHello { version, server_name: name.map(Text::of), host: name.map(Text::of), ja4 })
 }
 
 fn ja4(

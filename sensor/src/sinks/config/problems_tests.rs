@@ -39,7 +39,7 @@ fn each_problem_has_a_remedy() {
             "[[slack]]\nurl_file = '/s'\ngroup_for = '0ms'".to_owned(),
             "group_for = 0ms is out of range: choose 1s",
         ),
-        (format!("{AM}resend_every = '1h'"), "resend_every = 1h is out of range"),
+        (format!("{AM}resend_every = '1h'\nresolve_after = '2h'"), "resend_every = 1h is out of range"),
         (format!("{AM}resolve_after = '1s'"), "resolve_after = 1s is below resend_every"),
         (format!("{AM}tell = ['system']"), "tell has more than alerts"),
         (

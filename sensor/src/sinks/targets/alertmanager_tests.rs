@@ -45,8 +45,8 @@ fn labels_identify_and_annotations_tell() {
                 "source": "10.0.0.1:40000", "destination": "10.0.0.2:443", "protocol": "TCP", "confidence": "90 %",
                 "action": "block 10.0.0.1 at the firewall", "incident": "INC-2026-001",
             },
-            "startsAt": "2026-01-01T00:00:00.000Z",
-            "endsAt": "2026-01-01T00:00:04.000Z",
+            "startsAt": "2026-01-01T00:00:00.000000Z",
+            "endsAt": "2026-01-01T00:00:04.000000Z",
             "generatorURL": "https://vesper.example.net:8888/#/alerts/THREAT_20260101_001",
         }])]
     );
@@ -105,8 +105,8 @@ fn an_alert_that_became_worse_ends_as_the_milder_one() {
     assert_eq!(
         ends,
         [
-            (json!("critical"), json!("2026-01-01T00:00:05.000Z")),
-            (json!("high"), json!("2026-01-01T00:00:01.000Z"))
+            (json!("critical"), json!("2026-01-01T00:00:05.000000Z")),
+            (json!("high"), json!("2026-01-01T00:00:01.000000Z"))
         ]
     );
 }

@@ -105,6 +105,7 @@ fn a_mail_from_greeting_to_end() {
          Time: 2026-01-01T00:00:00Z\n\
          Id: THREAT_20260101_001\n\
          Console: https://vesper.example.net:8888/#/alerts/THREAT_20260101_001\n\
+         \n\
          ."
     );
     assert!(!format!("{email:?}").contains("hunter2"));

@@ -71,7 +71,7 @@ mod tests {
         assert_eq!(lines.len(), 2);
         assert_eq!(
             lines[0],
-            r#"{"alert":{"action":"allowed","category":"PortScan","gid":1,"metadata":{"confidence":["0.900"],"score":["1"],"threat_id":["THREAT_20260101_001"],"threshold":["0.5"]},"rev":1,"severity":2,"signature":"PortScan: 10.0.0.1 tried 100 ports of 10.0.0.2","signature_id":0},"community_id":"1:abc=","dest_ip":"10.0.0.2","dest_port":443,"event_type":"alert","flow_id":892118047285003,"proto":"TCP","src_ip":"10.0.0.1","src_port":40000,"timestamp":"2026-01-01T00:00:00Z"}"#
+            r#"{"alert":{"action":"allowed","category":"PortScan","gid":1,"metadata":{"confidence":["0.900"],"score":["1"],"threat_id":["THREAT_20260101_001"],"threshold":["0.5"]},"rev":1,"severity":2,"signature":"PortScan: 10.0.0.1 tried 100 ports of 10.0.0.2","signature_id":0},"community_id":"1:abc=","dest_ip":"10.0.0.2","dest_port":443,"event_type":"alert","flow_id":1281431698127033,"proto":"TCP","src_ip":"10.0.0.1","src_port":40000,"timestamp":"2026-01-01T00:00:00Z"}"#
         );
     }
 }

@@ -9,6 +9,8 @@ mod http;
 mod jsonl;
 mod kafka;
 mod note;
+#[cfg(test)]
+mod outage_tests;
 mod pace;
 mod reach;
 mod secret;

@@ -93,11 +93,9 @@ impl Note {
                 note.latency_ms = number("/latency_ms");
             }
             Told::System => {
-                let said = ["/message", "/text", "/reason"].iter().map(|path| text(path, LONG));
-                note.symptom = said
-                    .filter(|text| !text.is_empty())
-                    .next()
-                    .unwrap_or_else(|| printable(&message.json, LONG));
+                let mut said = ["/message", "/text", "/reason"].iter().map(|path| text(path, LONG));
+                note.symptom =
+                    said.find(|text| !text.is_empty()).unwrap_or_else(|| printable(&message.json, LONG));
                 note.time = text("/time", SHORT);
             }
         }

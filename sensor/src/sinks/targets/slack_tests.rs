@@ -136,7 +136,17 @@ fn hostile_text_notifies_nobody_and_breaks_no_limit() {
     assert_eq!(slack.summary(&Summary::of(&many), LONG), Outcome::Delivered);
     for _note in 0..=notes.len() {
         let body = requests.recv().unwrap().body;
-        assert!(!body.contains("`code`"), "code style was ended: {body}");
+        let json: Value = serde_json::from_str(&body).unwrap();
+        let blocks = json["blocks"].as_array().unwrap();
+        let texts = blocks.iter().flat_map(|block| {
+            let fields = block["fields"].as_array().into_iter().flatten().map(|field| &field["text"]);
+            fields.chain([&block["text"]["text"]]).filter_map(Value::as_str)
+        });
+        for styled in texts
+            .filter(|text| ["*Source*", "*Destination*", "*Recom"].iter().any(|head| text.starts_with(head)))
+        {
+            assert_eq!(styled.matches('`').count(), 2, "code style was ended: {styled}");
+        }
         assert!(!body.contains('\u{1b}') && !body.contains('\u{202e}'));
     }
     // Cutting never leaves half an escape.

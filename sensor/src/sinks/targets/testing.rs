@@ -135,10 +135,11 @@ pub fn serve(
                 "HTTP/1.1 {head}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
                 body.len()
             );
-            let _client_may_be_gone = stream.write_all(text.as_bytes());
+            // First to the test: what its client was answered it can count on.
             if sender.send(request).is_err() {
                 return;
             }
+            let _client_may_be_gone = stream.write_all(text.as_bytes());
         }
     });
     receiver

@@ -1,0 +1,111 @@
+//! From the store to real sockets and back: sinks that are down while alerts are stored are told all of them once, in
+//! order, when they are back.
+
+use std::collections::BTreeSet;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use super::testing::{alert, secret_file, serve};
+use super::{all, clock};
+use crate::alert::Raised;
+use crate::sinks::config::{JsonlConfig, SinksConfig, SlackConfig, WebhookConfig};
+use crate::sinks::{SinkStatus, Sinks};
+use crate::store::{Store, StoreConfig, alerts};
+
+const LONG: Duration = Duration::from_secs(30);
+const ALERTS: u32 = 100;
+
+/// An address where nobody listens, yet.
+fn closed() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn store_alerts(store: &Store, numbers: std::ops::RangeInclusive<u32>) {
+    for number in numbers {
+        let raised = Raised { alert: alert(number), fingerprint: Vec::new(), evidence: Vec::new() };
+        store.write(move |tx| alerts::insert(tx, &raised, crate::store::ingest::now())).unwrap();
+    }
+}
+
+fn until(sinks: &Sinks, what: impl Fn(&SinkStatus) -> bool) -> Vec<SinkStatus> {
+    let begin = clock();
+    loop {
+        let status = sinks.status();
+        if status.iter().all(&what) {
+            return status;
+        }
+        assert!(clock() - begin < LONG, "{status:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn after_an_outage_and_a_restart_every_alert_arrives_once_and_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let (web, chat) = (closed(), closed());
+    let config = SinksConfig {
+        sensor: "box-1".to_owned(),
+        jsonl: JsonlConfig { enabled: false, ..JsonlConfig::default() },
+        webhook: vec![WebhookConfig {
+            url: format!("http://{web}"),
+            backoff: Duration::from_millis(50),
+            secret_file: secret_file(folder.path(), "secret", "hunter2"),
+            ..WebhookConfig::default()
+        }],
+        slack: vec![SlackConfig {
+            url_file: secret_file(folder.path(), "url", &format!("http://{chat}/services/hunter2")),
+            backoff: Duration::from_millis(50),
+            group_for: Duration::from_secs(1),
+            ..SlackConfig::default()
+        }],
+        ..SinksConfig::default()
+    };
+    let start = || {
+        let (store, _) = Store::open(&StoreConfig::default(), folder.path()).unwrap();
+        let sinks = Sinks::start(all(&config, folder.path(), "box-1"), &store).unwrap();
+        (store, sinks)
+    };
+    let (store, sinks) = start();
+    store_alerts(&store, 1..=60);
+    let status = until(&sinks, |sink| sink.stored == 60 && !sink.failing.is_empty());
+    assert!(status.iter().all(|sink| sink.residue() == 0 && !sink.failing.contains("hunter2")), "{status:?}");
+    // The sensor is restarted meanwhile.
+    drop((sinks.stop(Duration::ZERO), store));
+    let (store, sinks) = start();
+    store_alerts(&store, 61..=ALERTS);
+    let requests = serve(TcpListener::bind(web).unwrap(), |_| "200 OK".to_owned());
+    let notes = serve(TcpListener::bind(chat).unwrap(), |_| "200 OK\n\nok".to_owned());
+    let status = until(&sinks, |sink| sink.delivered == u64::from(ALERTS));
+    assert!(status.iter().all(|sink| sink.residue() == 0 && sink.pending == 0), "{status:?}");
+
+    let requests: Vec<_> = requests.try_iter().collect();
+    let threats: Vec<String> = requests
+        .iter()
+        .map(|request| {
+            serde_json::from_str::<serde_json::Value>(&request.body).unwrap()["threat_id"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
+        .collect();
+    assert_eq!(threats, (1..=ALERTS).map(|number| alert(number).threat_id).collect::<Vec<_>>());
+    let ids: BTreeSet<&str> = requests.iter().map(|request| request.header("x-vesper-id")).collect();
+    assert_eq!(ids.len(), ALERTS as usize);
+
+    // Slack had the oldest whole, and the rest as one: counts add up.
+    let texts: Vec<String> = notes
+        .try_iter()
+        .map(|note| {
+            serde_json::from_str::<serde_json::Value>(&note.body).unwrap()["text"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
+        .collect();
+    assert!(texts[0].contains("High PortScan on box-1: 10.0.0.1 tried 100 ports"), "{texts:?}");
+    let counted =
+        |text: &String| text.split(' ').nth(1).and_then(|number| number.parse::<u32>().ok()).unwrap_or(1);
+    assert_eq!(texts.iter().map(counted).sum::<u32>(), ALERTS, "{texts:?}");
+    assert!(texts.len() <= 5, "{texts:?}");
+    drop(sinks.stop(LONG));
+}
