@@ -13,7 +13,7 @@ use crate::step::announced;
 use crate::{bench, misused, program};
 
 /// Captures; every fourth is held out for the calibration.
-const SEEDS: u64 = 8;
+const SEEDS: u64 = 12;
 /// Labels of a capture are those of all: each has a day of its own.
 const COMMITTED: &str = "sensor/src/alert/likeness/shipped.json";
 

@@ -1,6 +1,6 @@
 //! Movement inside the network: a host that begins to use services for administration on hosts where it never did.
 //!
-//! Each success counts once a target for half an hour. A service that its target never offered to anybody counts double:
+//! Each target counts for half an hour from the first success on; after that it is one that the host uses. A service that its target never offered to anybody counts double:
 //! a client that is logged in to is no server that one more client has found.
 
 use super::facts::FlowFacts;
@@ -12,12 +12,12 @@ use std::net::IpAddr;
 /// How long a target counts.
 const SPAN: u64 = 1800 * SECOND;
 /// Targets remembered of a host.
-const TARGETS: usize = 8;
+const TARGETS: usize = 16;
 
 /// Targets of a host, the latest ones.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Moves {
-    /// Hash of a target, when it was reached, and what it counts.
+    /// Hash of a target, when it was reached first, and what it counts.
     targets: [(u64, u64, u8); TARGETS],
     next: usize,
     /// Targets on which this is nothing new: an administrator's.
@@ -34,9 +34,11 @@ impl Moves {
     pub(super) fn reach(&mut self, target: u64, new_service: bool, now: u64) {
         let counts = if new_service { 2 } else { 1 };
         match self.targets.iter_mut().find(|(known, ..)| *known == target) {
-            Some((_, time, most)) => (*time, *most) = (now, counts.max(*most)),
+            Some((.., most)) => *most = counts.max(*most),
             None => {
-                self.targets[self.next % TARGETS] = (target, now, counts);
+                let slot = &mut self.targets[self.next % TARGETS];
+                self.familiar += f32::from(u8::from(slot.1 > 0 && now.saturating_sub(slot.1) > SPAN));
+                *slot = (target, now, counts);
                 self.next = self.next.wrapping_add(1);
             }
         }
@@ -44,10 +46,15 @@ impl Moves {
 
     /// Targets of the last half hour, by what they count, and on how many it is nothing new.
     pub(super) fn recent(&self, now: u64) -> [f64; 2] {
-        let recent =
-            self.targets.iter().filter(|(_, time, _)| *time > 0 && now.saturating_sub(*time) <= SPAN);
-        let sum: f64 = recent.map(|(.., counts)| f64::from(*counts)).sum();
-        [sum / 2.0, f64::from(self.familiar)]
+        let (mut recent, mut familiar) = (0.0, f64::from(self.familiar));
+        for (_, time, counts) in self.targets.iter().filter(|(_, time, _)| *time > 0) {
+            if now.saturating_sub(*time) <= SPAN {
+                recent += f64::from(*counts) / 2.0;
+            } else {
+                familiar += 1.0;
+            }
+        }
+        [recent, familiar]
     }
 }
 
@@ -82,9 +89,11 @@ mod tests {
             moves.reach(target, new_service, at * minute);
         }
         assert_eq!(moves.recent(5 * minute), [2.5, 0.0]);
-        assert_eq!(moves.recent(33 * minute), [1.5, 0.0]);
-        assert_eq!(moves.recent(90 * minute)[0], 0.0);
+        assert_eq!(moves.recent(33 * minute), [1.5, 1.0]);
+        // Once more is nothing new.
+        moves.reach(3, true, 90 * minute);
+        assert_eq!(moves.recent(90 * minute), [0.0, 3.0]);
         (10..40).for_each(|target| moves.reach(target, true, 100 * minute));
-        assert_eq!(moves.recent(100 * minute)[0], TARGETS as f64);
+        assert_eq!(moves.recent(100 * minute), [TARGETS as f64, 3.0]);
     }
 }

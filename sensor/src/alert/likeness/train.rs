@@ -54,10 +54,9 @@ pub fn fit(names: &[&str], rows: &[Row], held_out: &[Row]) -> Weights {
         learned.weights.push(own);
         learned.bias.push(round(bias - shift));
     }
-    learned.measured.uncalibrated = measure(&learned, held_out).calibration_error;
+    let uncalibrated = measure(&learned, held_out).calibration_error;
     learned.temperature = temperature(&learned, held_out);
-    learned.measured =
-        Measured { uncalibrated: learned.measured.uncalibrated, ..measure(&learned, held_out) };
+    learned.measured = Measured { uncalibrated, ..measure(&learned, held_out) };
     learned
 }
 

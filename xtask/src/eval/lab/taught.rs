@@ -8,18 +8,20 @@ use anyhow::Result;
 
 use super::attack::{Kind, Strength, aimed};
 use super::benign::{self, Work};
+use super::inside;
 use super::wire::Wire;
-use super::{CALIBRATE, LEARN, TEST, inside};
 use crate::eval::capture;
 use crate::random::Random;
 
 /// Seconds of the warm-up: learning, calibrating.
-pub const WARMUP: [f64; 2] = [LEARN, CALIBRATE];
+pub const WARMUP: [f64; 2] = [1200.0, 600.0];
+/// The first attack.
+const TEST: f64 = 2000.0;
 /// From one attack to the next. Slow ones are not over by then.
 const STEP: f64 = 75.0;
 /// Gaps between tries, at least and at most, for each of three strengths; and how long an attack goes on.
-const GAPS: [[f64; 2]; 3] = [[0.02, 0.15], [0.3, 1.5], [3.0, 9.0]];
-const LENGTHS: [f64; 3] = [40.0, 70.0, 420.0];
+const GAPS: [[f64; 2]; 3] = [[0.03, 0.2], [0.3, 1.5], [3.0, 9.0]];
+const LENGTHS: [f64; 3] = [30.0, 60.0, 300.0];
 const NAMES: [&str; 3] = ["fast", "medium", "slow"];
 
 /// Kinds, the type that each teaches, and by how much its tries are more frequent than others'.
@@ -50,7 +52,7 @@ const TAUGHT: [(Kind, &str, f64); 21] = [
 /// A capture of a seed, and its labels as lines of CSV.
 pub fn capture(folder: &Path, seed: u64) -> Result<(PathBuf, Vec<String>)> {
     let mut wire = Wire::new(Random::new(seed, "taught"));
-    let attacks = TAUGHT.len() * GAPS.len();
+    let attacks = TAUGHT.len();
     let length = TEST + attacks as f64 * STEP + 600.0;
     let work =
         Work { duration: length, calm: 1.0, daily: false, news: [TEST + length * 0.3, TEST + length * 0.4] };
@@ -59,14 +61,13 @@ pub fn capture(folder: &Path, seed: u64) -> Result<(PathBuf, Vec<String>)> {
     let later = seed * 86_400_000_000_000;
     let mut labels = Vec::new();
     for number in 0..attacks {
-        // Kinds in turn, so that neighbours in time are of different types.
-        let (kind, name, often) = TAUGHT[number % TAUGHT.len()];
-        let level = (number + number / TAUGHT.len()) % GAPS.len();
+        // In steps, so that neighbours in time are of different types.
+        let (kind, name, often) = TAUGHT[number * 8 % TAUGHT.len()];
+        let level = (number + seed as usize) % GAPS.len();
         let [least, most] = GAPS[level];
         let gap = least * (most / least).powf(wire.random.unit()) / often;
         let length = LENGTHS[level] * wire.random.between(0.6, 1.2);
-        let strength =
-            Strength { name: NAMES[level], tries: (length / gap).clamp(6.0, 12_000.0) as u32, gap };
+        let strength = Strength { name: NAMES[level], tries: (length / gap).clamp(6.0, 5_000.0) as u32, gap };
         let who = match wire.random.below(3) {
             0 if !matches!(kind, Kind::Lateral | Kind::Admin) && name != "Bot" && name != "Exfiltration" => {
                 Ipv4Addr::new(192, 0, 2, 1 + wire.random.below(250) as u8)
@@ -96,11 +97,12 @@ mod tests {
         let folder = std::env::temp_dir();
         let (path, labels) = capture(&folder, 99).unwrap();
         std::fs::remove_file(path).unwrap();
-        assert_eq!(labels.len(), TAUGHT.len() * GAPS.len());
+        assert_eq!(labels.len(), TAUGHT.len());
+        assert!(TAUGHT.iter().all(|(_, name, _)| labels.iter().any(|label| label.ends_with(name))));
         for label in &labels {
             let cells: Vec<&str> = label.split(',').collect();
             let start: f64 = cells[0].parse().unwrap();
-            assert!(start > super::super::wire::BEGIN + LEARN + CALIBRATE, "{label}");
+            assert!(start > super::super::wire::BEGIN + TEST, "{label}");
             assert!(cells[1].parse::<f64>().unwrap() > start, "{label}");
             assert!(!cells[2].is_empty() || !cells[3].is_empty(), "{label}");
         }
