@@ -14,6 +14,8 @@ pub mod parse;
 
 pub mod tunnel;
 
+mod icmp;
+
 pub mod control;
 
 pub mod counter;

@@ -5,6 +5,7 @@
 use crate::counter::Reason;
 use crate::flow::{FlowKey, proto};
 use crate::frame::Frame;
+use crate::icmp::{icmp_ports, icmpv4_reply, icmpv6_reply};
 use crate::tunnel;
 
 /// EtherType values (IEEE 802 numbers).
@@ -17,6 +18,8 @@ pub(crate) mod ethertype {
     pub(super) const VLAN: u16 = 0x8100;
     pub(super) const QINQ: u16 = 0x88a8;
     pub(super) const QINQ_OLD: u16 = 0x9100;
+    /// A PPPoE session (RFC 2516).
+    pub(super) const PPPOE: u16 = 0x8864;
     pub(crate) const IPV6: u16 = 0x86dd;
     /// Below this the field is a length (IEEE 802.3, 3.2.6).
     pub(super) const FIRST: u16 = 0x0600;
@@ -30,6 +33,15 @@ mod extension {
     pub(super) const AUTHENTICATION: u8 = 51;
     pub(super) const DESTINATION: u8 = 60;
 }
+
+/// What a PPPoE session carries (RFC 1661; numbers of IANA).
+mod ppp {
+    pub(super) const IPV4: u16 = 0x0021;
+    pub(super) const IPV6: u16 = 0x0057;
+}
+
+/// Header of PPPoE and the protocol field of PPP behind it.
+const PPPOE_HEADER: usize = 8;
 
 /// VLAN tags that are looked through.
 const VLAN_TAGS: usize = 2;
@@ -156,7 +168,7 @@ pub(crate) fn parse_inner<F: Frame + ?Sized>(frame: &F, network: Network) -> Res
     Ok(join(&transport, ports(frame, &transport)?))
 }
 
-/// The Ethernet header at `at` and its VLAN tags.
+/// The Ethernet header at `at`, its VLAN tags, and the header of a PPPoE session.
 #[inline(always)]
 pub fn ethernet<F: Frame + ?Sized>(frame: &F, at: usize) -> Result<Network, Reason> {
     let mut kind = read_u16(frame, at + 12).ok_or(Reason::ShortEthernet)?;
@@ -173,6 +185,17 @@ pub fn ethernet<F: Frame + ?Sized>(frame: &F, at: usize) -> Result<Network, Reas
     }
     if is_vlan(kind) {
         return Err(Reason::VlanDepth);
+    }
+    if kind == ethertype::PPPOE {
+        // What PPP says of itself stays what it is: a frame that is not IP.
+        let inside = match read_u16(frame, at + 6) {
+            Some(ppp::IPV4) => ethertype::IPV4,
+            Some(ppp::IPV6) => ethertype::IPV6,
+            _ => kind,
+        };
+        if inside != kind {
+            (kind, at) = (inside, at + PPPOE_HEADER);
+        }
     }
     Ok(Network { kind, at, vlan: u32::from(tags[0]) | u32::from(tags[1]) << 12 })
 }
@@ -351,50 +374,5 @@ fn packet(parsed: &Parsed, outer_at: u16) -> Packet {
         payload_at: parsed.payload_at,
         outer_at,
         later_fragment: parsed.later_fragment != 0,
-    }
-}
-
-/// Type and reply type where ICMP pairs requests with replies, else type and code: as Community ID v1 does.
-#[inline(always)]
-fn icmp_ports(kind: u8, code: u8, reply: Option<u8>) -> (u16, u16) {
-    match reply {
-        Some(reply) => (u16::from(kind), u16::from(reply)),
-        None => (u16::from(kind), u16::from(code)),
-    }
-}
-
-/// The counterpart of an ICMPv4 type (RFC 792, 950, 1256).
-#[inline(always)]
-fn icmpv4_reply(kind: u8) -> Option<u8> {
-    match kind {
-        0 => Some(8),
-        8 => Some(0),
-        9 => Some(10),
-        10 => Some(9),
-        13 => Some(14),
-        14 => Some(13),
-        15 => Some(16),
-        16 => Some(15),
-        17 => Some(18),
-        18 => Some(17),
-        _ => None,
-    }
-}
-
-/// The counterpart of an ICMPv6 type (RFC 4443, 4861, 2710).
-#[inline(always)]
-fn icmpv6_reply(kind: u8) -> Option<u8> {
-    match kind {
-        128 => Some(129),
-        129 => Some(128),
-        130 => Some(131),
-        131 => Some(130),
-        133 => Some(134),
-        134 => Some(133),
-        135 => Some(136),
-        136 => Some(135),
-        139 => Some(140),
-        140 => Some(139),
-        _ => None,
     }
 }

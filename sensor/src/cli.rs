@@ -81,6 +81,7 @@ impl AnalyzeArgs {
             json: self.json,
             model: self.model.clone(),
             save_model: self.save_model.clone(),
+            types: self.types.clone(),
             threads: self.threads,
             bounded: self.bounded,
         }
@@ -138,6 +139,9 @@ pub struct AnalyzeArgs {
     /// Begin with what was learned before: `model` in the state folder of `vesper run`, or --save-model.
     #[arg(long, value_name = "FILE")]
     pub model: Option<PathBuf>,
+    /// Say what alerts without a rule look like by this file: `types.json` in the state folder of `vesper run`.
+    #[arg(long, value_name = "FILE")]
+    pub types: Option<PathBuf>,
     /// Write what was learned here, for --model.
     #[arg(long, value_name = "FILE")]
     pub save_model: Option<PathBuf>,
@@ -198,6 +202,12 @@ pub enum ModelCommand {
         /// Train on what the journal kept.
         #[arg(long)]
         journal: bool,
+        /// Train what looks like what instead: this file says which attacks the captures hold; see docs/types.md.
+        #[arg(long, value_name = "LABELS.csv", conflicts_with = "journal", requires = "files")]
+        labels: Option<PathBuf>,
+        /// What to call it, in alerts.
+        #[arg(long, value_name = "NAME", requires = "labels", default_value = "own")]
+        name: String,
         /// Print one JSON object.
         #[arg(long)]
         json: bool,

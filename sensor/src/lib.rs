@@ -43,6 +43,8 @@ pub mod notify;
 
 pub mod api;
 
+pub mod console;
+
 pub mod telemetry;
 
 pub mod check;

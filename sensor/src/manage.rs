@@ -13,6 +13,7 @@ use sensor::incidents::{self, IncidentsArgs};
 use sensor::journal::PrintError;
 use sensor::model::command;
 use sensor::model::train::{self, Source};
+use sensor::model::types;
 use sensor::store::command::CommandError;
 use sensor::{store, telemetry};
 
@@ -27,7 +28,10 @@ pub fn model(arguments: &ModelArgs) -> anyhow::Result<()> {
         ModelCommand::Rollback { snapshot } => command::rollback(config, snapshot.as_deref(), out)?,
         ModelCommand::Export { file } => command::export(config, file, out)?,
         ModelCommand::Import { file } => command::import(config, file, out)?,
-        ModelCommand::Train { files, journal, json } => {
+        ModelCommand::Train { files, labels: Some(labels), name, json, .. } => {
+            types::report(&types::train(config, labels, files, name)?, *json, out)?;
+        }
+        ModelCommand::Train { files, journal, json, .. } => {
             let source = if *journal { Source::Journal } else { Source::Captures(files.clone()) };
             train::report(&train::train(config, &source)?, *json, out)?;
         }

@@ -22,6 +22,7 @@ use crate::capture::{
     Target, Tick, XdpAttached,
 };
 use crate::config::Config;
+use crate::incidents::Advice;
 use crate::intel;
 use crate::journal::{Journal, Sample};
 use crate::ledger::{Ledger, Residue};
@@ -31,7 +32,6 @@ use crate::score::ScoreError;
 use crate::sinks::{self, Sinks};
 use crate::status::top::SharedTop;
 use crate::status::{CaptureStatus, FlowStatus, Latency, Reading, Shared, Status};
-use crate::store::ingest::Hook;
 use crate::store::retention::Limits;
 use crate::store::{self, Ingest, Store};
 
@@ -58,7 +58,7 @@ pub struct Opened {
     /// In words, what was set aside when it was opened.
     pub notice: Option<String>,
     /// Sees every new alert before it is stored.
-    pub hook: Option<Hook>,
+    pub advice: Arc<Advice>,
 }
 
 /// Where results go; they outlive the analysis.
@@ -78,8 +78,10 @@ impl Pipeline {
         opened: Opened,
     ) -> anyhow::Result<Pipeline> {
         let sinks = Sinks::start(sinks::configured(&config.sinks, &config.state_dir), &opened.store)?;
-        let ingest = Ingest::start(opened.store.clone(), Limits::of(&config.store), opened.hook)?;
+        let ingest =
+            Ingest::start(opened.store.clone(), Limits::of(&config.store), Some(opened.advice.hook()))?;
         let mut analysis = Analysis::new(&AnalysisConfig::from(config))?;
+        analysis.set_head(model::types::chosen(&config.state_dir));
         analysis.keep(Keep { top: true, evidence: true, ..Keep::default() });
         let top = Arc::new(SharedTop::default());
         model::Store::new(&config.state_dir).take_up(&mut analysis);
@@ -107,6 +109,7 @@ impl Pipeline {
         watcher.lists = lists.as_ref().map(intel::Keeper::status);
         let waiting = watcher.waiting.clone();
         watcher.set_aside = opened.notice;
+        watcher.advice = Some(opened.advice);
         let analysis =
             thread::Builder::new().name("analysis".to_owned()).spawn(move || watcher.run(&events))?;
         Ok(Pipeline { live, prepared, analysis, lists, mailbox, waiting, shared, top })
@@ -186,6 +189,7 @@ struct Watcher {
     flood: Flood,
     /// Packets that never reached XDP, as far as they were told.
     missed: u64,
+    advice: Option<Arc<Advice>>,
     /// In words, what was set aside when the store was opened; told once.
     set_aside: Option<String>,
     /// What a person should know for as long as the sensor runs.
@@ -236,6 +240,7 @@ impl Watcher {
             admitted: config.capture.new_flows_per_second,
             flood: Flood::default(),
             missed: 0,
+            advice: None,
             set_aside: None,
             warnings: Vec::new(),
             at_rest: false,
@@ -431,6 +436,7 @@ impl Watcher {
         if self.score_errors > 0 {
             warnings.push(format!("{} windows could not be scored: see the log", self.score_errors));
         }
+        let (incidents, language) = self.advice.as_ref().map(|advice| advice.status()).unzip();
         self.shared.publish(Status {
             time: now,
             started: self.started,
@@ -458,8 +464,8 @@ impl Watcher {
             store: Some(self.outlets.ingest.status()),
             sinks: self.outlets.sinks.status(),
             journal: self.outlets.journal.status(),
-            incidents: None,
-            language: None,
+            incidents,
+            language: language.flatten(),
             model: self.outlets.keeper.status(),
             intel: self.lists.as_ref().map(intel::StatusReader::read),
             intel_counts: self.analysis.intel().clone(),

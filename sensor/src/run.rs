@@ -2,14 +2,13 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use sensor::api::{App, Parts};
 use sensor::capture::nic;
 use sensor::cli::RunArgs;
 use sensor::config::{self, Config};
-use sensor::incidents::Index;
+use sensor::incidents::Advice;
 use sensor::model::{self, Mailbox};
 use sensor::pipeline::{Opened, Pipeline};
 use sensor::reload::{Reloaded, Reloader};
@@ -43,9 +42,9 @@ pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
     if let Some(notice) = &notice {
         tracing::error!("{notice}");
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64);
-    let index = Arc::new(Index::open(&store, &config.incidents, now)?);
-    let opened = Opened { store: store.clone(), notice, hook: None };
+    let advice = Advice::start(&store, &config.incidents, &config.state_dir)?;
+    let index = advice.index().clone();
+    let opened = Opened { store: store.clone(), notice, advice };
     // Before anything is attached: two sensors on one box are noticed here.
     let door = api::open(&config.api, &config.state_dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

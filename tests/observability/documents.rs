@@ -8,7 +8,7 @@ const END: &str = "<!-- end of metrics -->\n";
 /// The unit that a name ends in; a counter of things has none.
 fn unit(name: &str) -> &str {
     let name = name.trim_end_matches("_total");
-    let units = ["seconds", "bytes", "ratio", "packets", "rows", "entries", "alerts", "samples", "pages"];
+    let units = ["seconds", "bytes", "ratio", "packets", "rows", "entries", "alerts", "samples"];
     match name.rsplit('_').next().unwrap() {
         "hour" => "1/hour",
         last => units.iter().find(|unit| **unit == last).copied().unwrap_or("-"),

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sensor::capture::{Queue, XskStatistics};
+use sensor::intel::{FeedStatus, IntelStatus};
 use sensor::sinks::SinkStatus;
+use sensor::status::metrics::ApiCounts;
 use sensor::status::{CaptureStatus, Status, metrics};
 
 /// One metric.
@@ -14,7 +16,7 @@ pub struct Metric {
     pub labels: BTreeSet<String>,
 }
 
-/// A snapshot with an interface, a queue, a sink and a disk.
+/// A snapshot with an interface, a queue, a sink, a list of others and a disk.
 fn full() -> Status {
     Status {
         capture: Some(CaptureStatus {
@@ -24,6 +26,7 @@ fn full() -> Status {
             ..CaptureStatus::default()
         }),
         sinks: vec![SinkStatus { name: "jsonl".to_owned(), ..SinkStatus::default() }],
+        intel: Some(IntelStatus { feeds: vec![FeedStatus::default()], ..IntelStatus::default() }),
         state_dir: "/".into(),
         ..Status::default()
     }
@@ -31,7 +34,7 @@ fn full() -> Status {
 
 /// Every metric by its name; of a histogram the name without `_bucket`, `_sum` and `_count`.
 pub fn metrics() -> BTreeMap<String, Metric> {
-    let text = metrics::render(&full()).unwrap();
+    let text = metrics::render(&full(), &ApiCounts::default()).unwrap();
     let mut found: BTreeMap<String, Metric> = BTreeMap::new();
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("# HELP ") {

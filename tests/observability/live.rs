@@ -1,4 +1,5 @@
 //! Every query of every panel, and every rule, asked of a real Prometheus that scrapes a live sensor.
+#![allow(clippy::disallowed_methods, reason = "the test waits, and asks for what was a moment ago")]
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

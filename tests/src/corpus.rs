@@ -83,6 +83,10 @@ fn in_tunnels(plain: &[Vec<u8>], four: (IpAddr, IpAddr), six: (IpAddr, IpAddr)) 
         let chosen = |at: usize| index % 8 == 0 || at == one;
         out.extend(all.into_iter().enumerate().filter(|(at, _)| chosen(*at)).map(|(_, tunnel)| tunnel.3));
         let tagged = build::tagged(ethertype::QINQ, 3, &build::tagged(ethertype::VLAN, 4, inner));
+        if matches!(inner.get(12..14), Some([0x08, 0x00] | [0x86, 0xdd])) {
+            out.push(build::in_session(inner));
+            out.push(build::tagged(ethertype::VLAN, 4, &build::in_session(inner)));
+        }
         out.push(vxlan(outer, 4789, 1, &tagged));
         out.push(vxlan(outer, 4789, 1, &build::tagged(ethertype::VLAN, 5, &tagged)));
     }

@@ -58,6 +58,18 @@ pub fn tagged(tag_type: u16, vlan: u16, frame: &[u8]) -> Vec<u8> {
     out
 }
 
+/// Puts the headers of a PPPoE session and of PPP (RFC 2516) before the IP packet of an Ethernet frame.
+pub fn in_session(frame: &[u8]) -> Vec<u8> {
+    let protocol: u16 = if frame[12..14] == ethertype::IPV4.to_be_bytes() { 0x0021 } else { 0x0057 };
+    let length = (frame.len() - 14 + 2) as u16;
+    let mut out = frame[..12].to_vec();
+    out.extend([0x88, 0x64, 0x11, 0, 0, 7]);
+    out.extend(length.to_be_bytes());
+    out.extend(protocol.to_be_bytes());
+    out.extend(&frame[14..]);
+    out
+}
+
 /// An Ethernet frame with an IP packet of either version; both addresses are of the same one.
 pub fn ip(src: IpAddr, dst: IpAddr, protocol: u8, payload: &[u8]) -> Vec<u8> {
     match (src, dst) {

@@ -17,6 +17,7 @@ mod step;
 mod test;
 mod tidy;
 mod traffic;
+mod types;
 
 use std::process::ExitCode;
 
@@ -39,6 +40,7 @@ usage: cargo xtask COMMAND
   dashboards [--check]       write dashboards/grafana from xtask/src/dashboards; --check only compares
   ebpf [--check]             build the XDP program from source and install it; --check only compares
   fuzz parse [--minutes N]   the header parser on what libFuzzer thinks of, 5 minutes unless told otherwise
+  types [--sensor FILE]      train what alerts look like on labelled traffic that code makes, and commit the weights
   tidy                       what no compiler checks: file length, the committed object, unsafe, README
   lab up                     make the lab of network namespaces and leave it
   lab down [--all]           remove labs whose maker is gone; --all removes every lab of this machine
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
         ["dashboards", rest @ ..] => dashboards::command(rest),
         ["ebpf", rest @ ..] => ebpf::command(rest),
         ["fuzz", rest @ ..] => fuzz::command(rest),
+        ["types", rest @ ..] => types::command(rest),
         ["tidy"] => tidy::command(),
         ["setup"] => setup::everything(),
         ["lab", rest @ ..] => lab::command(rest),

@@ -10,6 +10,18 @@ use crate::{dashboards, ebpf, program};
 const LONGEST_FILE: usize = 400;
 /// Where raw memory is touched, each block with its reason; the test counts what the allocator is asked for.
 const MAY_BE_UNSAFE: [&str; 3] = ["sensor-ebpf/", "sensor/src/capture/xsk", "tests/allocation.rs"];
+/// Ways from text to markup or code: the console has none, so that no text of a packet finds one.
+const MARKUP: [&str; 9] = [
+    "innerHTML",
+    "outerHTML",
+    "insertAdjacentHTML",
+    "document.write",
+    "eval(",
+    "new Function",
+    "DOMParser",
+    "createContextualFragment",
+    "srcdoc",
+];
 /// Put together here, so that this file does not break its own rules.
 const UNSAFE: [&str; 5] = [
     concat!("unsafe", " {"),
@@ -41,6 +53,7 @@ pub fn command() -> Result<()> {
             Err(error) => problems.push(format!("{file}: {error}")),
         }
     }
+    problems.extend(modules_that_do_not_parse(&files));
     for checked in [ebpf::verify_committed(), dashboards::check()] {
         problems.extend(checked.err().map(|error| format!("{error:#}")));
     }
@@ -51,8 +64,50 @@ pub fn command() -> Result<()> {
     Ok(())
 }
 
+/// Node reads every module once, where there is Node; nothing runs.
+fn modules_that_do_not_parse(files: &str) -> Vec<String> {
+    let Some(node) = program::find("node") else { return Vec::new() };
+    let is_module = |file: &&str| {
+        (file.starts_with("sensor/console/") && file.ends_with(".js")) || file.ends_with(".mjs")
+    };
+    let there = files.lines().filter(is_module).filter(|file| program::root().join(file).exists());
+    there
+        .filter_map(|file| {
+            // As a module, whatever its ending.
+            let source = fs::File::open(program::root().join(file)).ok()?;
+            let read =
+                Command::new(&node).args(["--input-type=module", "--check", "-"]).stdin(source).output();
+            let said = read.map_or_else(
+                |error| error.to_string(),
+                |output| {
+                    if output.status.success() {
+                        String::new()
+                    } else {
+                        String::from_utf8_lossy(&output.stderr).into_owned()
+                    }
+                },
+            );
+            (!said.is_empty()).then(|| format!("{file}: {}", program::printable(&said)))
+        })
+        .collect()
+}
+
 fn is_text(file: &str) -> bool {
-    let kinds = [".rs", ".toml", ".md", ".yml", ".service", ".json", ".sysusers", ".tmpfiles", ".ci/run"];
+    let kinds = [
+        ".rs",
+        ".toml",
+        ".md",
+        ".yml",
+        ".service",
+        ".json",
+        ".sysusers",
+        ".tmpfiles",
+        ".ci/run",
+        ".js",
+        ".mjs",
+        ".css",
+        ".html",
+    ];
     kinds.iter().any(|kind| file.ends_with(kind))
 }
 
@@ -60,7 +115,8 @@ fn is_text(file: &str) -> bool {
 fn check(file: &str, text: &str) -> Vec<String> {
     let mut problems = Vec::new();
     let lines = text.lines().count();
-    if file.ends_with(".rs") && lines > LONGEST_FILE {
+    let code = [".rs", ".js", ".mjs", ".css"].iter().any(|kind| file.ends_with(kind));
+    if code && lines > LONGEST_FILE {
         problems.push(format!("{file}: {lines} lines, {LONGEST_FILE} at most: it tells more than one story"));
     }
     for (number, line) in text.lines().enumerate().map(|(at, line)| (at + 1, line)) {
@@ -85,6 +141,11 @@ fn check_line(file: &str, line: &str) -> Option<String> {
         if !allowed && UNSAFE.iter().any(|word| code.contains(word)) {
             return Some(format!("unsafe code belongs in {}", MAY_BE_UNSAFE.join(" or ")));
         }
+    }
+    if file.starts_with("sensor/console/")
+        && let Some(way) = MARKUP.iter().find(|way| line.contains(*way))
+    {
+        return Some(format!("{way} turns text into markup or code: use h() of dom.js"));
     }
     if file.starts_with("sensor/src") {
         let name = METRIC_MAKERS.iter().find_map(|maker| code.split_once(maker)).map(|(_, rest)| rest);
@@ -123,6 +184,9 @@ mod tests {
             ("sensor/src/main.rs", concat!("// no unsafe", " {"), false),
             ("sensor/src/api/metrics.rs", "Opts::new(\"packets_total\", \"\")", true),
             ("sensor/src/api/metrics.rs", "Opts::new(\"vesper_packets_total\", \"\")", false),
+            ("sensor/console/app.js", "node.innerHTML = text;", true),
+            ("sensor/console/app.js", "node.textContent = text;", false),
+            ("tests/console/run.mjs", "page.innerHTML('main')", false),
             ("README.md", "run `cargo xtask demo --keep`", false),
             ("README.md", "run `cargo xtask dance`", true),
         ] {

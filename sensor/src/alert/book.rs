@@ -1,9 +1,10 @@
 //! The alerts that stand: one attack is one alert, with a count.
 
-use super::candidate::{Candidate, FoldKey};
+use super::candidate::{Candidate, FoldKey, rank};
 use super::condition::Condition;
 use super::config::AlertConfig;
-use super::report::{Reasons, alert, confidence, date, rfc3339};
+use super::likeness::Likeness;
+use super::report::{Reasons, alert, confidence, date, name, rfc3339};
 use super::sighting::{Sighting, SightingKey};
 use super::{Alert, ThreatType};
 use crate::flow::SECOND;
@@ -19,6 +20,8 @@ const STRIKES: usize = 10_000;
 
 struct Standing {
     alert: Alert,
+    /// What it looks like, over all windows; of use while nothing says what it is.
+    likeness: Likeness,
     first: u64,
     last: u64,
     told: u64,
@@ -85,14 +88,16 @@ impl Book {
             && now.saturating_sub(standing.last) < quiet
         {
             standing.fold(candidate, now);
+            standing.name(candidate, &self.config);
             self.bins.suppressed_duplicate += 1;
             return None;
         }
         if self.explained(candidate, now) {
+            self.tell(candidate, now);
             self.bins.suppressed_duplicate += 1;
             return None;
         }
-        if !self.within_limit(now) {
+        if !self.within_limit(now, anomaly) {
             self.bins.suppressed_limit += 1;
             return None;
         }
@@ -100,6 +105,7 @@ impl Book {
         self.make_room();
         let standing = Standing {
             alert: alert.clone(),
+            likeness: candidate.likeness.mean(),
             first: candidate.seen[0].min(candidate.seen[1]),
             last: now,
             told: now,
@@ -122,7 +128,9 @@ impl Book {
             return None;
         }
         let alert = condition.alert(self.next_id(now), now);
-        let standing = Standing { alert: alert.clone(), first: now, last: now, told: now, grew: false };
+        let likeness = Likeness::default();
+        let standing =
+            Standing { alert: alert.clone(), likeness, first: now, last: now, told: now, grew: false };
         self.conditions.insert(condition.name(), standing);
         self.bins.stored += 1;
         Some(alert)
@@ -140,7 +148,7 @@ impl Book {
             self.bins.suppressed_duplicate += 1;
             return None;
         }
-        if !self.within_limit(now) {
+        if !self.within_limit(now, false) {
             self.bins.suppressed_limit += 1;
             return None;
         }
@@ -152,8 +160,8 @@ impl Book {
                 self.sightings.pop_first();
             }
         }
-        let first = sighting.seen[0];
-        let standing = Standing { alert: alert.clone(), first, last: now, told: now, grew: false };
+        let (first, likeness) = (sighting.seen[0], Likeness::default());
+        let standing = Standing { alert: alert.clone(), likeness, first, last: now, told: now, grew: false };
         self.sightings.insert(key, standing);
         self.bins.stored += 1;
         Some(alert)
@@ -231,21 +239,42 @@ impl Book {
                 let patience = if is(source, *attacker) { GOES_ON } else { AFTERMATH };
                 return age <= patience && (stumbles || is(source, *attacker));
             }
-            let same_pair = (is(source, *attacker) && is(destination, *victim))
-                || (is(source, *victim) && is(destination, *attacker));
+            // A scan of a host is no part of what merely looks like a beacon of it.
+            let stronger = rank(*kind) <= rank(candidate.verdict.kind);
+            let same_pair = stronger
+                && ((is(source, *attacker) && is(destination, *victim))
+                    || (is(source, *victim) && is(destination, *attacker)));
             let flood = *kind == ThreatType::DDoS && (is(destination, *victim) || is(source, *victim));
             let scan = *kind == ThreatType::PortScan && (is(source, *attacker) || is(destination, *attacker));
             age <= GOES_ON && (same_pair || flood || scan)
         })
     }
 
-    fn within_limit(&mut self, now: u64) -> bool {
+    /// What is told already by another oddity of the same source says what that one looks like.
+    fn tell(&mut self, candidate: &Candidate, now: u64) {
+        let source = candidate.fold_key().1;
+        let mut same = self.standing.iter_mut().filter(|((kind, attacker, _), standing)| {
+            let goes_on = now.saturating_sub(standing.last) <= GOES_ON;
+            *kind == ThreatType::Anomaly && goes_on && attacker.is_some() && *attacker == source
+        });
+        if candidate.verdict.kind == ThreatType::Anomaly
+            && let Some((_, standing)) = same.next()
+        {
+            standing.name(candidate, &self.config);
+        }
+    }
+
+    /// Whether one more alert may rise in this minute. What has no type takes half of them at most: the oddities around an
+    /// attack must not keep its name from being told.
+    fn within_limit(&mut self, now: u64, anomaly: bool) -> bool {
         let minute = now / (60 * SECOND);
         if self.minute.0 != minute {
             self.minute = (minute, 0);
         }
-        self.minute.1 += 1;
-        self.minute.1 <= self.config.max_per_minute
+        let most = if anomaly { self.config.max_per_minute.div_ceil(2) } else { self.config.max_per_minute };
+        let within = self.minute.1 < most;
+        self.minute.1 += u64::from(within);
+        within
     }
 
     fn next_id(&mut self, now: u64) -> String {
@@ -285,6 +314,18 @@ impl Standing {
         self.grew = true;
     }
 
+    /// Another window of what has no rule: once it looks enough like a type, it is called by that.
+    fn name(&mut self, candidate: &Candidate, config: &AlertConfig) {
+        self.likeness.add(&candidate.likeness.mean());
+        if self.alert.threat_type != ThreatType::Anomaly {
+            return;
+        }
+        if let Some(seems) = self.likeness.best(config.likeness) {
+            name(&mut self.alert, candidate, seems, config);
+            self.grew = true;
+        }
+    }
+
     /// Another window of the same attack.
     fn fold(&mut self, candidate: &Candidate, now: u64) {
         let details = &mut self.alert.details;
@@ -294,7 +335,10 @@ impl Standing {
         let last = candidate.seen[1];
         details.last_seen = rfc3339(last);
         details.duration = last.saturating_sub(self.first) as f64 / 1e9;
-        self.alert.confidence = self.alert.confidence.max(confidence(candidate));
+        // Of a type that it only looks like it is as sure as the likeness is.
+        if candidate.verdict.kind == self.alert.threat_type {
+            self.alert.confidence = self.alert.confidence.max(confidence(candidate));
+        }
         if candidate.score > details.score {
             details.score = candidate.score;
             // Without a rule the words are about what raised it, as its explanation is.

@@ -1,6 +1,7 @@
 //! Rows above the threshold become candidates: one for each attack that a window shows.
 
 use super::config::AlertConfig;
+use super::likeness::{Head, Likeness, context};
 use super::link_rules::judge_link;
 use super::rules::{Verdict, judge_flow, judge_host};
 use super::{ThreatType, rules};
@@ -46,6 +47,8 @@ pub struct Candidate {
     pub flags: FlagCounts,
     /// Who does it, where that is known by its MAC address.
     pub mac: Option<Mac>,
+    /// What it looks like, where no rule says what it is.
+    pub likeness: Likeness,
 }
 
 impl Candidate {
@@ -93,6 +96,7 @@ pub fn candidates(
     links: &[UnusualLink],
     threshold: f64,
     config: &AlertConfig,
+    head: Option<&Head>,
 ) -> Vec<Candidate> {
     let mut found: BTreeMap<FoldKey, Candidate> = BTreeMap::new();
     let mut note = |candidate: Candidate| match found.entry(candidate.fold_key()) {
@@ -102,10 +106,18 @@ pub fn candidates(
         std::collections::btree_map::Entry::Occupied(mut entry) => merge(entry.get_mut(), candidate),
     };
     for (row, host) in hosts.iter().enumerate() {
-        note(of_host(&host.facts, row, f64::from(host.score), threshold, config));
+        let mut candidate = of_host(&host.facts, row, f64::from(host.score), threshold, config);
+        if let Some(head) = head.filter(|_| candidate.verdict.kind == ThreatType::Anomaly) {
+            candidate.likeness = head.judge(Kind::Host, &context::host_row(&host.facts, &host.features));
+        }
+        note(candidate);
     }
     for (row, flow) in flows.iter().enumerate() {
-        note(of_flow(&flow.facts, row, f64::from(flow.score), threshold, config));
+        let mut candidate = of_flow(&flow.facts, row, f64::from(flow.score), threshold, config);
+        if let Some(head) = head.filter(|_| candidate.verdict.kind == ThreatType::Anomaly) {
+            candidate.likeness = head.judge(Kind::Flow, &context::flow_row(&flow.facts, &flow.features));
+        }
+        note(candidate);
     }
     for (row, link) in links.iter().enumerate() {
         note(of_link(&link.facts, row, f64::from(link.score), threshold, config));
@@ -123,7 +135,7 @@ pub fn candidates(
 }
 
 /// Types in the order in which they explain each other: a distributed flood explains its sources.
-fn rank(kind: ThreatType) -> u8 {
+pub(super) fn rank(kind: ThreatType) -> u8 {
     match kind {
         ThreatType::DDoS => 0,
         ThreatType::DoS => 1,
@@ -144,12 +156,14 @@ fn merge(held: &mut Candidate, other: Candidate) {
     } else {
         (held.packets.max(other.packets), held.bytes.max(other.bytes))
     };
-    let mut flags = held.flags;
+    let (mut flags, mut likeness) = (held.flags, held.likeness);
     flags.add(&other.flags);
+    likeness.add(&other.likeness);
     if other.margin() > held.margin() {
         *held = other;
     }
     (held.seen, held.packets, held.bytes, held.flags) = (seen, packets, bytes, flags);
+    held.likeness = likeness;
 }
 
 /// How often ordinary traffic would look like this.
@@ -204,6 +218,7 @@ fn of_flow(facts: &FlowFacts, row: usize, score: f64, threshold: f64, config: &A
         tunnel: None,
         flags,
         mac: None,
+        likeness: Likeness::default(),
     }
 }
 
@@ -237,6 +252,7 @@ fn of_host(facts: &HostFacts, row: usize, score: f64, threshold: f64, config: &A
         tunnel: None,
         flags: FlagCounts { syn, rst, ..FlagCounts::default() },
         mac: None,
+        likeness: Likeness::default(),
     }
 }
 
@@ -268,5 +284,6 @@ fn of_link(facts: &LinkFacts, row: usize, score: f64, threshold: f64, config: &A
         tunnel: None,
         flags: FlagCounts::default(),
         mac: Some(facts.mac),
+        likeness: Likeness::default(),
     }
 }

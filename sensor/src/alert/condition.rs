@@ -203,6 +203,7 @@ impl Condition {
                 count: 1,
             },
             recommendation: None,
+            rewritten: None,
         }
     }
 }

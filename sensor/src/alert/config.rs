@@ -32,6 +32,8 @@ pub struct AlertConfig {
     pub flood_connections: u64,
     /// DoS and DDoS: packets per second that nobody answers. 1 or more.
     pub flood_packets: u64,
+    /// DDoS: answers per second that the host never asked for, from `ddos_sources` or more. 1 or more.
+    pub flood_replies: u64,
     /// DDoS rather than DoS: sources. 2 or more.
     pub ddos_sources: u64,
     /// BruteForce: short connections to one service within about 10 s (`features.memory`). 2 or more.
@@ -42,6 +44,11 @@ pub struct AlertConfig {
     pub beacon_evidence: f64,
     /// Bot: gaps between contacts, at least. 2 or more.
     pub beacon_gaps: u32,
+    /// Infiltration: hosts inside that a host begins to use services for administration on within half an hour, and not
+    /// fewer than it used such on before. A service that others use counts half. 1 or more.
+    pub lateral_hosts: u64,
+    /// Alerts without a rule are given the type that they look like from this confidence on; above 1 never. 0.3 or more.
+    pub likeness: f64,
     /// Exfiltration: bytes within about 10 s (`features.memory`) to a host never seen before. To a known host
     /// that is new to the sender it takes a hundred times as much. 1 or more.
     pub exfiltration_bytes: u64,
@@ -70,11 +77,14 @@ impl Default for AlertConfig {
             scan_targets_minute: 60,
             flood_connections: 200,
             flood_packets: 2000,
+            flood_replies: 100,
             ddos_sources: 10,
             brute_force_logins: 15,
             brute_force_bytes: 65_536,
             beacon_evidence: 9.0,
             beacon_gaps: 3,
+            lateral_hosts: 3,
+            likeness: 0.6,
             exfiltration_bytes: 5_000_000,
             dns_tunnel_bytes: 1024,
             dns_tunnel_names: 4,
@@ -107,6 +117,9 @@ impl AlertConfig {
         least("flood_connections", self.flood_connections as f64, 1.0);
         least("flood_packets", self.flood_packets as f64, 1.0);
         least("ddos_sources", self.ddos_sources as f64, 2.0);
+        least("flood_replies", self.flood_replies as f64, 1.0);
+        least("lateral_hosts", self.lateral_hosts as f64, 1.0);
+        least("likeness", self.likeness, 0.3);
         least("brute_force_logins", self.brute_force_logins as f64, 2.0);
         least("brute_force_bytes", self.brute_force_bytes as f64, 1.0);
         least("beacon_evidence", self.beacon_evidence, 1e-6);

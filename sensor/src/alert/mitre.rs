@@ -6,10 +6,14 @@ use super::candidate::Candidate;
 use crate::score::scorer::Kind;
 use sensor_ebpf::flow::proto;
 
-/// The techniques of a candidate; none for an anomaly.
-pub fn techniques(candidate: &Candidate) -> &'static [&'static str] {
+/// The techniques of a candidate of this type; none for an anomaly.
+pub fn techniques(kind: ThreatType, candidate: &Candidate) -> Vec<String> {
+    known(kind, candidate).iter().map(|&technique| technique.to_owned()).collect()
+}
+
+fn known(kind: ThreatType, candidate: &Candidate) -> &'static [&'static str] {
     let verdict = &candidate.verdict;
-    match verdict.kind {
+    match kind {
         // OS exhaustion flood; direct network flood.
         ThreatType::DoS | ThreatType::DDoS if verdict.proto == proto::TCP => &["T1499.001", "T1498.001"],
         ThreatType::DoS | ThreatType::DDoS => &["T1498.001"],

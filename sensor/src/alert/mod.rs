@@ -14,6 +14,7 @@ pub mod condition;
 pub mod config;
 pub mod eve;
 pub mod fingerprint;
+pub mod likeness;
 pub mod link_rules;
 pub mod mitre;
 pub mod narrative;
@@ -105,6 +106,9 @@ pub struct Alert {
     /// What worked last time; absent while there is no such incident.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub recommendation: Option<Recommendation>,
+    /// The same in the words of a language model; absent unless one is configured.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rewritten: Option<crate::incidents::language::Rewritten>,
 }
 
 /// What was seen.

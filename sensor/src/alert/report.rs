@@ -2,6 +2,7 @@
 
 use super::candidate::Candidate;
 use super::config::AlertConfig;
+use super::likeness::Likeness;
 use super::mitre::techniques;
 use super::{Alert, Details, Neighbour, Severity, Share, ThreatType};
 use crate::flow::community_id::community_id;
@@ -37,6 +38,8 @@ pub fn protocol(number: u8) -> String {
 pub struct Reasons {
     /// See [`Details::model_used`].
     pub model: String,
+    /// Name of what says what it looks like.
+    pub types: String,
     /// See [`Details::member`].
     pub member: String,
     /// See [`Details::explanation`].
@@ -49,16 +52,22 @@ pub struct Reasons {
 
 /// The alert of a candidate of the window that ended at `now`.
 pub fn alert(candidate: &Candidate, id: String, reasons: Reasons, config: &AlertConfig, now: u64) -> Alert {
-    let verdict = &candidate.verdict;
+    let (verdict, seems) = (&candidate.verdict, candidate.likeness.best(config.likeness));
     let address = |host: Option<[u8; 16]>| host.map(|host| ip(&host).to_string()).unwrap_or_default();
     let confidence = confidence(candidate);
+    let model = match (verdict.kind, &candidate.likeness) {
+        (ThreatType::Anomaly, likeness) if *likeness != Likeness::default() => {
+            format!("{} with types {}", reasons.model, reasons.types)
+        }
+        _ => reasons.model,
+    };
     let [first, last] = candidate.seen;
     // A flow seen only once has both ends of its time; a host without packets would have neither.
     let first = first.min(last);
-    Alert {
+    let mut alert = Alert {
         threat_id: id,
         threat_type: verdict.kind,
-        severity: severity(candidate, confidence, config),
+        severity: severity(verdict.kind, candidate, confidence, config),
         source_ip: address(verdict.source),
         destination_ip: address(verdict.destination),
         source_port: candidate.source_port,
@@ -71,13 +80,13 @@ pub fn alert(candidate: &Candidate, id: String, reasons: Reasons, config: &Alert
             total_bytes: candidate.bytes,
             duration: (last - first) as f64 / 1e9,
             flags: candidate.flags.names(),
-            model_used: reasons.model,
+            model_used: model,
             score: candidate.score,
             threshold: candidate.threshold,
             member: reasons.member,
             explanation: reasons.explanation,
             neighbours: reasons.neighbours,
-            mitre: techniques(candidate).iter().map(|&technique| technique.to_owned()).collect(),
+            mitre: techniques(verdict.kind, candidate),
             narrative: format!("{}{}", verdict.narrative, reasons.because),
             community_id: candidate.key.as_ref().map(community_id).unwrap_or_default(),
             tunnel: candidate.tunnel.clone(),
@@ -88,7 +97,27 @@ pub fn alert(candidate: &Candidate, id: String, reasons: Reasons, config: &Alert
             count: 1,
         },
         recommendation: None,
+        rewritten: None,
+    };
+    if let Some(seems) = seems {
+        name(&mut alert, candidate, seems, config);
     }
+    alert
+}
+
+/// An alert without a rule is called by the type that it looks like, as sure as that is.
+pub fn name(
+    alert: &mut Alert,
+    candidate: &Candidate,
+    (kind, chance): (ThreatType, f64),
+    config: &AlertConfig,
+) {
+    alert.threat_type = kind;
+    alert.confidence = chance;
+    alert.severity = severity(kind, candidate, chance, config);
+    alert.details.mitre = techniques(kind, candidate);
+    let words = std::mem::take(&mut alert.details.narrative);
+    alert.details.narrative = format!("Looks like {kind:?} ({:.0} %). {words}", chance * 100.0);
 }
 
 /// How sure: half from how far the score is above the threshold (two decades are 0.95), half from how far the facts are
@@ -104,9 +133,9 @@ pub fn confidence(candidate: &Candidate) -> f64 {
 }
 
 /// By type; one less where the sensor is not sure, one more where a critical host takes part.
-fn severity(candidate: &Candidate, confidence: f64, config: &AlertConfig) -> Severity {
+fn severity(kind: ThreatType, candidate: &Candidate, confidence: f64, config: &AlertConfig) -> Severity {
     let verdict = &candidate.verdict;
-    let usual = match verdict.kind {
+    let usual = match kind {
         ThreatType::Exfiltration | ThreatType::DDoS => Severity::Critical,
         ThreatType::DoS | ThreatType::BruteForce | ThreatType::Bot | ThreatType::Infiltration => {
             Severity::High

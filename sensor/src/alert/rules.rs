@@ -37,9 +37,11 @@ pub fn judge_flow(facts: &FlowFacts, config: &AlertConfig) -> Option<Verdict> {
 /// The type that a host's row shows, if it shows one: as a target first, for a flood's sources may be invented.
 pub fn judge_host(facts: &HostFacts, config: &AlertConfig) -> Option<Verdict> {
     flood_towards(facts, config)
+        .or_else(|| reflection(facts, config))
         .or_else(|| scan_towards(facts, config))
         .or_else(|| flood_from(facts, config))
         .or_else(|| scan_from(facts, config))
+        .or_else(|| lateral(facts, config))
 }
 
 fn flow_verdict(facts: &FlowFacts, kind: ThreatType, strength: f64, narrative: String) -> Verdict {
@@ -111,7 +113,9 @@ fn bot(facts: &FlowFacts, config: &AlertConfig) -> Option<Verdict> {
     let pair = &facts.pair;
     let evidence = facts.beacon();
     let regular = pair.gaps >= config.beacon_gaps && evidence >= config.beacon_evidence;
-    let service = matches!(facts.key.proto, proto::TCP | proto::UDP | proto::SCTP) && !is_group(&facts.dst);
+    // Answers that nobody asked for are no calls, however regular a reflector repeats them.
+    let calls = facts.total.packets[0] > 0 && !is_group(&facts.dst);
+    let service = calls && matches!(facts.key.proto, proto::TCP | proto::UDP | proto::SCTP);
     (service && regular && pair.contact_variation <= 0.8).then(|| {
         let narrative = format!(
             "{} calls port {} of {}, which nobody here used before, every {:.2} s within {:.0} %: {} times so far.",
@@ -144,10 +148,12 @@ fn flood_words(incomplete: u64, one_sided: u64, seconds: f64) -> String {
 fn flood_towards(facts: &HostFacts, config: &AlertConfig) -> Option<Verdict> {
     let strength = flood_strength(facts.incomplete_in, facts.one_sided_in, facts.seconds, config);
     let failing = facts.incomplete_in + facts.refused_in + facts.one_sided_in;
-    if strength < 1.0 || !concentrated(failing, facts.failing_ports) {
+    let many = facts.failing_sources >= config.ddos_sources as f64 * 0.95;
+    // Datagrams of many sources are a flood whatever ports they go to: no scan is made of so many.
+    let scattered = many && facts.one_sided_in as f64 / facts.seconds >= config.flood_packets as f64;
+    if strength < 1.0 || !(scattered || concentrated(failing, facts.failing_ports)) {
         return None;
     }
-    let many = facts.failing_sources >= config.ddos_sources as f64 * 0.95;
     let words = flood_words(facts.incomplete_in, facts.one_sided_in, facts.seconds);
     let port = facts.port.unwrap_or(0);
     let target = ip(&facts.address);
@@ -187,6 +193,27 @@ fn flood_from(facts: &HostFacts, config: &AlertConfig) -> Option<Verdict> {
             ip(&facts.address),
             flood_words(incomplete, facts.one_sided_out, facts.seconds),
             ip(&target),
+        ),
+    })
+}
+
+/// Many hosts answer what this host never asked: somebody asks them under its address, to flood it or in flooding them.
+fn reflection(facts: &HostFacts, config: &AlertConfig) -> Option<Verdict> {
+    let strength = facts.unasked_in as f64 / facts.seconds / config.flood_replies as f64;
+    let many = facts.unasked_sources >= config.ddos_sources as f64 * 0.95;
+    (strength >= 1.0 && many).then(|| Verdict {
+        kind: ThreatType::DDoS,
+        source: None,
+        destination: Some(facts.address),
+        port: 0,
+        proto: facts.target_proto,
+        strength,
+        narrative: format!(
+            "About {:.0} hosts send {:.0} answers a second to {}, which never asked them: they are used as reflectors, or \
+             are flooded under its address.",
+            facts.unasked_sources,
+            facts.unasked_in as f64 / facts.seconds,
+            ip(&facts.address),
         ),
     })
 }
@@ -249,3 +276,28 @@ fn scan_from(facts: &HostFacts, config: &AlertConfig) -> Option<Verdict> {
         ),
     })
 }
+
+/// This host logs in to several others inside where it never did, by services for administration.
+fn lateral(facts: &HostFacts, config: &AlertConfig) -> Option<Verdict> {
+    let [reached, familiar] = facts.moves;
+    // Who administers many hosts anyway has to reach as many new ones.
+    let asked = (config.lateral_hosts as f64).max(familiar);
+    (reached >= asked && facts.completed > 0).then(|| Verdict {
+        kind: ThreatType::Infiltration,
+        source: Some(facts.address),
+        destination: None,
+        port: 0,
+        proto: proto::TCP,
+        strength: reached / asked,
+        narrative: format!(
+            "{} reached hosts inside by remote login, file sharing or remote administration that it never used there: \
+             {reached:.1} within half an hour, where services that nobody used before count in full and others half; \
+             before it used such on {familiar:.0}.",
+            ip(&facts.address),
+        ),
+    })
+}
+
+#[cfg(test)]
+#[path = "rules_tests.rs"]
+mod tests;

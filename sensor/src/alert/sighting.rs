@@ -146,6 +146,7 @@ impl Sighting {
                 count: 1,
             },
             recommendation: None,
+            rewritten: None,
         }
     }
 

@@ -2,6 +2,7 @@
 //! I/O and reads no clock, so a replay of the same events gives the same alerts.
 
 mod evidence;
+mod exemplars;
 #[cfg(test)]
 mod explanations;
 mod intel;
@@ -10,6 +11,7 @@ pub mod journal;
 mod poison;
 mod saved;
 mod scored;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod top;
@@ -18,20 +20,21 @@ pub(crate) mod traffic;
 mod window;
 
 pub use evidence::Evidence;
+pub use exemplars::Exemplar;
 pub use intel::IntelCounts;
 pub use saved::Learned;
 pub use scored::ScoredWindow;
+pub use tables::Tables;
 
 use crate::alert::book::Book;
 use crate::alert::condition::Condition;
 use crate::alert::config::AlertConfig;
 use crate::alert::fingerprint::Past;
+use crate::alert::likeness::Head;
 use crate::alert::{Alert, Raised};
 use crate::capture::{FlowDelta, Outer, Sample, Tick};
 use crate::config::Config;
-use crate::features::app::AppCounts;
 use crate::features::config::FeaturesConfig;
-use crate::features::link::LinkTables;
 use crate::features::rows::{Features, Window};
 use crate::features::sketch::byte_entropy;
 use crate::flow::SECOND;
@@ -107,6 +110,8 @@ pub struct Output {
     pub top: Option<Top>,
     /// Scored windows for the journal, where [`Analysis::keep_journal`] asks for them.
     pub journal: Vec<JournalWindow>,
+    /// Rows for those who teach what looks like what, where [`Keep`] asks for them.
+    pub exemplars: Vec<Exemplar>,
     /// Changes of state, for the log.
     pub notices: Vec<String>,
 }
@@ -123,6 +128,7 @@ impl Output {
         self.evidence.extend(later.evidence);
         self.top = later.top.or(self.top.take());
         self.journal.extend(later.journal);
+        self.exemplars.extend(later.exemplars);
         self.notices.extend(later.notices);
     }
 }
@@ -141,6 +147,8 @@ pub struct Keep {
     pub top: bool,
     /// [`Output::evidence`], and the evidence of new alerts.
     pub evidence: bool,
+    /// [`Output::exemplars`].
+    pub exemplars: bool,
 }
 
 /// See the module.
@@ -152,6 +160,8 @@ pub struct Analysis {
     past: Past,
     witness: Witness,
     alert: AlertConfig,
+    /// Says what looks like what.
+    head: Option<Head>,
     samples: SampleBins,
     window_start: Option<u64>,
     now: u64,
@@ -191,6 +201,7 @@ impl Analysis {
             past: Past::default(),
             witness: Witness::default(),
             alert: config.alert.clone(),
+            head: Head::shipped(),
             samples: SampleBins::default(),
             window_start: None,
             now: 0,
@@ -212,6 +223,12 @@ impl Analysis {
     pub fn keep(&mut self, keep: Keep) {
         self.keep = keep;
         self.flows.keep_records = keep.records;
+        self.work.exemplars.wanted = keep.exemplars;
+    }
+
+    /// Says what looks like what, instead of what this program comes with; `None` for nothing.
+    pub fn set_head(&mut self, head: Option<Head>) {
+        self.head = head;
     }
 
     /// Runs another model beside the live one.
@@ -369,48 +386,4 @@ impl Analysis {
     pub fn state(&self) -> ScoreState {
         self.scorer.state()
     }
-
-    /// How full the bounded tables are, and what they had no room for.
-    pub fn tables(&self) -> Tables {
-        Tables {
-            flows: self.flows.len(),
-            flows_created: self.flows.created(),
-            flows_ended: self.flows.ended(),
-            flow_overflow_packets: self.flows.overflow().packets,
-            flows_beyond_lost: self.beyond_lost,
-            hosts: self.features.hosts.len(),
-            host_overflow: self.features.hosts.overflow,
-            pairs: self.features.memory.pairs_len(),
-            memory_overflow: self.features.memory.overflow,
-            links: self.features.links.tables(),
-            app: self.features.app.counts(),
-        }
-    }
-}
-
-/// How full the bounded tables are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Tables {
-    /// Flows held.
-    pub flows: usize,
-    /// Flows seen.
-    pub flows_created: u64,
-    /// Flows that ended.
-    pub flows_ended: u64,
-    /// Packets of flows the table had no room for.
-    pub flow_overflow_packets: u64,
-    /// Flows that were not even accounted to their hosts: too many beyond the table in one window.
-    pub flows_beyond_lost: u64,
-    /// Hosts remembered.
-    pub hosts: usize,
-    /// Times a host was not accounted for.
-    pub host_overflow: u64,
-    /// Pairs remembered.
-    pub pairs: usize,
-    /// Times a pair or service was not remembered.
-    pub memory_overflow: u64,
-    /// Of the link layer.
-    pub links: LinkTables,
-    /// What samples said.
-    pub app: AppCounts,
 }

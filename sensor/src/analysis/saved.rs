@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::features::host::SavedHost;
 use crate::features::link::SavedLinks;
 use crate::features::memory::{Pair, PairKey, Service, ServiceKey};
+use crate::features::moves::is_admin;
 use crate::features::rarity::Habits;
 use crate::score::ScoreError;
 use crate::score::checkpoint::{About, Checkpoint, FORMAT};
@@ -121,10 +122,13 @@ impl Analysis {
         self.scorer.restore(&scorer)?;
         let warming = self.scorer.phase == Phase::Warming;
         self.features.clear();
+        let moves = memory.pairs.iter().filter(|(key, _)| is_admin(key.service.proto, key.service.port));
+        let movers: Vec<[u8; 16]> = moves.map(|(key, _)| key.src).collect();
         self.features.memory.restore(memory.pairs, memory.services, memory.learned_until, warming);
         for host in memory.hosts {
             self.features.hosts.remember(host, memory.now);
         }
+        movers.iter().for_each(|host| self.features.hosts.know_move(host));
         self.features.habits = memory.habits;
         self.features.links.restore(memory.links, memory.now);
         self.book.sequence = memory.sequence.max(std::mem::take(&mut self.book.sequence));

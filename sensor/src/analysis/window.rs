@@ -3,6 +3,7 @@
 //! Everything a window needs is kept for the next one: once the traffic is what it was, closing a window allocates
 //! nothing for a flow.
 
+use super::exemplars::Exemplars;
 use super::{Analysis, Output, journal, scored, top};
 use crate::alert::candidate::{Candidate, Unusual, UnusualFlow, UnusualHost, UnusualLink, candidates};
 use crate::alert::fingerprint::fingerprint;
@@ -43,6 +44,7 @@ pub(super) struct Workshop {
     pub(super) flows: Vec<UnusualFlow>,
     pub(super) hosts: Vec<UnusualHost>,
     links: Vec<UnusualLink>,
+    pub(super) exemplars: Exemplars,
     /// Flows the table had no room for.
     pub(super) beyond: Vec<(Flow, Grown)>,
 }
@@ -58,6 +60,7 @@ impl Workshop {
             flows: Vec::new(),
             hosts: Vec::new(),
             links: Vec::new(),
+            exemplars: Exemplars::default(),
             beyond: Vec::new(),
         }
     }
@@ -80,17 +83,20 @@ impl Analysis {
         let work = &mut self.work;
         let active = Active { table: &mut self.flows, beyond: &mut work.beyond };
         let (rows, scores) = (&work.rows, &work.scores);
+        output.exemplars.append(&mut work.exemplars.rows);
         let judging = self.scorer.phase == Phase::Active;
         let threshold = self.scorer.threshold();
         let mut found: Vec<Candidate> = Vec::new();
         if judging {
-            found = candidates(&work.flows, &work.hosts, &work.links, threshold, &self.alert);
+            found =
+                candidates(&work.flows, &work.hosts, &work.links, threshold, &self.alert, self.head.as_ref());
             output.suspects.extend(found.iter().filter_map(|candidate| candidate.verdict.source));
             for candidate in &mut found {
                 candidate.tunnel = candidate.key.as_ref().and_then(|key| active.table.tunnel(key));
             }
             for candidate in &found {
                 let (scorer, past, row) = (&mut self.scorer, &self.past, candidate.row);
+                let (head, least) = (self.head.as_ref(), self.alert.likeness);
                 let (mut member, mut print) = ("", Vec::new());
                 let alert = self.book.consider(candidate, window.end, |candidate| {
                     let features: &[f32] = match candidate.kind {
@@ -100,9 +106,12 @@ impl Analysis {
                     };
                     let explained = scorer.explain(features, candidate.kind, EXPLAINED);
                     member = explained.member;
-                    print = fingerprint(candidate.kind, &explained.deviations, candidate.verdict.kind);
+                    let seems =
+                        candidate.likeness.best(least).map_or(candidate.verdict.kind, |seems| seems.0);
+                    print = fingerprint(candidate.kind, &explained.deviations, seems);
                     let neighbours = past.neighbours(&print, NEIGHBOURS);
-                    reasons(candidate, explained, neighbours, scorer.name())
+                    let types = head.map(|head| head.name.clone()).unwrap_or_default();
+                    Reasons { types, ..reasons(candidate, explained, neighbours, scorer.name()) }
                 });
                 let Some(alert) = alert else { continue };
                 if candidate.verdict.kind == ThreatType::Anomaly {
@@ -207,6 +216,7 @@ impl Analysis {
         let [portion, host_portion, link_portion] = &mut work.portions;
 
         let threshold = self.scorer.threshold();
+        work.exemplars.begin();
         for places in rows.flows.chunks(self.portion) {
             portion.clear();
             work.facts.clear();
@@ -228,7 +238,12 @@ impl Analysis {
                 continue;
             }
             for (row, (facts, score)) in work.facts.drain(..).zip(&mut flow_scores[first..]).enumerate() {
-                let unusual = judging && lift(score, judge_flow(&facts, &self.alert).as_ref(), threshold);
+                let verdict = judge_flow(&facts, &self.alert).filter(|_| judging);
+                let unusual = judging && lift(score, verdict.as_ref(), threshold);
+                if judging {
+                    let how = [unusual, verdict.is_some()];
+                    work.exemplars.flow(&facts, (&*portion, row), window.end, how);
+                }
                 journal::offer(
                     &mut self.journal,
                     &mut self.scorer,
@@ -254,8 +269,12 @@ impl Analysis {
                 continue;
             }
             for (row, (facts, score)) in facts.iter().zip(&mut host_scores[first..]).enumerate() {
-                let unusual = judging && lift(score, judge_host(facts, &self.alert).as_ref(), threshold);
+                let verdict = judge_host(facts, &self.alert).filter(|_| judging);
+                let unusual = judging && lift(score, verdict.as_ref(), threshold);
                 let place = (&*host_portion, row);
+                if judging {
+                    work.exemplars.host(facts, place, window.end, [unusual, verdict.is_some()]);
+                }
                 journal::offer(&mut self.journal, &mut self.scorer, facts, place, (*score, unusual));
                 if unusual {
                     work.hosts.push(kept(facts.clone(), host_portion, row, *score));
@@ -329,7 +348,7 @@ fn reasons(
         });
     }
     let member = explained.member.to_owned();
-    Reasons { model, member, explanation: shares, neighbours, because }
+    Reasons { model, types: String::new(), member, explanation: shares, neighbours, because }
 }
 
 fn kept<F, const N: usize>(facts: F, portion: &Matrix, row: usize, score: f32) -> Unusual<F, N> {

@@ -29,7 +29,8 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 
 use crate::alert::Alert;
-use crate::analysis::{Analysis, AnalysisConfig, Keep, Output};
+use crate::alert::likeness::Head;
+use crate::analysis::{Analysis, AnalysisConfig, Exemplar, Keep, Output};
 use crate::capture::replay::{self, Replay, ReplayConfig, ReplayError};
 use crate::capture::{Event, PacketFacts, Tick};
 use crate::config::Config;
@@ -71,6 +72,8 @@ pub struct AnalyzeOptions {
     pub json: bool,
     /// A saved state to begin with.
     pub model: Option<PathBuf>,
+    /// What says what an alert without a rule looks like, instead of what this program comes with.
+    pub types: Option<PathBuf>,
     /// Where to save what was learned.
     pub save_model: Option<PathBuf>,
     /// 2: the data plane has a thread of its own. 3 or more: so has reading and unpacking.
@@ -122,6 +125,11 @@ pub fn analyze(options: &AnalyzeOptions, config: &Config) -> Result<Summary, Ana
         let state = model_file::read(path).map_err(|error| failed(error.to_string()))?;
         analysis.restore(&state).map_err(|error| failed(error.to_string()))?;
     }
+    if let Some(path) = &options.types {
+        let failed = |why: String| AnalyzeError::Model { path: path.clone(), why };
+        let bytes = model_file::read(path).map_err(|error| failed(error.to_string()))?;
+        analysis.set_head(Some(Head::decode(&bytes).map_err(|error| failed(error.to_string()))?));
+    }
     let journal = options.journal.as_deref();
     let journal = journal.map(|folder| Writer::open(folder, Limits::of(&config.journal), &analysis.layout()));
     let results = Results { journal: journal.transpose()?, ..Results::create(options, config)? };
@@ -149,6 +157,33 @@ pub fn learn(files: &[PathBuf], config: &Config) -> Result<Analysis, AnalyzeErro
     let mut run = Run { analysis, results, status: Status::default(), bounds: None };
     run.all(replay, 2)?;
     Ok(run.analysis)
+}
+
+/// Gives the rows that teach what looks like what to `take`, as they come.
+pub fn exemplars(file: &Path, config: &Config, mut take: impl FnMut(Exemplar)) -> Result<(), AnalyzeError> {
+    let settings = ReplayConfig::new(&config.capture, config.flow.idle_timeout);
+    let replay = Replay::open(&[file.to_owned()], settings)?;
+    let mut analysis = Analysis::new(&AnalysisConfig::from(config))?;
+    analysis.keep(Keep { exemplars: true, ..Keep::default() });
+    let (buffers, mut last) = (replay.buffers().clone(), 0);
+    let mut told = |output: Output| output.exemplars.into_iter().for_each(&mut take);
+    feed(replay, 2, |event, _, _| {
+        match &event {
+            Event::Samples(samples) => analysis.samples(samples),
+            Event::Flows(deltas) => analysis.flows(deltas),
+            Event::Tunnels(tunnels) => analysis.tunnels(tunnels),
+            // Lists of others teach nothing.
+            Event::Packets(_) | Event::Listed(_) | Event::Lists(_) => {}
+            Event::Tick(tick) => {
+                last = tick.time;
+                told(analysis.tick(tick)?);
+            }
+        }
+        buffers.give_back(event);
+        Ok(())
+    })?;
+    told(analysis.finish(last)?);
+    Ok(())
 }
 
 /// An analysis under way.

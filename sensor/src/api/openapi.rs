@@ -115,6 +115,7 @@ pub(super) fn complete(document: &mut utoipa::openapi::OpenApi) {
             add("413", "the body is too large");
             add("415", "the body is of another type");
             add("422", "the values make no sense");
+            add("429", "others came first");
         }
     }
 }

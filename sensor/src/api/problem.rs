@@ -64,6 +64,11 @@ impl Problem {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail, remedy)
     }
 
+    /// Others came first.
+    pub(super) fn busy(detail: impl Into<String>, remedy: impl Into<Cow<'static, str>>) -> Problem {
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, detail, remedy)
+    }
+
     /// It failed, and the client can do nothing about it.
     pub(super) fn internal(detail: impl Into<String>) -> Problem {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail, "look at the sensor's log")

@@ -107,7 +107,8 @@ pub(super) fn routes(
     let pages = Router::new()
         .route("/docs", get(reference::page))
         .route("/docs/reference.js", get(reference::script))
-        .route("/docs/reference.css", get(reference::style));
+        .route("/docs/reference.css", get(reference::style))
+        .merge(crate::console::routes());
     app.counts.know(document.paths.paths.keys().cloned());
     // Once a process: the text lives as long as it.
     let text: &'static str = Box::leak(openapi::text(document).into_boxed_str());

@@ -132,6 +132,13 @@ impl FlowFacts {
         if self.pair.new_service && answered { self.pair.beacon() } else { 0.0 }
     }
 
+    /// Packets in the window that answer what was never asked: of a reflector, or of somebody who is attacked under the
+    /// initiator's address. By TCP a SYN with ACK shows it; of a conversation that was joined in its middle nothing does.
+    pub fn unasked(&self) -> u64 {
+        let shown = self.key.proto != proto::TCP || self.total.flags[1].syn > 0;
+        if self.total.packets[0] == 0 && shown { self.window.packets[1] } else { 0 }
+    }
+
     /// The features, in their units, in the order of [`spec::FLOW`].
     pub fn values(&self) -> [f64; spec::FLOW.len()] {
         let yes = |condition: bool| f64::from(u8::from(condition));
@@ -258,6 +265,13 @@ pub struct HostFacts {
     pub port: Option<u16>,
     /// Protocol of most of what failed towards it.
     pub port_proto: u8,
+    /// Packets it received as answers to what it never asked, and distinct hosts they are from.
+    pub unasked_in: u64,
+    /// See `unasked_in`.
+    pub unasked_sources: f64,
+    /// Hosts inside on which it began to use services for administration, in half an hour, and on how many it did before.
+    /// See [`super::moves`].
+    pub moves: [f64; 2],
     /// Of what it sent and of what it received, from what was usual for it.
     pub deviations: [Deviations; 2],
 }

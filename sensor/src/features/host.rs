@@ -4,7 +4,9 @@ use super::config::FeaturesConfig;
 use super::damped::{Multi, Rates, Scales};
 use super::facts::{FlowFacts, HostFacts, Outcome};
 use super::fading::patience;
+use super::majority::Majority;
 use super::memory::{Memory, NOWHERE};
+use super::moves::Moves;
 use super::rarity::Habit;
 use super::sketch::{Distinct, Spread, mix, mix_address};
 use crate::flow::slab::Slab;
@@ -22,31 +24,6 @@ const NOTED: u64 = 600 * SECOND;
 const SWEEP: usize = 16_384;
 const NO_WINDOW: u32 = u32::MAX;
 
-/// The value that has the majority, if one has (Boyer and Moore 1981): constant memory, exact for a majority.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Majority<T> {
-    value: Option<T>,
-    votes: u64,
-}
-
-impl<T: PartialEq + Copy> Majority<T> {
-    /// What may have the majority.
-    pub(super) fn value(&self) -> Option<T> {
-        self.value
-    }
-
-    pub(super) fn vote(&mut self, value: T, weight: u64) {
-        match self.value {
-            Some(held) if held == value => self.votes += weight,
-            _ if weight > self.votes => {
-                self.value = Some(value);
-                self.votes = weight - self.votes;
-            }
-            _ => self.votes -= weight,
-        }
-    }
-}
-
 /// Remembered of a host.
 struct Host {
     first_seen: u64,
@@ -57,6 +34,7 @@ struct Host {
     half_minute: u64,
     recent_failed: f64,
     noted: u64,
+    moves: Moves,
     /// Of what it sent, and of what it received.
     usual: [Multi; 2],
     window: u32,
@@ -93,6 +71,7 @@ struct Sums {
     sources: Distinct,
     failing_sources: Distinct,
     failing_ports: Distinct,
+    unasked_sources: Distinct,
     source: Majority<[u8; 16]>,
     port: Majority<u16>,
 }
@@ -158,6 +137,7 @@ impl Hosts {
             half_minute: 0,
             recent_failed: 0.0,
             noted: 0,
+            moves: Moves::default(),
             usual: Default::default(),
             window: NO_WINDOW,
         });
@@ -171,6 +151,18 @@ impl Hosts {
     /// The same, to be added to.
     pub fn known_mut(&mut self, slot: u32) -> Option<&mut Known> {
         self.hosts.get_mut(slot).map(|host| &mut host.known)
+    }
+
+    /// What is remembered of how the host of a slot moves about.
+    pub(super) fn moves(&mut self, slot: u32) -> Option<&mut Moves> {
+        self.hosts.get_mut(slot).map(|host| &mut host.moves)
+    }
+
+    /// A saved state says that the host used a service for administration.
+    pub fn know_move(&mut self, address: &[u8; 16]) {
+        if let Some(moves) = self.hosts.find(address).and_then(|slot| self.moves(slot)) {
+            moves.know();
+        }
     }
 
     /// The habit of the host of a slot, if it may be added to although what the host did was unusual: once in a while.
@@ -199,6 +191,7 @@ impl Hosts {
             half_minute: now / HALF_MINUTE,
             recent_failed: 0.0,
             noted: 0,
+            moves: Moves::default(),
             usual: Default::default(),
             window: NO_WINDOW,
         });
@@ -244,7 +237,9 @@ impl Hosts {
         let refused = count(flow.outcome == Outcome::Refused);
         let incomplete = half_open + unanswered;
         let source_hash = mix_address(seed, &flow.src);
-        let port_hash = mix(seed, u64::from(flow.dst_port));
+        // What has no ports is told apart by its protocol: some scans try those.
+        let protocol = if matches!(flow.key.proto, proto::TCP | proto::UDP) { 0 } else { flow.key.proto };
+        let port_hash = mix(seed, u64::from(flow.dst_port) | u64::from(protocol) << 16);
         let began = u64::from(began);
 
         if let Some(sums) = self.sums(&flow.dst, dst_slot, now, answered) {
@@ -258,6 +253,10 @@ impl Hosts {
                 facts.unreachable += flow.window.packets[0];
             }
             sums.sources.add(source_hash);
+            if one_sided > 0 && is_fragments(flow) {
+                facts.unasked_in += one_sided;
+                sums.unasked_sources.add(source_hash);
+            }
             let failing = incomplete + refused + one_sided;
             if failing > 0 {
                 sums.failing_sources.add(source_hash);
@@ -277,6 +276,12 @@ impl Hosts {
             facts.refused += refused;
             facts.half_open += half_open;
             facts.unanswered += unanswered;
+            let unasked = flow.unasked();
+            if unasked > 0 {
+                facts.unasked_in += unasked;
+                facts.target_proto = flow.key.proto;
+                sums.unasked_sources.add(mix_address(seed, &flow.dst));
+            }
             let tried = began > 0 || incomplete + refused > 0;
             let peer = mix_address(seed, &flow.dst);
             if tried {
@@ -309,19 +314,21 @@ impl Hosts {
             facts.peers = sums.peers.count();
             facts.ports = sums.ports.count();
             facts.port_entropy = sums.port_spread.entropy();
-            facts.target = sums.target.value;
-            facts.target_port = sums.target_port.value;
+            facts.target = sums.target.value();
+            facts.target_port = sums.target_port.value();
             facts.failing_peers = sums.failing_peers.count();
             facts.tried_ports = sums.tried_ports.count();
             facts.sources = sums.sources.count();
             facts.failing_sources = sums.failing_sources.count();
             facts.failing_ports = sums.failing_ports.count();
-            facts.source = sums.source.value;
-            facts.port = sums.port.value;
+            facts.unasked_sources = sums.unasked_sources.count();
+            facts.source = sums.source.value();
+            facts.port = sums.port.value();
             if let Some(host) = self.hosts.get_mut(sums.slot) {
                 host.window = NO_WINDOW;
                 facts.failed_targets = host.failed_targets[0].union(&host.failed_targets[1]).count();
                 facts.recent_failed = host.recent_failed;
+                facts.moves = host.moves.recent(now);
                 for (side, usual) in host.usual.iter_mut().enumerate() {
                     let each = |count: u64| (count as f64 / seconds) as f32;
                     let rates = Rates::new(each(facts.packets[side]), each(facts.bytes[side]));
@@ -349,21 +356,12 @@ fn take_part(facts: &mut HostFacts, flow: &FlowFacts, side: usize) {
     facts.seen[1] = facts.seen[1].max(flow.last);
 }
 
+/// Later fragments of datagrams, which have no ports: large answers come with them.
+fn is_fragments(flow: &FlowFacts) -> bool {
+    flow.key.proto == proto::UDP && flow.src_port == 0 && flow.dst_port == 0
+}
+
 /// ICMP destination unreachable (RFC 792: type 3; RFC 4443: type 1).
 fn is_unreachable(flow: &FlowFacts) -> bool {
     matches!((flow.key.proto, flow.src_port), (proto::ICMP, 3) | (proto::ICMPV6, 1))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_majority_is_found() {
-        let mut majority = Majority::default();
-        for value in [1, 2, 1, 3, 1, 1, 2, 1] {
-            majority.vote(value, 1);
-        }
-        assert_eq!(majority.value, Some(1));
-    }
 }

@@ -6,8 +6,10 @@ use super::facts::{FlowFacts, HostFacts, Outcome, PairFacts};
 use super::host::Hosts;
 use super::link::{LinkFacts, Links};
 use super::memory::{Addition, Memory, PairKey, ServiceKey, Slots};
+use super::moves::is_move;
 use super::outcome::outcome;
 use super::rarity::{Habits, New, Rarity};
+use super::sketch::mix_address;
 use crate::flow::table::{Flow, FlowTable, Grown};
 use crate::flow::{SECOND, ip, is_group};
 use crate::score::random::Random;
@@ -159,6 +161,16 @@ impl Features {
             (*pair, *service) = (slots.pair, slots.service);
             let new_pair = first && self.memory.is_new(now, now, false);
             self.hosts.add(&facts, [src, dst], grown.began, new_pair, now);
+            if is_move(&facts)
+                && let Some(moves) = self.hosts.moves(*src)
+            {
+                let pair = self.memory.facts(slots, now);
+                match pair.new_pair {
+                    true => moves.reach(mix_address(self.config.seed, &facts.dst), pair.new_service, now),
+                    false if first => moves.know(),
+                    false => {}
+                }
+            }
         }
         self.hosts.close(seconds, now, &mut rows.hosts);
         self.links.close(window, &mut rows.links);

@@ -4,6 +4,7 @@
 //! incident it rests on, how alike that is and how often its action worked. Never here: a decision whether something is
 //! an alert, or anything that the path of a packet waits for.
 
+mod advice;
 mod args;
 pub mod command;
 mod config;
@@ -20,6 +21,7 @@ mod starter;
 mod status;
 mod store;
 
+pub use advice::Advice;
 pub use args::{IncidentsArgs, IncidentsCommand};
 pub use config::IncidentsConfig;
 pub use index::{Index, Likeness, Similar};

@@ -99,6 +99,7 @@ pub(super) fn alert(id: &str, kind: ThreatType, port: u16) -> Alert {
             ..Details::default()
         },
         recommendation: None,
+        rewritten: None,
     }
 }
 

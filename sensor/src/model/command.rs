@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::request::running;
 use super::store::{CANDIDATE, LIVE, ModelError, OLDER, REQUEST, Snapshot, Store, read};
+use super::types;
 use crate::analysis::{Analysis, AnalysisConfig, Learned};
 use crate::config::Config;
 use crate::model_file;
@@ -72,7 +73,13 @@ pub fn info(config: &Config, now: u64, json: bool, out: &mut impl Write) -> Resu
     let running = running(&config.state_dir);
     if json {
         let names: Vec<&str> = snapshots.iter().map(|snapshot| snapshot.name.as_str()).collect();
-        let object: Value = json!({ "running": running, "models": models, "snapshots": names });
+        let (name, problem) = match types::read(&config.state_dir) {
+            Ok(head) => (head.map_or("shipped".to_owned(), |head| head.name), String::new()),
+            Err(error) => ("shipped".to_owned(), error.to_string()),
+        };
+        let types = json!({ "name": name, "problem": problem });
+        let object: Value =
+            json!({ "running": running, "models": models, "snapshots": names, "types": types });
         writeln!(out, "{object}")?;
         return Ok(());
     }
@@ -88,6 +95,11 @@ pub fn info(config: &Config, now: u64, json: bool, out: &mut impl Write) -> Resu
     }
     if models.is_empty() {
         writeln!(out, "no model in {} yet", config.state_dir.display())?;
+    }
+    match types::read(&config.state_dir) {
+        Ok(Some(head)) => writeln!(out, "types: {}, {}", types::FILE, printable(&head.name, 60))?,
+        Ok(None) => writeln!(out, "types: those that this program comes with")?,
+        Err(error) => writeln!(out, "types: CANNOT BE USED, those of this program are: {error}")?,
     }
     writeln!(out, "{} snapshots", snapshots.len())?;
     for snapshot in snapshots.iter().rev() {

@@ -1,15 +1,16 @@
 //! Writes what was learned while the sensor runs, on a thread of its own: the analysis hands a copy over and goes on.
 
+use std::fs;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
 
 use super::request::Mailbox;
-use super::store::Store;
+use super::store::{LIVE, Store};
 use crate::analysis::{Analysis, Learned};
 use crate::score::ScoreConfig;
 
@@ -58,8 +59,9 @@ impl Keeper {
         let (sender, waiting) = sync_channel::<Learned>(2);
         let most = config.snapshots;
         let (alive, done) = sync_channel(1);
-        let status = Arc::new(Mutex::new(ModelStatus::default()));
-        let (store, shared) = (Store::new(state_dir), Arc::clone(&status));
+        let store = Store::new(state_dir);
+        let status = Arc::new(Mutex::new(on_disk(&store)));
+        let shared = Arc::clone(&status);
         thread::Builder::new().name("model".to_owned()).spawn(move || {
             for learned in waiting {
                 save(&store, &learned, most, &shared);
@@ -145,6 +147,17 @@ impl Keeper {
             fail(&status, "it took too long");
         }
         lock(&status).clone()
+    }
+}
+
+/// What an earlier run left.
+fn on_disk(store: &Store) -> ModelStatus {
+    let saved = fs::metadata(store.path(LIVE)).and_then(|live| live.modified());
+    let saved = saved.ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    ModelStatus {
+        snapshots: store.snapshots().map_or(0, |all| all.len() as u64),
+        saved_at: u64::try_from(saved.as_nanos()).unwrap_or(0),
+        ..ModelStatus::default()
     }
 }
 

@@ -5,9 +5,11 @@
 pub mod command;
 pub mod compare;
 pub mod keeper;
+pub mod labels;
 pub mod request;
 pub mod store;
 pub mod train;
+pub mod types;
 
 #[cfg(test)]
 mod command_tests;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::events::{self, EventKind, harmless};
 use super::{audit, evidence};
 use crate::alert::{Alert, Raised, Severity, ThreatType, report};
+use crate::incidents::language::Rewritten;
 use crate::telemetry::printable;
 
 /// How far people are with an alert.
@@ -142,7 +143,16 @@ pub fn update(tx: &Connection, alert: &Alert, now: i64) -> rusqlite::Result<Opti
     let Some(mut stored) = get(tx, &alert.threat_id)? else { return Ok(None) };
     // The recommendation was made when the alert was stored; the analysis knows nothing of it.
     let recommendation = alert.recommendation.clone().or(stored.alert.recommendation.take());
-    stored.alert = Alert { recommendation, ..alert.clone() };
+    let rewritten = stored.alert.rewritten.take();
+    stored.alert = Alert { recommendation, rewritten, ..alert.clone() };
+    stored.updated_at = rfc3339(now);
+    tell(tx, &stored, now).map(Some)
+}
+
+/// A language model worded it anew. Returns the event; `None` if there is no such alert.
+pub fn reword(tx: &Connection, id: &str, rewritten: Rewritten, now: i64) -> rusqlite::Result<Option<i64>> {
+    let Some(mut stored) = get(tx, id)? else { return Ok(None) };
+    stored.alert.rewritten = Some(rewritten);
     stored.updated_at = rfc3339(now);
     tell(tx, &stored, now).map(Some)
 }

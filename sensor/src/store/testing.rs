@@ -36,6 +36,7 @@ pub(crate) fn alert(number: u64) -> Alert {
         timestamp: "2026-01-01T00:00:00Z".to_owned(),
         details: serde_json::from_value::<Details>(details).unwrap(),
         recommendation: None,
+        rewritten: None,
     }
 }
 

@@ -204,7 +204,7 @@ impl Panel {
         }
         if self.kind == Kind::Graph {
             defaults["color"] = json!({ "mode": "palette-classic" });
-            defaults["custom"] = json!({
+            let mut custom = json!({
                 "drawStyle": if self.events { "bars" } else { "line" },
                 "lineInterpolation": if self.words.is_empty() { "linear" } else { "stepAfter" },
                 "lineWidth": 1,
@@ -214,6 +214,10 @@ impl Panel {
                 "stacking": { "group": "A", "mode": if self.stacked { "normal" } else { "none" } },
                 "thresholdsStyle": { "mode": if self.levels.is_empty() { "off" } else { "dashed" } },
             });
+            if let Some(end) = soft_max(self.unit).filter(|_| self.limits.1.is_none()) {
+                custom["axisSoftMax"] = json!(end);
+            }
+            defaults["custom"] = custom;
         }
         defaults
     }
@@ -281,6 +285,15 @@ impl Panel {
                 "options": { "excludeByName": left_out, "indexByName": order, "renameByName": names }
             },
         ])
+    }
+}
+
+/// Where nothing happens the scale ends here, not at 100.
+fn soft_max(unit: &str) -> Option<f64> {
+    match unit {
+        "percentunit" => Some(0.01),
+        "pps" | "short" | "suffix:/s" => Some(1.0),
+        _ => None,
     }
 }
 

@@ -8,7 +8,7 @@ mod baseline;
 mod capture;
 mod case;
 mod docs;
-mod lab;
+pub mod lab;
 mod outcome;
 mod rate;
 mod report;

@@ -3,6 +3,7 @@
 
 mod api;
 mod bench;
+mod browser;
 mod ebpf;
 mod eval;
 mod grafana;
@@ -102,6 +103,7 @@ pub fn for_tests() -> Result<()> {
         ensure(&[ETHTOOL, CURL, python::VENV, python::CICFLOWMETER])?;
         ensure(&[grafana::NPM, grafana::SCHEMA])?;
         ensure(&api::REQUIREMENTS)?;
+        ensure(&browser::REQUIREMENTS)?;
     }
     // Without nextest the tests run through `cargo test`, so this one is no reason to stop.
     if let Err(error) = ensure(&[NEXTEST]) {

@@ -207,7 +207,7 @@ pub(super) async fn begin(app: &Arc<App>, caller: &Caller, wanted: Start) -> Res
     let (id, now) = (new_id()?, now());
     let session = session::Session::new(id.clone(), filter, seconds, &status, now);
     if !app.captures.sessions.add(session) {
-        return Err(Problem::unavailable("too many sessions run", "stop one"));
+        return Err(Problem::busy("too many sessions run", "stop one"));
     }
     let request =
         json!({ "interface": watched, "duration": seconds, "filter": wanted.filter.unwrap_or_default() });
@@ -290,7 +290,7 @@ pub(super) async fn submit(
         return Err(Problem::unavailable("uploads are off", "set api.upload_max_bytes"));
     }
     let Ok(place) = Arc::clone(&app.captures.places).try_acquire_owned() else {
-        return Err(Problem::unavailable("too many captures wait", "try again when some are done"));
+        return Err(Problem::busy("too many captures wait", "try again when some are done"));
     };
     connection.takes_long();
     let id = new_id()?;

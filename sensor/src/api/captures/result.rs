@@ -34,6 +34,7 @@ pub(in crate::api) struct Outcome {
 
 /// What there was.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
+#[schema(as = CaptureTotals)]
 pub(in crate::api) struct Totals {
     /// Packets.
     pub packets: u64,

@@ -19,7 +19,7 @@ pub use wire::Mac;
 
 use super::config::FeaturesConfig;
 use super::fading::patience;
-use super::host::Majority;
+use super::majority::Majority;
 use super::rows::Window;
 use super::sketch::{Distinct, mix};
 use crate::capture::Sample;

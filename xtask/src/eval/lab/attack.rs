@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::benign::{shell, tls};
 use super::content::{self, TXT};
+use super::more;
 use super::talk::Talk;
 use super::wire::{SYN, Wire, mac};
 use super::{DNS, ROUTER, inside};
@@ -37,6 +38,28 @@ pub enum Kind {
     ArpSpoofing,
     /// A client uses services of other clients, which nobody did before.
     Lateral,
+    /// Logins tried over FTP.
+    FtpLogins,
+    /// Logins tried by a form.
+    FormLogins,
+    /// Logins tried by remote desktop.
+    DesktopLogins,
+    /// Connections that are held open by a line now and then.
+    SlowRequests,
+    /// Echo requests.
+    PingFlood,
+    /// Answers of many hosts that nobody asked.
+    Reflection,
+    /// Datagrams to many ports.
+    UdpScan,
+    /// Pages and parameters that are tried.
+    PageProbes,
+    /// Logins that work, from client to client.
+    Admin,
+    /// Reports to a server outside, not encrypted.
+    PlainBeacon,
+    /// Large parts to a server outside.
+    BulkExfiltration,
 }
 
 impl Kind {
@@ -54,19 +77,31 @@ impl Kind {
             Kind::DnsTunnel => "DNS tunnel",
             Kind::ArpSpoofing => "ARP spoofing",
             Kind::Lateral => "lateral movement",
+            Kind::FtpLogins => "FTP brute force",
+            Kind::FormLogins => "form brute force",
+            Kind::DesktopLogins => "RDP brute force",
+            Kind::SlowRequests => "slow requests",
+            Kind::PingFlood => "ping flood",
+            Kind::Reflection => "reflection",
+            Kind::UdpScan => "UDP scan",
+            Kind::PageProbes => "page probes",
+            Kind::Admin => "remote administration",
+            Kind::PlainBeacon => "plain beacon",
+            Kind::BulkExfiltration => "bulk exfiltration",
         }
     }
 
     /// Types of alerts that are right for it; none where the sensor has no word for it.
     fn types(self) -> &'static [&'static str] {
         match self {
-            Kind::PortScan | Kind::HorizontalScan => &["PortScan"],
-            Kind::SynFlood | Kind::UdpFlood => &["DoS", "DDoS"],
-            Kind::SpoofedFlood => &["DDoS", "DoS"],
-            Kind::BruteForce => &["BruteForce"],
-            Kind::Beacon => &["Bot"],
-            Kind::Exfiltration | Kind::DnsTunnel => &["Exfiltration", "Bot"],
-            Kind::ArpSpoofing | Kind::Lateral => &["Infiltration", "Anomaly"],
+            Kind::PortScan | Kind::HorizontalScan | Kind::UdpScan => &["PortScan"],
+            Kind::SynFlood | Kind::UdpFlood | Kind::SlowRequests | Kind::PingFlood => &["DoS", "DDoS"],
+            Kind::SpoofedFlood | Kind::Reflection => &["DDoS", "DoS"],
+            Kind::BruteForce | Kind::FtpLogins | Kind::FormLogins | Kind::DesktopLogins => &["BruteForce"],
+            Kind::PageProbes => &["WebAttack"],
+            Kind::Beacon | Kind::PlainBeacon => &["Bot"],
+            Kind::Exfiltration | Kind::BulkExfiltration | Kind::DnsTunnel => &["Exfiltration", "Bot"],
+            Kind::ArpSpoofing | Kind::Lateral | Kind::Admin => &["Infiltration", "Anomaly"],
         }
     }
 }
@@ -84,21 +119,58 @@ pub struct Strength {
 
 /// Puts an attack by `who` on the wire.
 pub fn attack(wire: &mut Wire, kind: Kind, strength: Strength, at: f64, who: Ipv4Addr) -> Event {
+    aimed(wire, kind, strength, at, who).0
+}
+
+/// Whom a kind is aimed at.
+enum Aim {
+    Victim,
+    Outside,
+    Resolver,
+    Many,
+}
+
+impl Kind {
+    fn aim(self) -> Aim {
+        match self {
+            Kind::Beacon | Kind::Exfiltration | Kind::PlainBeacon | Kind::BulkExfiltration => Aim::Outside,
+            Kind::DnsTunnel => Aim::Resolver,
+            Kind::HorizontalScan | Kind::ArpSpoofing | Kind::Lateral | Kind::Admin => Aim::Many,
+            _ => Aim::Victim,
+        }
+    }
+
+    /// Whether the sources are made up, or are not the attacker.
+    pub fn is_spoofed(self) -> bool {
+        matches!(self, Kind::SpoofedFlood | Kind::Reflection)
+    }
+}
+
+/// Same as [`attack`]; says whom it is aimed at too, where that is one host.
+pub fn aimed(
+    wire: &mut Wire,
+    kind: Kind,
+    strength: Strength,
+    at: f64,
+    who: Ipv4Addr,
+) -> (Event, Option<Ipv4Addr>) {
     let before = wire.packets.len();
-    let mut attack = Attack { wire, who, strength, now: at };
+    let mut attack = Attack { wire, who, strength, now: at, target: None };
     let mut hosts: Vec<String> = attack.run(kind).into_iter().map(|host| host.to_string()).collect();
+    let target = attack.target;
     hosts.push(who.to_string());
     let octets = mac(who).map(|octet| format!("{octet:02x}"));
     hosts.push(octets.join(":"));
     let times = || wire.packets[before..].iter().map(|packet| packet.time);
-    Event {
+    let event = Event {
         start: times().min().unwrap_or(0),
         end: times().max().unwrap_or(0),
         name: format!("{}, {}", kind.name(), strength.name),
         types: kind.types().iter().map(|name| (*name).to_owned()).collect(),
         hosts,
         in_warmup: false,
-    }
+    };
+    (event, target)
 }
 
 struct Attack<'w> {
@@ -106,6 +178,7 @@ struct Attack<'w> {
     who: Ipv4Addr,
     strength: Strength,
     now: f64,
+    target: Option<Ipv4Addr>,
 }
 
 impl Attack<'_> {
@@ -113,6 +186,7 @@ impl Attack<'_> {
     fn run(&mut self, kind: Kind) -> Vec<Ipv4Addr> {
         let victim = inside(0, 2 + self.wire.random.below(7) as u8);
         let outside = Ipv4Addr::new(203, 0, 113, 1 + self.wire.random.below(250) as u8);
+        let who = self.who;
         match kind {
             Kind::PortScan => self.port_scan(victim),
             Kind::HorizontalScan => self.horizontal_scan(),
@@ -125,10 +199,31 @@ impl Attack<'_> {
             Kind::DnsTunnel => self.tunnel(),
             Kind::ArpSpoofing => self.spoof(),
             Kind::Lateral => self.lateral(),
+            Kind::FtpLogins => self.each(|wire, at, _| more::ftp_login(wire, at, who, victim)),
+            Kind::FormLogins => self.each(|wire, at, _| more::form_login(wire, at, who, victim)),
+            Kind::DesktopLogins => self.each(|wire, at, _| more::desktop_login(wire, at, who, victim)),
+            Kind::SlowRequests => self.each(|wire, at, _| more::slow_request(wire, at, who, victim, 12)),
+            Kind::PingFlood => self.each(|wire, at, number| wire.ping(at, who, victim, number as u16)),
+            Kind::Reflection => self.each(|wire, at, number| more::reflect(wire, at, victim, number)),
+            Kind::UdpScan => {
+                self.each(|wire, at, number| more::datagram_probe(wire, at, who, victim, number))
+            }
+            Kind::PageProbes => self.each(|wire, at, number| more::probe_page(wire, at, who, victim, number)),
+            Kind::Admin => self.each(|wire, at, number| more::move_on(wire, at, who, number)),
+            Kind::PlainBeacon => self.each(|wire, at, _| more::report(wire, at, who, outside)),
+            Kind::BulkExfiltration => self.each(|wire, at, _| more::carry_off(wire, at, who, outside)),
         }
+        self.target = match kind.aim() {
+            Aim::Victim => Some(victim),
+            Aim::Outside => Some(outside),
+            Aim::Resolver => Some(DNS),
+            Aim::Many => None,
+        };
         match kind {
-            Kind::SynFlood | Kind::SpoofedFlood | Kind::UdpFlood => vec![victim],
-            Kind::Beacon | Kind::Exfiltration => vec![outside],
+            Kind::SynFlood | Kind::SpoofedFlood | Kind::UdpFlood | Kind::PingFlood | Kind::Reflection => {
+                vec![victim]
+            }
+            Kind::Beacon | Kind::Exfiltration | Kind::PlainBeacon | Kind::BulkExfiltration => vec![outside],
             Kind::ArpSpoofing => vec![ROUTER, DECEIVED],
             _ => Vec::new(),
         }

@@ -6,7 +6,9 @@
 mod attack;
 mod benign;
 mod content;
+mod more;
 mod talk;
+pub mod taught;
 mod wire;
 
 use std::net::Ipv4Addr;

@@ -97,6 +97,17 @@ fn addresses(packets: &[Packet]) -> Vec<String> {
 /// The addresses of an Ethernet frame with IP in it, behind a VLAN tag or not.
 fn ends(frame: &[u8]) -> [Option<IpAddr>; 2] {
     let tag = if frame.get(12..14) == Some(&[0x81, 0x00]) { 4 } else { 0 };
+    if let Some([0x88, 0x64]) = frame.get(12 + tag..14 + tag) {
+        // A PPPoE session, and the protocol field of PPP in front of the packet.
+        let mut bare = frame.get(..12).unwrap_or_default().to_vec();
+        bare.extend_from_slice(if frame.get(20 + tag..22 + tag) == Some(&[0, 0x57]) {
+            &[0x86, 0xdd]
+        } else {
+            &[0x08, 0]
+        });
+        bare.extend_from_slice(frame.get(22 + tag..).unwrap_or_default());
+        return ends(&bare);
+    }
     let four = |at: usize| {
         let octets: [u8; 4] = frame.get(at + tag..at + tag + 4)?.try_into().ok()?;
         Some(IpAddr::from(Ipv4Addr::from(octets)))

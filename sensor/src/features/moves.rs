@@ -1,0 +1,90 @@
+//! Movement inside the network: a host that begins to use services for administration on hosts where it never did.
+//!
+//! Each success counts once a target for half an hour. A service that its target never offered to anybody counts double:
+//! a client that is logged in to is no server that one more client has found.
+
+use super::facts::FlowFacts;
+use super::facts::Outcome;
+use crate::flow::{SECOND, ip};
+use sensor_ebpf::flow::proto;
+use std::net::IpAddr;
+
+/// How long a target counts.
+const SPAN: u64 = 1800 * SECOND;
+/// Targets remembered of a host.
+const TARGETS: usize = 8;
+
+/// Targets of a host, the latest ones.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Moves {
+    /// Hash of a target, when it was reached, and what it counts.
+    targets: [(u64, u64, u8); TARGETS],
+    next: usize,
+    /// Targets on which this is nothing new: an administrator's.
+    familiar: f32,
+}
+
+impl Moves {
+    /// The target was used before this was looked for.
+    pub(super) fn know(&mut self) {
+        self.familiar += 1.0;
+    }
+
+    /// A target was reached.
+    pub(super) fn reach(&mut self, target: u64, new_service: bool, now: u64) {
+        let counts = if new_service { 2 } else { 1 };
+        match self.targets.iter_mut().find(|(known, ..)| *known == target) {
+            Some((_, time, most)) => (*time, *most) = (now, counts.max(*most)),
+            None => {
+                self.targets[self.next % TARGETS] = (target, now, counts);
+                self.next = self.next.wrapping_add(1);
+            }
+        }
+    }
+
+    /// Targets of the last half hour, by what they count, and on how many it is nothing new.
+    pub(super) fn recent(&self, now: u64) -> [f64; 2] {
+        let recent =
+            self.targets.iter().filter(|(_, time, _)| *time > 0 && now.saturating_sub(*time) <= SPAN);
+        let sum: f64 = recent.map(|(.., counts)| f64::from(*counts)).sum();
+        [sum / 2.0, f64::from(self.familiar)]
+    }
+}
+
+/// SSH, RPC, NetBIOS, SMB, remote desktop, VNC, WinRM: what an administrator, or an intruder, logs in by.
+pub fn is_admin(protocol: u8, port: u16) -> bool {
+    protocol == proto::TCP && matches!(port, 22 | 23 | 135 | 139 | 445 | 3389 | 5900 | 5985 | 5986)
+}
+
+/// An address of a network that is not the Internet's (RFC 1918, 3927, 4193, 4291).
+pub fn is_inside(address: &[u8; 16]) -> bool {
+    match ip(address) {
+        IpAddr::V4(v4) => v4.is_private() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local(),
+    }
+}
+
+/// Whether a flow in its window is a success of this kind.
+pub(super) fn is_move(flow: &FlowFacts) -> bool {
+    let inside = is_admin(flow.key.proto, flow.dst_port) && is_inside(&flow.src) && is_inside(&flow.dst);
+    inside && flow.outcome == Outcome::Completed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_count_once_and_fade_away() {
+        let mut moves = Moves::default();
+        let minute = 60 * SECOND;
+        for (target, new_service, at) in [(1, true, 1), (1, true, 2), (2, false, 3), (3, true, 4)] {
+            moves.reach(target, new_service, at * minute);
+        }
+        assert_eq!(moves.recent(5 * minute), [2.5, 0.0]);
+        assert_eq!(moves.recent(33 * minute), [1.5, 0.0]);
+        assert_eq!(moves.recent(90 * minute)[0], 0.0);
+        (10..40).for_each(|target| moves.reach(target, true, 100 * minute));
+        assert_eq!(moves.recent(100 * minute)[0], TARGETS as f64);
+    }
+}

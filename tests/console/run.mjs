@@ -1,0 +1,142 @@
+// The console in a real browser on the real sensor. tests/console.rs starts both, and does what is asked for on stdout:
+// a line `do: scan` or `do: restart`, answered by a line on stdin when it is done.
+
+import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { browser, check, within } from './browser.mjs';
+import { everywhere, pages, throughTheApi } from './attack.mjs';
+
+const BASE = process.env.VESPER_BASE;
+const api = async (path, options) => {
+  const response = await fetch(`${BASE}/api/v1/${path}`, options);
+  if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
+  return response.status === 204 ? null : response.json();
+};
+const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+async function ask(what) {
+  console.log(`do: ${what}`);
+  const { value } = await answers.next();
+  if (value !== 'done') throw new Error(`${what}: ${value}`);
+}
+
+const chromium = await browser();
+const page = await chromium.context.newPage();
+
+async function alertsComeByThemselves() {
+  await page.goto(`${BASE}/#/alerts`);
+  await within(10_000, 'the line is live', () => page.locator('.connection.live').count());
+  await page.evaluate(() => {
+    window.sameDocument = true;
+  });
+  // One row an alert, whatever else comes of the same source.
+  await page.uncheck('.filters [type=checkbox]');
+  const stored = within(60_000, 'an alert is stored', async () => (await api('alerts?limit=1')).items[0] && Date.now());
+  const shown = page.waitForSelector('[data-row^="THREAT_"]', { timeout: 60_000 }).then(() => Date.now());
+  await ask('scan');
+  const late = (await shown) - (await stored);
+  check(late <= 1000, `an alert is shown ${late} ms after it was stored`);
+  check(await page.evaluate(() => window.sameDocument), 'without a reload');
+}
+
+async function aPersonResolvesIt() {
+  // It may still grow: its row stays where it is.
+  await page.locator('[data-row^="THREAT_"]').first().focus();
+  const id = await page.evaluate(() => document.activeElement.dataset.row);
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('.alert-detail h2');
+  check((await page.textContent('.why tbody')).length > 20, 'it says why, feature by feature');
+  await page.keyboard.press('a');
+  await within(5000, 'acknowledged', async () => (await api(`alerts/${id}`)).state === 'acknowledged');
+  await within(5000, 'and shown so', async () => (await page.textContent('.alert-head .state')) === 'acknowledged');
+  await page.keyboard.press('r');
+  await page.fill('dialog [name=action]', 'blocked the scanner at the switch');
+  await page.fill('dialog [name=root_cause]', 'a forgotten inventory tool');
+  await page.click('dialog [type=submit]');
+  await within(5000, 'resolved', async () => (await page.textContent('.alert-head .state')) === 'resolved');
+  check((await api(`alerts/${id}`)).resolved_by === 'local', 'acknowledge and resolve reach the store, by keys alone');
+  return id;
+}
+
+async function itSurvivesARestart(id) {
+  chromium.expect(
+    'ERR_CONNECTION_REFUSED',
+    'WebSocket connection',
+    'ERR_EMPTY_RESPONSE',
+    'ERR_CONNECTION_RESET',
+    '503',
+  );
+  const gone = page.waitForSelector('.connection.reconnecting', { timeout: 30_000 });
+  await ask('restart');
+  await gone;
+  await within(30_000, 'the console connects again', () => page.locator('.connection.live').count());
+  chromium.expect();
+  check(await page.evaluate(() => window.sameDocument), 'the console saw the sensor go and come back');
+  await page.goto(`${BASE}/#/alerts/${id}`);
+  await page.reload();
+  await page.waitForSelector('.story');
+  const story = await page.textContent('.story');
+  check(
+    story.includes('Acknowledged by local') && story.includes('blocked the scanner at the switch'),
+    'what was done survives the restart',
+  );
+}
+
+async function incidentsAreFound() {
+  await page.goto(`${BASE}/#/incidents`);
+  await page.fill('main [type=search]', 'forgotten inventory');
+  await page.locator('.incident-row:has-text("blocked the scanner")').first().click({ timeout: 10_000 });
+  await page.waitForSelector('.split-detail:has-text("a forgotten inventory tool")');
+  check(true, 'the incident is found by words of its cause');
+}
+
+async function evidenceIsDownloaded(id) {
+  await page.goto(`${BASE}/#/alerts/${id}`);
+  await page.waitForSelector('.alert-detail h2');
+  const link = page.locator('a[download]');
+  await within(10_000, 'packets are offered', () => link.count());
+  const [download] = await Promise.all([page.waitForEvent('download'), link.click()]);
+  const bytes = readFileSync(await download.path());
+  check(bytes.readUInt32LE(0) === 0x0a0d0d0a, 'the packets are downloaded as pcapng');
+}
+
+async function aCaptureIsAnalysed() {
+  await page.goto(`${BASE}/#/captures`);
+  await page.setInputFiles('#capture-file', process.env.VESPER_CAPTURE);
+  const seen = page.waitForSelector('.chosen-capture [role=progressbar], .drop [role=progressbar]', {
+    timeout: 20_000,
+  });
+  await seen;
+  await page.waitForSelector('.panel:has-text("Windows scored")', { timeout: 60_000 });
+  const packets = await page.locator('.fact:has-text("Packets") dd').first().textContent();
+  check(
+    packets.replaceAll(',', '') === process.env.VESPER_CAPTURE_PACKETS,
+    `progress and result of a capture: ${packets} packets`,
+  );
+}
+
+try {
+  await alertsComeByThemselves();
+  const id = await aPersonResolvesIt();
+  await evidenceIsDownloaded(id);
+  await incidentsAreFound();
+  await aCaptureIsAnalysed();
+  await itSurvivesARestart(id);
+  await throughTheApi(api);
+  await pages(page, BASE, id);
+  await everywhere(chromium.context, BASE, id);
+  check(
+    chromium.wrong.length === 0,
+    `no error on the console, no report of the policy, no dialog${chromium.wrong
+      .slice(0, 10)
+      .map((text) => `\n     ${text}`)
+      .join('')}`,
+  );
+  console.log('all done');
+} catch (error) {
+  console.log(`FAILED ${error.stack}\n     ${chromium.wrong.slice(0, 10).join('\n     ')}`);
+  if (process.env.VESPER_SHOT) await page.screenshot({ path: process.env.VESPER_SHOT }).catch(() => {});
+  process.exitCode = 1;
+} finally {
+  await chromium.close();
+  process.exit();
+}
