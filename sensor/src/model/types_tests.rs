@@ -66,7 +66,7 @@ fn a_file_that_cannot_be_used_leaves_what_this_program_comes_with() {
     let path = folder.path().join(FILE);
     let shipped = Head::shipped().unwrap();
     assert_eq!(chosen(folder.path()), Some(shipped.clone()));
-    let own = Head { name: "own".to_owned(), ..shipped.clone() };
+    let own = Head::new("own", [shipped.flow.clone(), shipped.host.clone()]);
     let bytes = own.encode().unwrap();
     model_file::write(&path, &bytes).unwrap();
     assert_eq!(chosen(folder.path()).unwrap().name, "own");
