@@ -104,7 +104,7 @@ pub(super) fn routes(
     app: Arc<App>,
     guarded: Arc<Guard>,
 ) -> Router {
-    let pages = Router::new()
+    let pages = crate::console::routes()
         .route("/docs", get(reference::page))
         .route("/docs/reference.js", get(reference::script))
         .route("/docs/reference.css", get(reference::style))
@@ -119,7 +119,7 @@ pub(super) fn routes(
         .method_not_allowed_fallback(wrong_method)
         .layer(Extension(Description(text)))
         .layer(Extension(guarded.clone()))
-        .layer(middleware::from_fn(typed_bodies))
+        .layer(middleware::from_fn(fitting_bodies))
         .layer(middleware::from_fn(in_time))
         .layer(middleware::from_fn_with_state(guarded.clone(), check_host))
         .layer(middleware::from_fn_with_state(app.clone(), count))
@@ -153,12 +153,18 @@ async fn in_time(path: Option<MatchedPath>, request: Request, next: Next) -> Res
     }
 }
 
-/// A body is JSON, or an upload where uploads belong: what a plain form of a foreign page could send is refused.
-async fn typed_bodies(path: Option<MatchedPath>, request: Request, next: Next) -> Response {
+/// A body is JSON, or an upload where uploads belong: what a plain form of a foreign page could send is refused, and what
+/// says that it is too large, before it comes.
+async fn fitting_bodies(path: Option<MatchedPath>, request: Request, next: Next) -> Response {
     let headers = request.headers();
-    let length = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
-    let has_body = length || headers.contains_key(header::TRANSFER_ENCODING);
+    let length =
+        headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let has_body = length.is_some_and(|length| length > 0) || headers.contains_key(header::TRANSFER_ENCODING);
     let upload = path.is_some_and(|path| UPLOADS.contains(&path.as_str()));
+    if !upload && length.is_some_and(|length| length > LARGEST_BODY as u64) {
+        let (status, detail) = (StatusCode::PAYLOAD_TOO_LARGE, "the body is too large");
+        return Problem::new(status, detail, "send less than 1 MiB").into_response();
+    }
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     let fits = if upload { "multipart/form-data" } else { "application/json" };

@@ -9,10 +9,10 @@ use serde::Serialize;
 use super::alerts::{self, AlertState, StoredAlert, severity_name, type_name};
 use crate::alert::{Severity, ThreatType};
 
-/// Entries of an index that one page may look at.
-const MOST_ENTRIES: i64 = 200_000;
-/// Rows that one page may look at.
-const MOST_ROWS: i64 = 10_000;
+/// Alerts that one page may look at where an index says all that is asked.
+const MOST_ENTRIES: i64 = 25_000;
+/// Alerts that one page may look at where their rows must be read.
+const MOST_ROWS: i64 = 2_000;
 
 /// Which alerts; what is absent does not matter.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -80,6 +80,8 @@ pub fn list(
     let next = if found.len() > limit {
         found.truncate(limit);
         found.last().copied()
+    } else if walk.by_range {
+        (walk.low > span.0).then_some(walk.low)
     } else {
         // Nothing more within what was looked at: where did that end?
         let last = format!("SELECT sequence FROM ({}) LIMIT 1 OFFSET ?", walk.sql);
@@ -145,10 +147,13 @@ fn bounds(
     let at = |sql: &str, time: i64| {
         connection.prepare_cached(sql)?.query_row([time], |row| row.get::<_, i64>(0)).optional()
     };
-    let (mut low, mut high) = (0, cursor.unwrap_or(i64::MAX));
+    let newest = connection
+        .prepare_cached("SELECT coalesce(max(sequence), 0) FROM alerts")?
+        .query_row([], |row| row.get::<_, i64>(0))?;
+    let (mut low, mut high) = (0, cursor.unwrap_or(i64::MAX).min(newest.saturating_add(1)));
     if let Some(since) = filter.since {
         low = at("SELECT sequence FROM alerts WHERE raised_at >= ? ORDER BY raised_at LIMIT 1", since)?
-            .unwrap_or(i64::MAX);
+            .unwrap_or(high);
     }
     if let Some(until) = filter.until {
         let last = at(
@@ -166,6 +171,9 @@ struct Walk {
     sql: String,
     terms: Terms,
     most: i64,
+    /// Looks at the alerts from `low` on, which are no more than it may look at.
+    by_range: bool,
+    low: i64,
 }
 
 impl Walk {
@@ -194,6 +202,8 @@ impl Walk {
                 sql: format!("SELECT * FROM ({halves}) ORDER BY sequence DESC LIMIT ?4"),
                 terms: Terms { text: Vec::new(), values: vec![host.clone().into(), low.into(), high.into()] },
                 most: MOST_ROWS,
+                by_range: false,
+                low,
             };
         } else if words || several || !kinds.contains(&true) {
             "alerts_scan"
@@ -207,15 +217,18 @@ impl Walk {
             terms.add("state = ?", filter.state.unwrap_or_default().name().to_owned());
             "alerts_state"
         };
+        let by_range = index == "alerts_scan";
+        let scan = by_range && !words;
+        let most = if scan { MOST_ENTRIES } else { MOST_ROWS };
+        let low = if by_range { low.max(high.saturating_sub(most)) } else { low };
         terms.add("sequence >= ?", low);
         terms.add("sequence < ?", high);
-        let scan = index == "alerts_scan" && !words;
         let columns = if scan { scanned } else { columns };
         let sql = format!(
             "SELECT {columns} FROM alerts INDEXED BY {index} WHERE {} ORDER BY sequence DESC LIMIT ?",
             terms.sql()
         );
-        Walk { sql, terms, most: if scan { MOST_ENTRIES } else { MOST_ROWS } }
+        Walk { sql, terms, most, by_range, low }
     }
 }
 

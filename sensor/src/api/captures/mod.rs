@@ -111,7 +111,8 @@ pub(super) struct Start {
 }
 
 /// A file to be analysed.
-#[derive(ToSchema)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Form {
     /// pcap or pcapng, either with gzip.
     #[schema(value_type = String, format = Binary)]

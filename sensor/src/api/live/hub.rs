@@ -110,9 +110,19 @@ impl Hub {
         self.newest.subscribe()
     }
 
-    /// The id up to which events are committed, be they in the ring or not yet.
-    pub(super) fn committed(&self) -> i64 {
-        *self.store.newest_event().borrow()
+    /// Where a client begins that has seen events up to `since`; one that says nothing gets what is new.
+    pub(super) async fn begin(&self, since: Option<u64>) -> Result<i64, StoreError> {
+        let known = *self.newest.borrow();
+        let Some(since) = since.map(|since| i64::try_from(since).unwrap_or(i64::MAX)) else {
+            return Ok(known);
+        };
+        if since <= known {
+            return Ok(since);
+        }
+        // Committed a moment ago, or of another store, whose ids may be larger than any here.
+        let store = self.store.clone();
+        let newest = tokio::task::spawn_blocking(move || store.read(events::newest)).await;
+        Ok(since.min(newest.map_err(|_ended| StoreError::Closed)??))
     }
 
     /// Whether everybody is to go.
@@ -132,7 +142,7 @@ impl Hub {
         if id >= newest {
             return Ok(Vec::new());
         }
-        if let Some(messages) = self.from_ring(id) {
+        if let Some(messages) = self.recent(id) {
             return Ok(messages);
         }
         let oldest = newest - CATCH_UP;
@@ -146,7 +156,7 @@ impl Hub {
         self.stored(id, BATCH).await
     }
 
-    fn from_ring(&self, id: i64) -> Option<Vec<Message>> {
+    fn recent(&self, id: i64) -> Option<Vec<Message>> {
         let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
         if id < ring.floor {
             return None;

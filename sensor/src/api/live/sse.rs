@@ -45,12 +45,12 @@ pub(in crate::api) async fn events(
     };
     connection.stays();
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
-    let since = since.since.or(last);
+    let begin = app.hub.begin(since.since.or(last)).await?;
     let (sender, receiver) = mpsc::channel(AHEAD);
     tokio::spawn(async move {
         app.counts.live_clients.fetch_add(1, Relaxed);
         let welcome = || guard.still_welcome(&headers);
-        if feed(&app, since, &sender, welcome).await == Err(Stuck) {
+        if feed(&app, begin, &sender, welcome).await == Err(Stuck) {
             app.counts.live_stuck.fetch_add(1, Relaxed);
             connection.cut();
         }
@@ -69,14 +69,12 @@ struct Stuck;
 
 async fn feed(
     app: &App,
-    since: Option<u64>,
+    mut sent: i64,
     sender: &mpsc::Sender<Event>,
     welcome: impl Fn() -> bool,
 ) -> Result<(), Stuck> {
     let (mut newest, mut stopping) = (app.hub.newest(), app.hub.stopping());
-    let now = app.hub.committed();
-    let mut sent = since.map_or(now, |since| i64::try_from(since).unwrap_or(i64::MAX).min(now));
-    let hello = Message::system(sent, &json!({ "message": "connected", "newest": now }));
+    let hello = Message::system(sent, &json!({ "message": "connected", "newest": *newest.borrow() }));
     if !give(sender, event(&hello)).await? {
         return Ok(());
     }

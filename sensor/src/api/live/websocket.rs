@@ -65,6 +65,7 @@ pub(in crate::api) async fn incidents(
         app.counts.live_refused.fetch_add(1, Relaxed);
         return Err(Problem::unavailable("all places for live clients are taken", "raise api.live_clients"));
     };
+    let begin = app.hub.begin(since.since).await?;
     let upgrade = upgrade
         .max_message_size(LARGEST_MESSAGE)
         .max_frame_size(LARGEST_MESSAGE)
@@ -73,7 +74,7 @@ pub(in crate::api) async fn incidents(
     Ok(upgrade.on_upgrade(async move |socket| {
         app.counts.live_clients.fetch_add(1, Relaxed);
         let welcome = || guard.still_welcome(&headers);
-        let ended = Client::new(&app, since.since).talk(socket, welcome).await;
+        let ended = Client::new(&app, begin).talk(socket, welcome).await;
         if ended == Ended::Stuck {
             app.counts.live_stuck.fetch_add(1, Relaxed);
         }
@@ -107,11 +108,8 @@ struct Client<'a> {
 }
 
 impl<'a> Client<'a> {
-    fn new(app: &'a App, since: Option<u64>) -> Client<'a> {
+    fn new(app: &'a App, sent: i64) -> Client<'a> {
         let newest = app.hub.newest();
-        // An id of another store's may be larger than any here.
-        let now = app.hub.committed();
-        let sent = since.map_or(now, |since| i64::try_from(since).unwrap_or(i64::MAX).min(now));
         Client { app, newest, stopping: app.hub.stopping(), sent }
     }
 

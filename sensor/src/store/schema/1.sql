@@ -42,7 +42,7 @@ CREATE TABLE alerts (
     resolution       TEXT,              -- JSON: action, root_cause, note, false_positive
     incident_id      TEXT               -- the incident that the resolution became
 ) STRICT;
-CREATE INDEX alerts_state ON alerts (state, sequence);
+CREATE INDEX alerts_state ON alerts (state, sequence, severity);
 CREATE INDEX alerts_type ON alerts (threat_type, sequence);
 CREATE INDEX alerts_severity ON alerts (severity, sequence);
 CREATE INDEX alerts_source ON alerts (source_ip, sequence);
