@@ -107,6 +107,7 @@ pub(super) async fn alerts(
     Params(query): Params<Query>,
 ) -> Result<Json<List>, Problem> {
     let (limit, cursor) = (limit(query.limit)?, cursor(query.cursor.as_deref())?);
+    input::short("q", query.q.as_deref().unwrap_or_default(), 200)?;
     let ip = |asked: &Option<String>| asked.as_deref().map(address).transpose();
     let filter = AlertFilter {
         threat_type: query.r#type,
@@ -146,6 +147,7 @@ pub(super) async fn acknowledge(
     Id(id): Id,
     input::Json(note): input::Json<Note>,
 ) -> Result<Json<StoredAlert>, Problem> {
+    input::short("note", &note.note, 2000)?;
     change(&app, move |tx| alerts::acknowledge(tx, &id, &caller.name, &note.note, now() as i64)).await
 }
 
@@ -191,6 +193,7 @@ pub(super) async fn reopen(
     Id(id): Id,
     input::Json(note): input::Json<Note>,
 ) -> Result<Json<StoredAlert>, Problem> {
+    input::short("note", &note.note, 2000)?;
     change(&app, move |tx| alerts::reopen(tx, &id, &caller.name, &note.note, now() as i64)).await
 }
 

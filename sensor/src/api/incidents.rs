@@ -69,6 +69,7 @@ pub(super) async fn incidents(
     Params(query): Params<Query>,
 ) -> Result<Json<Incidents>, Problem> {
     let (limit, cursor) = (limit(query.limit)?, cursor(query.cursor.as_deref())?);
+    input::short("q", query.q.as_deref().unwrap_or_default(), 200)?;
     let words = query.q.filter(|words| !words.trim().is_empty());
     let searched = words.is_some();
     let items = app.read(move |connection| match words {
@@ -147,6 +148,8 @@ pub(super) async fn search(
     input::Json(search): input::Json<Search>,
 ) -> Result<Json<FoundIncidents>, Problem> {
     let limit = limit(search.limit)?;
+    input::short("words", &search.words, 2000)?;
+    input::short("threat_id", &search.threat_id, 64)?;
     let index = app.index.clone();
     let found = app.read(move |connection| {
         let likeness = match search.threat_id.as_str() {

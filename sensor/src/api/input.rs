@@ -19,10 +19,15 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        match axum::Json::<T>::from_request(request, state).await {
-            Ok(axum::Json(value)) => Ok(Json(value)),
-            Err(rejection) => Err(refusal(&rejection)),
+        let value = axum::Json::<serde_json::Value>::from_request(request, state).await;
+        let axum::Json(value) = value.map_err(|rejection| refusal(&rejection))?;
+        // serde would take a list for a struct as well, its fields in their order.
+        if !value.is_object() {
+            return Err(Problem::unprocessable("the body is no JSON object", DESCRIBED));
         }
+        let unfit =
+            |error: serde_json::Error| Problem::unprocessable(printable(&error.to_string(), 300), DESCRIBED);
+        serde_json::from_value(value).map(Json).map_err(unfit)
     }
 }
 
@@ -41,11 +46,13 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for MaybeJson
     }
 }
 
+const DESCRIBED: &str = "/docs describes what belongs here";
+
 fn refusal(rejection: &JsonRejection) -> Problem {
     let remedy = match rejection.status() {
         StatusCode::UNSUPPORTED_MEDIA_TYPE => "send Content-Type: application/json",
         StatusCode::PAYLOAD_TOO_LARGE => "send less than 1 MiB",
-        _ => "/docs describes what belongs here",
+        _ => DESCRIBED,
     };
     Problem::new(rejection.status(), printable(&rejection.body_text(), 300), remedy)
 }
@@ -97,6 +104,15 @@ pub(super) struct Paging {
     /// `next` of the answer before.
     #[param(pattern = "^[0-9]{1,18}$")]
     pub cursor: Option<String>,
+}
+
+/// A text of at most so many characters.
+pub(super) fn short(name: &str, text: &str, most: usize) -> Result<(), Problem> {
+    if text.chars().nth(most).is_none() {
+        return Ok(());
+    }
+    let detail = format!("{name} has more than {most} characters");
+    Err(Problem::new(StatusCode::BAD_REQUEST, detail, "say it in fewer"))
 }
 
 /// A limit within its range; 50 if not said.

@@ -96,6 +96,7 @@ pub(super) async fn stop_capture(
     Extension(caller): Extension<Caller>,
     input::MaybeJson(wanted): input::MaybeJson<Stop>,
 ) -> Result<Json<Stopped>, Problem> {
+    input::short("session_id", wanted.session_id.as_deref().unwrap_or_default(), 64)?;
     let ended = captures::end(&app, &caller, wanted.session_id.as_deref()).await?;
     Ok(Json(match ended {
         Some(capture) => Stopped { status: "stopped", session_id: Some(capture.id), result: capture.result },

@@ -51,6 +51,7 @@ pub(super) async fn login(
     Extension(guard): Extension<Arc<Guard>>,
     input::Json(login): input::Json<Login>,
 ) -> Result<Response, Problem> {
+    input::short("token", &login.token, 200)?;
     let Some(tokens) = &guard.tokens else {
         return Ok(Json(Session { name: "local".to_owned(), scope: Scope::Admin }).into_response());
     };

@@ -158,6 +158,7 @@ pub(super) async fn rollback(
     Extension(caller): Extension<Caller>,
     input::Json(wanted): input::Json<Rollback>,
 ) -> Result<(axum::http::StatusCode, Json<Asked>), Problem> {
+    input::short("snapshot", wanted.snapshot.as_deref().unwrap_or_default(), 64)?;
     let (config, name) = (app.config(), wanted.snapshot.clone());
     let go = move || command::rollback(&config, name.as_deref(), &mut std::io::sink());
     let asked = ask(&app, go).await?;

@@ -53,7 +53,7 @@ pub(super) fn prepare(folder: &Path) -> std::io::Result<()> {
 /// Receives one `file` of at most `most` bytes and, perhaps, a `model`.
 pub(super) async fn receive(mut form: Multipart, path: PathBuf, most: u64) -> Result<Upload, Problem> {
     let mut upload = Upload { path, name: String::new(), bytes: 0, model: "all".to_owned() };
-    let mut seen = false;
+    let (mut seen, mut chosen) = (false, false);
     while let Some(field) = patiently(form.next_field()).await? {
         match field.name() {
             Some("file") if !seen => {
@@ -61,8 +61,16 @@ pub(super) async fn receive(mut form: Multipart, path: PathBuf, most: u64) -> Re
                 upload.name = printable(field.file_name().unwrap_or("capture"), 200);
                 upload.bytes = store(field, &upload.path, most).await?;
             }
-            Some("model") => upload.model = text(field).await?,
-            _ => return Err(Problem::unprocessable("the form has a field that is not known", FORM)),
+            Some("model") if !chosen => {
+                chosen = true;
+                upload.model = text(field).await?;
+            }
+            _ => {
+                return Err(Problem::unprocessable(
+                    "the form has a field twice, or one that is not known",
+                    FORM,
+                ));
+            }
         }
     }
     if !seen {

@@ -160,6 +160,9 @@ fn who_may_open_a_websocket() {
     assert_eq!(api.ask("GET", "/ws/incidents", &format!("authorization: {bearer}\r\n"), "").0, 400);
 }
 
+/// Large messages that nobody who is stuck takes.
+const JAM: usize = 100;
+
 /// Half the clients read nothing. The others are told within 250 ms (the 99th percentile), and the stuck ones go.
 #[test]
 #[expect(clippy::disallowed_methods, reason = "delays are measured in real time")]
@@ -179,14 +182,16 @@ fn stuck_clients_delay_nobody() {
             let url = format!("ws://{}/ws/incidents", api.address);
             held.push(tokio_tungstenite::client_async(url, stream).await.unwrap().0);
         }
-        let messages = if long { 300 } else { 100 };
+        let (mut listeners, messages) = (Vec::new(), 100);
         let (times, mut told) = tokio::sync::mpsc::channel(healthy * messages);
-        let mut listeners = Vec::new();
         for _ in 0..healthy {
             let mut socket = connect(&api, "").await;
             next(&mut socket).await;
             let times = times.clone();
             listeners.push(tokio::spawn(async move {
+                for _ in 0..JAM {
+                    socket.next().await.unwrap().unwrap();
+                }
                 for _ in 0..messages {
                     let message = next(&mut socket).await;
                     times.send((message["data"]["n"].as_u64().unwrap(), Instant::now())).await.unwrap();
@@ -194,19 +199,22 @@ fn stuck_clients_delay_nobody() {
             }));
         }
         drop(times);
-        let text = "x".repeat(40_000);
+        // What fills the buffers of the kernel; then messages of an alert's size, while the server waits for the stuck.
+        let write = |json: String| {
+            let store = api.store.clone();
+            tokio::task::spawn_blocking(move || {
+                let kind = crate::store::events::EventKind::System;
+                store.write(move |tx| crate::store::events::append(tx, kind, NOW, "", &json)).unwrap();
+            })
+        };
+        for _ in 0..JAM {
+            write(json!({"text": "x".repeat(40_000)}).to_string()).await.unwrap();
+        }
         let mut sent = Vec::new();
         for n in 0..messages {
-            let json = json!({"n": n, "text": text}).to_string();
-            let store = api.store.clone();
-            let write = move || {
-                store.write(move |tx| {
-                    crate::store::events::append(tx, crate::store::events::EventKind::System, NOW, "", &json)
-                })
-            };
-            tokio::task::spawn_blocking(write).await.unwrap().unwrap();
+            write(json!({"n": n, "text": "x".repeat(3000)}).to_string()).await.unwrap();
             sent.push(Instant::now());
-            tokio::time::sleep(Duration::from_millis(if long { 100 } else { 30 })).await;
+            tokio::time::sleep(Duration::from_millis(if long { 50 } else { 20 })).await;
         }
         for listener in listeners {
             listener.await.unwrap();

@@ -167,8 +167,9 @@ fn values_that_make_no_sense_are_named() {
     for (path, body, code) in [
         ("/api/v1/decisions/stream-anomaly", "{\"error_type\":", 400),
         ("/api/v1/decisions/stream-anomaly", "{}", 422),
-        ("/api/v1/decisions/stream-anomaly", deep.as_str(), 422),
+        ("/api/v1/decisions/stream-anomaly", deep.as_str(), 400),
         ("/api/v1/incidents", r#"{"symptom":""}"#, 422),
+        ("/api/v1/captures", "[null, null]", 422),
         ("/api/v1/captures", r#"{"interface":"eth9"}"#, 422),
         ("/api/v1/captures", r#"{"filter":"ether proto 1"}"#, 422),
         ("/api/v1/model/rollback", r#"{"snapshot":"../../etc/passwd"}"#, 409),
