@@ -6,11 +6,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use sensor::api::token;
 use sensor::cli::{
-    AlertsArgs, ConfigCommand, ConfigShowArgs, JournalArgs, ModelArgs, ModelCommand, TokenArgs, TokenCommand,
+    AlertsArgs, ConfigCommand, ConfigShowArgs, ModelArgs, ModelCommand, TokenArgs, TokenCommand,
 };
 use sensor::config::{self, Overrides};
 use sensor::incidents::{self, IncidentsArgs};
-use sensor::journal::PrintError;
+use sensor::journal::{JournalArgs, PrintError};
 use sensor::model::command;
 use sensor::model::train::{self, Source};
 use sensor::model::types;

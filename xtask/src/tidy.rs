@@ -32,8 +32,8 @@ const UNSAFE: [&str; 5] = [
 ];
 const PRIVATE_PATHS: [&str; 2] = [concat!("/wo", "rk/"), concat!("/ro", "ot/")];
 const METRIC_MAKERS: [&str; 3] = ["Opts::new(\"", "opts!(\"", "Desc::new(\""];
-const COMMANDS: [&str; 10] =
-    ["bench", "dashboards", "demo", "eval", "test", "ebpf", "tidy", "lab", "setup", "fuzz"];
+const COMMANDS: [&str; 11] =
+    ["bench", "dashboards", "demo", "ebpf", "eval", "fuzz", "lab", "setup", "test", "tidy", "types"];
 
 /// `cargo xtask tidy`.
 pub fn command() -> Result<()> {

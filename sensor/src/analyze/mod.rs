@@ -14,6 +14,8 @@ mod eve;
 
 mod flows;
 
+mod learn;
+
 mod output;
 
 mod page;
@@ -30,7 +32,7 @@ use std::thread;
 
 use crate::alert::Alert;
 use crate::alert::likeness::Head;
-use crate::analysis::{Analysis, AnalysisConfig, Exemplar, Keep, Output};
+use crate::analysis::{Analysis, AnalysisConfig, Keep, Output};
 use crate::capture::replay::{self, Replay, ReplayConfig, ReplayError};
 use crate::capture::{Event, PacketFacts, Tick};
 use crate::config::Config;
@@ -49,6 +51,7 @@ use rows::RowsWriter;
 use scores::ScoresWriter;
 
 pub use bounded::LINE_OF_PROGRESS;
+pub use learn::{exemplars, learn};
 pub use output::AnalyzeError;
 
 /// Where results go; `-` is standard output.
@@ -146,44 +149,6 @@ pub fn analyze(options: &AnalyzeOptions, config: &Config) -> Result<Summary, Ana
         output::print(&page::page(&summary, &alerts))?;
     }
     Ok(summary)
-}
-
-/// What the captures teach, without any result; memory does not grow with them.
-pub fn learn(files: &[PathBuf], config: &Config) -> Result<Analysis, AnalyzeError> {
-    let settings = ReplayConfig::new(&config.capture, config.flow.idle_timeout);
-    let replay = Replay::open(files, settings)?;
-    let analysis = Analysis::new(&AnalysisConfig::from(config))?;
-    let results = Results::create(&AnalyzeOptions::default(), config)?;
-    let mut run = Run { analysis, results, status: Status::default(), bounds: None };
-    run.all(replay, 2)?;
-    Ok(run.analysis)
-}
-
-/// Gives the rows that teach what looks like what to `take`, as they come.
-pub fn exemplars(file: &Path, config: &Config, mut take: impl FnMut(Exemplar)) -> Result<(), AnalyzeError> {
-    let settings = ReplayConfig::new(&config.capture, config.flow.idle_timeout);
-    let replay = Replay::open(&[file.to_owned()], settings)?;
-    let mut analysis = Analysis::new(&AnalysisConfig::from(config))?;
-    analysis.keep(Keep { exemplars: true, ..Keep::default() });
-    let (buffers, mut last) = (replay.buffers().clone(), 0);
-    let mut told = |output: Output| output.exemplars.into_iter().for_each(&mut take);
-    feed(replay, 2, |event, _, _| {
-        match &event {
-            Event::Samples(samples) => analysis.samples(samples),
-            Event::Flows(deltas) => analysis.flows(deltas),
-            Event::Tunnels(tunnels) => analysis.tunnels(tunnels),
-            // Lists of others teach nothing.
-            Event::Packets(_) | Event::Listed(_) | Event::Lists(_) => {}
-            Event::Tick(tick) => {
-                last = tick.time;
-                told(analysis.tick(tick)?);
-            }
-        }
-        buffers.give_back(event);
-        Ok(())
-    })?;
-    told(analysis.finish(last)?);
-    Ok(())
 }
 
 /// An analysis under way.

@@ -36,6 +36,7 @@ mod steering;
 
 mod table;
 
+mod refusal;
 pub mod replay;
 
 mod xsk;

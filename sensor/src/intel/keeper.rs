@@ -3,7 +3,7 @@
 //! In: settings, the folder of last good lists, the kernel's tries. Out: sets, and how each list is. Never here: a packet.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -74,7 +74,7 @@ impl StatusReader {
 /// A running keeper.
 pub struct Keeper {
     status: Arc<Mutex<IntelStatus>>,
-    stop: Sender<()>,
+    stop: SyncSender<()>,
     thread: JoinHandle<()>,
 }
 
@@ -84,7 +84,7 @@ impl Keeper {
         if !config.enabled || config.feed.is_empty() {
             return Ok(None);
         }
-        let (stop, stopped) = channel();
+        let (stop, stopped) = sync_channel(1);
         let status = Arc::new(Mutex::new(IntelStatus::default()));
         let mut work = Work::new(config, state_dir, lister, status.clone());
         let thread = std::thread::Builder::new().name("intel".to_owned()).spawn(move || {

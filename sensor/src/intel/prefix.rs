@@ -77,7 +77,7 @@ impl FromStr for Prefix {
     fn from_str(text: &str) -> Result<Prefix, NotAPrefix> {
         let net = match text.parse::<IpAddr>() {
             Ok(address) => IpNet::from(address),
-            Err(_) => text.parse().map_err(|_| NotAPrefix::Malformed)?,
+            Err(_) => text.parse().map_err(|_neither| NotAPrefix::Malformed)?,
         };
         Prefix::of(net)
     }

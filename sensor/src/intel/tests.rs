@@ -145,7 +145,7 @@ fn a_hostile_list_keeps_the_last_good_one() {
     assert!(bench.says(&lines(20), NOW + 10).0.is_err());
     assert_eq!(bench.says(&lines(20), NOW + 86_500), (Ok(true), 20));
     assert_eq!(bench.says(&gzip(&lines(25)), NOW + 86_600), (Ok(true), 25));
-    assert_eq!(bench.feed.poll(NOW + 86_700).unwrap(), false, "nothing new");
+    assert!(!bench.feed.poll(NOW + 86_700).unwrap(), "nothing new");
     std::fs::remove_file(bench.folder.path().join("source")).unwrap();
     assert!(bench.feed.poll(NOW + 86_800).is_err());
     assert_eq!(bench.feed.last_good(NOW).1.len(), 25, "what is kept outlives its source");

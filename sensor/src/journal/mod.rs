@@ -4,6 +4,7 @@
 //! behind a bounded queue: a slow disk costs windows of the journal, which are counted, never packets. `docs/journal.md`
 //! describes the files.
 
+mod args;
 mod config;
 mod folder;
 mod print;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub use args::JournalArgs;
 pub use config::JournalConfig;
 pub use print::{JournalOptions, PrintError, print};
 pub use reader::{Entry, Reader, Span};

@@ -116,9 +116,9 @@ fn time(text: &str) -> Result<u64, String> {
         // As a float a time of this century is exact to a microsecond.
         return if (0.0..1.8e10).contains(&seconds) { Ok((seconds * 1e9) as u64) } else { Err(wrong()) };
     }
-    let time = humantime::parse_rfc3339_weak(text).map_err(|_| wrong())?;
-    let since = time.duration_since(UNIX_EPOCH).map_err(|_| wrong())?;
-    u64::try_from(since.as_nanos()).map_err(|_| wrong())
+    let time = humantime::parse_rfc3339_weak(text).map_err(|_unfit| wrong())?;
+    let since = time.duration_since(UNIX_EPOCH).map_err(|_unfit| wrong())?;
+    u64::try_from(since.as_nanos()).map_err(|_unfit| wrong())
 }
 
 fn address(text: &str) -> Result<Option<[u8; 16]>, String> {

@@ -153,7 +153,9 @@ fn rows(known: &[Known], kind: Kind, held_out: bool) -> Vec<Row> {
     let of_kind = |one: &&Known| one.row.kind == kind && one.held_out == held_out;
     // What is judged later are rows that no rule names.
     let chosen = known.iter().filter(of_kind).filter(|one| !held_out || (one.row.unusual && !one.row.named));
-    let mut groups: BTreeMap<(usize, bool, (usize, usize)), Vec<&Known>> = BTreeMap::new();
+    /// Class, whether a rule names it, and the event.
+    type Group = (usize, bool, (usize, usize));
+    let mut groups: BTreeMap<Group, Vec<&Known>> = BTreeMap::new();
     for one in chosen {
         let event = if one.class == ordinary() { (0, 0) } else { one.event };
         groups.entry((one.class, one.row.unusual, event)).or_default().push(one);

@@ -66,7 +66,8 @@ fn a_file_that_cannot_be_used_leaves_what_this_program_comes_with() {
     let path = folder.path().join(FILE);
     let shipped = Head::shipped().unwrap();
     assert_eq!(chosen(folder.path()), Some(shipped.clone()));
-    let own = Head { name: "own".to_owned(), ..shipped.clone() };
+    let mut own = shipped.clone();
+    own.name = "own".to_owned();
     let bytes = own.encode().unwrap();
     model_file::write(&path, &bytes).unwrap();
     assert_eq!(chosen(folder.path()).unwrap().name, "own");

@@ -1,4 +1,5 @@
 //! The way from the analysis to the disk.
+#![allow(clippy::disallowed_methods, reason = "how long something takes is real time")]
 
 use std::time::Duration;
 

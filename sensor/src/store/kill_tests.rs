@@ -1,5 +1,6 @@
 //! A sensor's store and sinks in a child process that is killed at any moment, again and again, while the peer fails at
 //! random: nothing that was acknowledged is lost, nothing arrives under two ids, the chain holds.
+#![allow(clippy::disallowed_methods, reason = "how long something takes is real time")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};

@@ -21,6 +21,7 @@ mod extension {
 
 /// What the first bytes of one side are.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "looked at once and never kept")]
 pub enum First {
     /// A whole ClientHello.
     Client(ClientHello),

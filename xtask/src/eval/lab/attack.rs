@@ -38,6 +38,8 @@ pub enum Kind {
     ArpSpoofing,
     /// A client uses services of other clients, which nobody did before.
     Lateral,
+    /// Logins tried over SSH, several a connection, with the wait of a server after each.
+    PatientLogins,
     /// Logins tried over FTP.
     FtpLogins,
     /// Logins tried by a form.
@@ -77,6 +79,7 @@ impl Kind {
             Kind::DnsTunnel => "DNS tunnel",
             Kind::ArpSpoofing => "ARP spoofing",
             Kind::Lateral => "lateral movement",
+            Kind::PatientLogins => "patient SSH brute force",
             Kind::FtpLogins => "FTP brute force",
             Kind::FormLogins => "form brute force",
             Kind::DesktopLogins => "RDP brute force",
@@ -97,7 +100,11 @@ impl Kind {
             Kind::PortScan | Kind::HorizontalScan | Kind::UdpScan => &["PortScan"],
             Kind::SynFlood | Kind::UdpFlood | Kind::SlowRequests | Kind::PingFlood => &["DoS", "DDoS"],
             Kind::SpoofedFlood | Kind::Reflection => &["DDoS", "DoS"],
-            Kind::BruteForce | Kind::FtpLogins | Kind::FormLogins | Kind::DesktopLogins => &["BruteForce"],
+            Kind::BruteForce
+            | Kind::PatientLogins
+            | Kind::FtpLogins
+            | Kind::FormLogins
+            | Kind::DesktopLogins => &["BruteForce"],
             Kind::PageProbes => &["WebAttack"],
             Kind::Beacon | Kind::PlainBeacon => &["Bot"],
             Kind::Exfiltration | Kind::BulkExfiltration | Kind::DnsTunnel => &["Exfiltration", "Bot"],
@@ -199,6 +206,7 @@ impl Attack<'_> {
             Kind::DnsTunnel => self.tunnel(),
             Kind::ArpSpoofing => self.spoof(),
             Kind::Lateral => self.lateral(),
+            Kind::PatientLogins => self.each(|wire, at, _| more::patient_logins(wire, at, who, victim)),
             Kind::FtpLogins => self.each(|wire, at, _| more::ftp_login(wire, at, who, victim)),
             Kind::FormLogins => self.each(|wire, at, _| more::form_login(wire, at, who, victim)),
             Kind::DesktopLogins => self.each(|wire, at, _| more::desktop_login(wire, at, who, victim)),

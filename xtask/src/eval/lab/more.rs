@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::benign::tls;
+use super::benign::{shell, tls};
 use super::content;
 use super::inside;
 use super::talk::Talk;
@@ -21,6 +21,17 @@ const TRIED: [&str; 10] = [
     "/search?q=%3Cb%3E",
     "/view?page=..%2f",
 ];
+
+/// One connection by SSH on which some passwords are tried; the server takes its time to refuse (pam_faildelay: 2 s or so).
+pub fn patient_logins(wire: &mut Wire, at: f64, who: Ipv4Addr, victim: Ipv4Addr) {
+    let (own, tries) = (wire.port(), 2 + wire.random.below(5));
+    let waits: Vec<f64> = (0..tries).map(|_| wire.random.between(0.8, 3.0)).collect();
+    let mut talk = shell(wire, at, (who, own), (victim, 22));
+    for wait in waits {
+        talk.ask((&[], 148), wait, (&[], 52));
+    }
+    talk.close();
+}
 
 /// One login over FTP that is refused.
 pub fn ftp_login(wire: &mut Wire, at: f64, who: Ipv4Addr, victim: Ipv4Addr) {

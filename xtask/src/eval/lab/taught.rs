@@ -25,7 +25,7 @@ const LENGTHS: [f64; 3] = [30.0, 60.0, 300.0];
 const NAMES: [&str; 3] = ["fast", "medium", "slow"];
 
 /// Kinds, the type that each teaches, and by how much its tries are more frequent than others'.
-const TAUGHT: [(Kind, &str, f64); 21] = [
+const TAUGHT: [(Kind, &str, f64); 22] = [
     (Kind::PortScan, "PortScan", 4.0),
     (Kind::HorizontalScan, "PortScan", 2.0),
     (Kind::UdpScan, "PortScan", 2.0),
@@ -36,6 +36,7 @@ const TAUGHT: [(Kind, &str, f64); 21] = [
     (Kind::SpoofedFlood, "DDoS", 40.0),
     (Kind::Reflection, "DDoS", 40.0),
     (Kind::BruteForce, "BruteForce", 1.0),
+    (Kind::PatientLogins, "BruteForce", 0.5),
     (Kind::FtpLogins, "BruteForce", 1.0),
     (Kind::FormLogins, "BruteForce", 1.0),
     (Kind::DesktopLogins, "BruteForce", 1.0),
@@ -62,7 +63,7 @@ pub fn capture(folder: &Path, seed: u64) -> Result<(PathBuf, Vec<String>)> {
     let mut labels = Vec::new();
     for number in 0..attacks {
         // In steps, so that neighbours in time are of different types.
-        let (kind, name, often) = TAUGHT[number * 8 % TAUGHT.len()];
+        let (kind, name, often) = TAUGHT[number * 9 % TAUGHT.len()];
         let level = (number + seed as usize) % GAPS.len();
         let [least, most] = GAPS[level];
         let gap = least * (most / least).powf(wire.random.unit()) / often;

@@ -1,175 +1,42 @@
-//! Joins the stages of a live sensor: capture, analysis, sinks; and tells the control plane how it goes.
-//!
-//! Threads: capture's (see `capture::live`), one for the analysis, one a sink, and the API's runtime. The analysis
-//! takes events from one bounded queue; it alone touches flow table, model and ledger.
+//! The analysis thread of a live sensor: takes events from the queue, alone touches flow table, model and ledger, and writes
+//! the snapshot that the control plane reads.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread;
-use std::time::Duration;
+use std::sync::mpsc::Receiver;
 
 use crate::alert::condition::Condition;
 use crate::alert::{Alert, Raised, ThreatType};
-use crate::analysis::{Analysis, AnalysisConfig, Keep, Output};
+use crate::analysis::{Analysis, Output};
 use crate::capture::flood::Flood;
-use crate::capture::nic::Nic;
-use crate::capture::nic::prepare::{Prepared, prepare};
 use crate::capture::{
-    Buffers, CaptureCounters, Clock, Event, FlowDelta, Live, QueueCounters, Queued, Steering, TICK_ROOM,
-    Target, Tick, XdpAttached,
+    Buffers, CaptureCounters, Clock, Event, FlowDelta, Live, QueueCounters, Queued, Steering, Target, Tick,
+    XdpAttached,
 };
 use crate::config::Config;
 use crate::incidents::Advice;
 use crate::intel;
-use crate::journal::{Journal, Sample};
 use crate::ledger::{Ledger, Residue};
-use crate::model::{self, Keeper, Mailbox};
 use crate::reload::Waiting;
 use crate::score::ScoreError;
-use crate::sinks::{self, Sinks};
 use crate::status::top::SharedTop;
 use crate::status::{CaptureStatus, FlowStatus, Latency, Reading, Shared, Status};
-use crate::store::retention::Limits;
-use crate::store::{self, Ingest, Store};
 
-/// How long sinks, journal and model may take for what still waits when the sensor stops.
-const SINK_PATIENCE: Duration = Duration::from_secs(5);
-
-/// A running sensor.
-pub struct Pipeline {
-    live: Live,
-    // Behind `live`: the interface is put back once no program is on it.
-    prepared: Prepared,
-    analysis: thread::JoinHandle<(Analysis, Outlets)>,
-    lists: Option<intel::Keeper>,
-    mailbox: Arc<Mailbox>,
-    waiting: Arc<Waiting>,
-    shared: Arc<Shared>,
-    top: Arc<SharedTop>,
-}
-
-/// The store, and what goes with it.
-pub struct Opened {
-    /// The store.
-    pub store: Store,
-    /// In words, what was set aside when it was opened.
-    pub notice: Option<String>,
-    /// Sees every new alert before it is stored.
-    pub advice: Arc<Advice>,
-}
-
-/// Where results go; they outlive the analysis.
-struct Outlets {
-    ingest: Ingest,
-    sinks: Sinks,
-    journal: Journal,
-    keeper: Keeper,
-}
-
-impl Pipeline {
-    /// Starts every stage, the last one first, so that nothing is handed to a stage that is not there.
-    pub fn start(
-        config: &Config,
-        nic: &Nic,
-        shared: Arc<Shared>,
-        opened: Opened,
-    ) -> anyhow::Result<Pipeline> {
-        let sinks = Sinks::start(sinks::configured(&config.sinks, &config.state_dir), &opened.store)?;
-        let ingest =
-            Ingest::start(opened.store.clone(), Limits::of(&config.store), Some(opened.advice.hook()))?;
-        let mut analysis = Analysis::new(&AnalysisConfig::from(config))?;
-        analysis.set_head(model::types::chosen(&config.state_dir));
-        analysis.keep(Keep { top: true, evidence: true, ..Keep::default() });
-        let top = Arc::new(SharedTop::default());
-        model::Store::new(&config.state_dir).take_up(&mut analysis);
-        if let Some((date, number)) = opened.store.read(store::alerts::latest_number)? {
-            analysis.number_from(date, number);
-        }
-        model::run_shadow(&mut analysis, config);
-        let keeper = Keeper::start(&config.state_dir, &config.score)?;
-        let mailbox = keeper.mailbox.clone();
-        let journal = Journal::start(&config.journal, &config.state_dir, analysis.layout())?;
-        if config.journal.enabled {
-            analysis.keep_journal(Sample::new(&config.journal, config.score.seed));
-        }
-        let (sender, events) = sync_channel(config.capture.queue_batches as usize + TICK_ROOM);
-        let prepared = prepare(&config.capture, nic, &config.state_dir);
-        let mut live = Live::start(&config.capture, nic, sender)?;
-        let lists = match live.lister.take() {
-            Some(lister) => intel::Keeper::start(&config.intel, &config.state_dir, lister)?,
-            None => None,
-        };
-        let mut watcher =
-            Watcher::new(analysis, Outlets { ingest, sinks, journal, keeper }, &live, config, shared.clone());
-        watcher.capture.prepared = prepared.lines().to_vec();
-        watcher.top = top.clone();
-        watcher.lists = lists.as_ref().map(intel::Keeper::status);
-        let waiting = watcher.waiting.clone();
-        watcher.set_aside = opened.notice;
-        watcher.advice = Some(opened.advice);
-        let analysis =
-            thread::Builder::new().name("analysis".to_owned()).spawn(move || watcher.run(&events))?;
-        Ok(Pipeline { live, prepared, analysis, lists, mailbox, waiting, shared, top })
-    }
-
-    /// What a person wants to know about the start.
-    pub fn live(&self) -> &Live {
-        &self.live
-    }
-
-    /// Who talks now.
-    pub fn top(&self) -> &Arc<SharedTop> {
-        &self.top
-    }
-
-    /// Where settings wait that were read again.
-    pub fn waiting(&self) -> &Arc<Waiting> {
-        &self.waiting
-    }
-
-    /// Where a model waits that somebody asked for.
-    pub fn mailbox(&self) -> &Arc<Mailbox> {
-        &self.mailbox
-    }
-
-    /// Stops in the order of the path: no more packets, then everything that was counted is analysed, then every
-    /// alert is delivered or given up. Returns the final status.
-    pub fn stop(self) -> Arc<Status> {
-        if let Some(lists) = self.lists {
-            lists.stop();
-        }
-        self.live.stop();
-        drop(self.prepared);
-        // Capture dropped its ends of the queue: the analysis ends when it has read it all.
-        let Ok((analysis, outlets)) = self.analysis.join() else {
-            tracing::error!("the analysis had panicked: the summary is the last one it wrote");
-            return self.shared.latest();
-        };
-        let mut last = Status::clone(&self.shared.latest());
-        last.model = outlets.keeper.stop(&analysis, SINK_PATIENCE);
-        // The sinks are told what is stored by then.
-        last.store = Some(outlets.ingest.stop(SINK_PATIENCE));
-        last.sinks = outlets.sinks.stop(SINK_PATIENCE);
-        last.journal = outlets.journal.stop(SINK_PATIENCE);
-        self.shared.publish(last);
-        self.shared.latest()
-    }
-}
+use super::Outlets;
 
 /// The analysis thread.
-struct Watcher {
+pub(super) struct Watcher {
     analysis: Analysis,
     outlets: Outlets,
     shared: Arc<Shared>,
-    top: Arc<SharedTop>,
-    waiting: Arc<Waiting>,
+    pub(super) top: Arc<SharedTop>,
+    pub(super) waiting: Arc<Waiting>,
     clock: Clock,
     counters: Arc<CaptureCounters>,
     buffers: Buffers,
-    capture: CaptureStatus,
+    pub(super) capture: CaptureStatus,
     ledger: Ledger,
     started: u64,
     first_packet: u64,
@@ -181,7 +48,7 @@ struct Watcher {
     flow_limit: u64,
     state_dir: PathBuf,
     /// How the lists are, where there are any.
-    lists: Option<intel::StatusReader>,
+    pub(super) lists: Option<intel::StatusReader>,
     steering: Steering,
     /// New flows a second that the flow table takes.
     admitted: u32,
@@ -189,9 +56,9 @@ struct Watcher {
     flood: Flood,
     /// Packets that never reached XDP, as far as they were told.
     missed: u64,
-    advice: Option<Arc<Advice>>,
+    pub(super) advice: Option<Arc<Advice>>,
     /// In words, what was set aside when the store was opened; told once.
-    set_aside: Option<String>,
+    pub(super) set_aside: Option<String>,
     /// What a person should know for as long as the sensor runs.
     warnings: Vec<String>,
     /// Nothing is in flight any more.
@@ -201,7 +68,7 @@ struct Watcher {
 }
 
 impl Watcher {
-    fn new(
+    pub(super) fn new(
         analysis: Analysis,
         outlets: Outlets,
         live: &Live,
@@ -249,7 +116,7 @@ impl Watcher {
     }
 
     /// Reads events until capture is gone; gives back what outlives it.
-    fn run(mut self, events: &Receiver<Queued>) -> (Analysis, Outlets) {
+    pub(super) fn run(mut self, events: &Receiver<Queued>) -> (Analysis, Outlets) {
         self.publish();
         for queued in events {
             match queued.event {
