@@ -14,7 +14,6 @@ use super::access::Caller;
 use super::app::{App, now};
 use super::flows::address;
 use super::input::{self, Id, Params, cursor, limit, time};
-use super::overview::{Alerts, BySeverity};
 use super::problem::{Body, Problem};
 use crate::alert::{Severity, ThreatType};
 use crate::incidents::{self, Found, Likeness, Resolution};
@@ -274,23 +273,6 @@ pub(super) fn latest(connection: &Connection, limit: usize) -> rusqlite::Result<
 pub(super) fn about_host(connection: &Connection, host: &str) -> rusqlite::Result<Vec<StoredAlert>> {
     let filter = AlertFilter { host: Some(host.to_owned()), ..AlertFilter::default() };
     Ok(list::list(connection, &filter, None, 50)?.items)
-}
-
-/// Alerts that somebody should look at.
-pub(super) async fn standing(app: &App) -> Result<Alerts, Problem> {
-    let counts = app.read(list::counts).await?;
-    let count = |count: i64| count.max(0).cast_unsigned();
-    let of = |severity: &str| counts.by_severity.get(severity).copied().map_or(0, count);
-    Ok(Alerts {
-        open: count(counts.open),
-        acknowledged: count(counts.acknowledged),
-        by_severity: BySeverity {
-            low: of("low"),
-            medium: of("medium"),
-            high: of("high"),
-            critical: of("critical"),
-        },
-    })
 }
 
 fn stored_form(resolution: Resolution) -> alerts::Resolution {

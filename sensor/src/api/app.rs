@@ -12,6 +12,7 @@ use super::counts::Counts;
 use super::history::History;
 use super::live::Hub;
 use super::problem::Problem;
+use super::standing::Standing;
 use crate::config::Config;
 use crate::incidents::Index;
 use crate::model::Mailbox;
@@ -56,6 +57,7 @@ pub struct App {
     pub(super) history: History,
     pub(super) captures: Captures,
     pub(super) counts: Counts,
+    pub(super) standing: Standing,
     /// One test of a sink at a time.
     pub(super) tests: Semaphore,
     config: RwLock<Arc<Config>>,
@@ -70,6 +72,7 @@ impl App {
             captures: Captures::new(&config, program),
             history: History::default(),
             counts: Counts::default(),
+            standing: Standing::default(),
             tests: Semaphore::new(1),
             store,
             index,

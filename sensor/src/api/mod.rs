@@ -32,6 +32,7 @@ mod routes;
 mod server;
 mod settings;
 mod sinks;
+mod standing;
 
 pub use access::token;
 pub use app::{App, Parts, Reload};

@@ -191,7 +191,7 @@ pub(super) async fn status(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
 ) -> Result<Json<Overview>, Problem> {
-    let alerts = super::alerts::standing(&app).await?;
+    let alerts = super::standing::standing(&app).await?;
     let status = app.status.latest();
     let budget_per_hour = app.config().alert.budget_per_hour;
     Ok(Json(overview(&status, &caller, alerts, budget_per_hour)))

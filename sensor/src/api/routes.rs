@@ -107,8 +107,7 @@ pub(super) fn routes(
     let pages = crate::console::routes()
         .route("/docs", get(reference::page))
         .route("/docs/reference.js", get(reference::script))
-        .route("/docs/reference.css", get(reference::style))
-        .merge(crate::console::routes());
+        .route("/docs/reference.css", get(reference::style));
     app.counts.know(document.paths.paths.keys().cloned());
     // Once a process: the text lives as long as it.
     let text: &'static str = Box::leak(openapi::text(document).into_boxed_str());

@@ -183,15 +183,17 @@ fn stuck_clients_delay_nobody() {
             held.push(tokio_tungstenite::client_async(url, stream).await.unwrap().0);
         }
         let (mut listeners, messages) = (Vec::new(), 100);
+        let through = Arc::new(std::sync::atomic::AtomicUsize::new(0));
         let (times, mut told) = tokio::sync::mpsc::channel(healthy * messages);
         for _ in 0..healthy {
             let mut socket = connect(&api, "").await;
             next(&mut socket).await;
-            let times = times.clone();
+            let (times, through) = (times.clone(), Arc::clone(&through));
             listeners.push(tokio::spawn(async move {
                 for _ in 0..JAM {
                     socket.next().await.unwrap().unwrap();
                 }
+                through.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 for _ in 0..messages {
                     let message = next(&mut socket).await;
                     times.send((message["data"]["n"].as_u64().unwrap(), Instant::now())).await.unwrap();
@@ -210,11 +212,14 @@ fn stuck_clients_delay_nobody() {
         for _ in 0..JAM {
             write(json!({"text": "x".repeat(40_000)}).to_string()).await.unwrap();
         }
+        while through.load(std::sync::atomic::Ordering::Relaxed) < healthy {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         let mut sent = Vec::new();
         for n in 0..messages {
             write(json!({"n": n, "text": "x".repeat(3000)}).to_string()).await.unwrap();
             sent.push(Instant::now());
-            tokio::time::sleep(Duration::from_millis(if long { 50 } else { 20 })).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
         for listener in listeners {
             listener.await.unwrap();
