@@ -99,6 +99,6 @@ fn sampling_changes_at_sighup_and_bad_settings_change_nothing() {
     running.wait_for("going on with those there were");
     settings(folder.path(), "sample = { one_in = 7 }\nring_entries = 512");
     hang_up(&running);
-    running.wait_for("need a restart");
+    running.wait_for("in force after a restart");
     running.stop();
 }

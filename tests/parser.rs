@@ -105,7 +105,7 @@ fn packets_with_a_flow() {
             "{name}: fragment"
         );
         assert!(!packet.reverse, "{name}: from the lower address");
-        if outer == 0 {
+        if outer == 0 && !name.starts_with("pppoe") {
             assert_eq!(parse_ip(&frame[14..], 0).map(|packet| packet.key), Ok(packet.key), "{name}: bare IP");
         }
     }

@@ -68,6 +68,7 @@ impl Reloader {
         let new = loaded.config;
         if new.capture.sample != self.running.capture.sample {
             self.steering.set(new.capture.sample.clone());
+            tracing::info!(sample = ?new.capture.sample, "sampling changed");
             self.running.capture.sample = new.capture.sample.clone();
             reloaded.taken_up.push("capture.sample".to_owned());
         }
