@@ -44,13 +44,15 @@ fn is_of(alert: &Alert, attack: &Attack) -> bool {
     attack.kinds.contains(&alert.threat_type) && alert.source_ip == source && alert.destination_ip == target
 }
 
-/// What an attacker does first may be unusual before a rule names it, and is called by what it looks like.
+/// What an attacker does first may be unusual before a rule names it, and is called by what it looks like; the rule's alert
+/// is another one then, as it is after an Anomaly.
 fn is_part_of(alert: &Alert, time: u64, attack: &Attack) -> bool {
     let source = std::net::Ipv4Addr::from(attack.source).to_string();
     let during = (attack.start..attack.start + 16 * SECOND).contains(&time);
     let unnamed =
         alert.threat_type == ThreatType::Anomaly || alert.details.narrative.starts_with("Looks like");
-    unnamed && during && alert.source_ip == source
+    let named = attack.kinds.contains(&alert.threat_type);
+    (unnamed || named) && during && alert.source_ip == source
 }
 
 fn bins_add_up(analysis: &Analysis) {
