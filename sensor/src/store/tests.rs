@@ -2,12 +2,13 @@
 
 use clap::Parser;
 
-use super::alerts::{self, AlertState, Change, Resolution};
+use super::alerts::{self, AlertState, Change};
 use super::events::{self, EventKind};
 use super::outbox::{self, Settle};
 use super::testing::{alert, get, insert, open, raised, tell};
 use super::{Store, StoreConfig, StoreError, audit, command, verify};
 use crate::cli::{Cli, Command};
+use crate::incidents::Resolution;
 use crate::sinks::Told;
 
 #[test]
