@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use clap::Parser;
 
-use super::alerts::{self, AlertState, Change, Resolution};
+use super::alerts::{self, AlertState, Change};
 use super::events::{self, EventKind};
 use super::outbox::{self, Settle, Wanted};
 use super::testing::{self, alert, get, insert, open, raised, tell};
 use super::{Recipient, Store, StoreConfig, StoreError, audit, command, verify};
 use crate::alert::{Severity, ThreatType};
 use crate::cli::{Cli, Command};
+use crate::incidents::Resolution;
 use crate::sinks::Told;
 
 #[test]
