@@ -65,6 +65,15 @@ impl Running {
         String::from_utf8(output.unwrap().stdout).unwrap()
     }
 
+    /// The API's answer to a JSON body, without its head.
+    pub fn post(&self, namespace: &Namespace, path: &str, body: &serde_json::Value) -> serde_json::Value {
+        let (url, body) = (format!("http://127.0.0.1:8888{path}"), body.to_string());
+        let json = "Content-Type: application/json";
+        let arguments = ["--silent", "--show-error", "--max-time", "5", "-H", json, "-d", &body, &url];
+        let output = namespace.command("curl").args(arguments).output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{path}: {error}: {output:?}"))
+    }
+
     /// Asks it to stop, and returns its summary.
     pub fn stop(&mut self) -> serde_json::Value {
         let pid = self.process.0.id().to_string();

@@ -6,6 +6,8 @@ mod exemplars;
 #[cfg(test)]
 mod explanations;
 mod intel;
+#[cfg(test)]
+mod intel_tests;
 pub mod journal;
 #[cfg(test)]
 mod poison;
