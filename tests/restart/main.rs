@@ -3,6 +3,8 @@
 #![allow(clippy::disallowed_methods, reason = "gaps are measured")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod foreign;
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -94,10 +96,20 @@ struct Load {
 
 impl Load {
     fn start() -> Load {
+        Load::of(Generator::new("tx0", FLOWS))
+    }
+
+    /// Three of four packets belong to flows never seen before.
+    fn flood() -> Load {
+        let mut generator = Generator::new("tx0", FLOWS);
+        generator.flood(4, 2);
+        Load::of(generator)
+    }
+
+    fn of(mut generator: Generator) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
         let told = stop.clone();
         let thread = thread::spawn(move || {
-            let mut generator = Generator::new("tx0", FLOWS);
             while !told.load(Relaxed) {
                 generator.send(&frame(), 50_000);
             }
@@ -157,6 +169,48 @@ fn a_stop_and_a_start_under_load_lose_no_packet_and_no_sample() {
         let (gap, in_gap) = (stopped.elapsed(), received() - at_stop);
         let metrics = second_half("SIGTERM", made, ids, &mut second, load, gap, in_gap, at_stop);
         assert_eq!(metric(&metrics, "vesper_capture_samples_lost_total{reason=\"restart\"}"), 0);
+    });
+}
+
+/// Packets pass, samples are copies in a ring buffer, and each CPU has its part of the table.
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn a_kill_in_host_mode_in_the_network_stack_loses_no_packet() {
+    within("a_kill_in_host_mode_in_the_network_stack_loses_no_packet", |made| {
+        let config = made.config("one", "mode = \"host\"\nxdp = \"generic\"");
+        let mut first = made.start(&config);
+        let ids = made.ids();
+        let load = Load::start();
+        thread::sleep(Duration::from_secs(2));
+        first.process.0.kill().unwrap();
+        let (killed, at_kill) = (Instant::now(), received());
+        first.process.0.wait().unwrap();
+        let mut second = made.start(&config);
+        let (gap, in_gap) = (killed.elapsed(), received() - at_kill);
+        second_half("kill -9, host", made, ids, &mut second, load, gap, in_gap, at_kill);
+    });
+}
+
+/// Flows come and go all the time, and more of them than are admitted: a kill meets entries that are being retired.
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn one_kill_after_another_while_flows_come_and_go() {
+    within("one_kill_after_another_while_flows_come_and_go", |made| {
+        let config = made.config("one", "map_idle_timeout = \"1s\"\nflow_map_entries = 16384");
+        let mut running = made.start(&config);
+        let load = Load::flood();
+        for kill in 0..6 {
+            thread::sleep(Duration::from_millis(900 + 137 * kill));
+            running.process.0.kill().unwrap();
+            running.process.0.wait().unwrap();
+            running = made.start(&config);
+        }
+        thread::sleep(Duration::from_secs(2));
+        let load = load.stop();
+        let (received, summary) = (received(), running.stop());
+        println!("six kills: {received} packets in {load:?}, counted {}", summary["packets"]);
+        assert_eq!(summary["packets"], received, "{summary}");
+        no_residue(&summary);
     });
 }
 
