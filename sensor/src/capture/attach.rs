@@ -9,6 +9,7 @@ use std::time::Duration;
 use aya::programs::links::FdLink;
 use aya::programs::{ProgramError, XdpMode};
 use sensor_ebpf::control::{Control, mode};
+use sensor_ebpf::counter::Count;
 
 use super::config::{self, CaptureConfig, Mode};
 use super::error::CaptureError;
@@ -102,13 +103,12 @@ fn held(pins: &Pins, config: &CaptureConfig, nic: &Nic) -> Option<(FdLink, XdpAt
 
 /// Takes the link's program off its interface, and waits until it is.
 pub(super) fn release(pins: &Pins, nic: &Nic) {
+    let (held, ours) = (pins.held(nic), nic.program);
     if let Err(error) = pins.unlink() {
         tracing::warn!(%error, "{} could not be removed", pins.link_path().display());
     }
-    let Some((_, ours)) = nic.program else { return };
-    for _ in 0..RELEASES {
-        let now = nic::find(&nic.name).ok().and_then(|nic| nic.program);
-        if now.is_none_or(|(_, id)| id != ours) {
+    for _ in 0..if held { RELEASES } else { 0 } {
+        if nic::find(&nic.name).map_or(true, |now| now.program != ours) {
             return;
         }
         thread::sleep(RELEASE);
@@ -281,7 +281,12 @@ fn inherit(program: &mut Program) -> Result<(), CaptureError> {
 }
 
 fn earlier(program: &Program) -> Result<Earlier, CaptureError> {
-    let (carried, here) = (&program.carried, readings::drained(&program.about, &program.table.read));
+    let carried = &program.carried;
+    let here = if program.table.inherited {
+        readings::drained(&program.about, &program.table.read)
+    } else {
+        Count::default()
+    };
     let (accounted, lost_restart) = program.about.accounted();
     let lost_restart = lost_restart + carried.lost_restart;
     let mut drained = carried.drained;

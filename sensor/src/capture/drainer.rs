@@ -38,6 +38,8 @@ pub(super) struct Drainer {
     pub(super) leftovers: Vec<Leftover>,
     /// Samples of these maps that earlier processes accounted for.
     pub(super) accounted: u64,
+    /// The program is to choose no samples any more.
+    pub(super) quiet: bool,
     /// The second of the latest look at what changes slowly.
     pub(super) second: u64,
 }
@@ -134,7 +136,9 @@ impl Drainer {
         }
         self.second = second;
         self.program.flush_log();
-        self.governor.turn(&mut self.program, shed, now)?;
+        if !self.quiet {
+            self.governor.turn(&mut self.program, shed, now)?;
+        }
         self.counters.sampling_halved.store(u64::from(self.governor.steps), Relaxed);
         Ok(Some(self.flood.read(&self.program.table)))
     }

@@ -172,6 +172,7 @@ impl Live {
             governor,
             turning,
             turning_to: None,
+            quiet: false,
             second: 0,
         };
         let drain = {
@@ -237,6 +238,7 @@ impl Live {
             tracing::error!("the drain thread had panicked: the last counts are lost");
             return stays;
         };
+        drainer.quiet = true;
         drainer.second = 0;
         // Twice: the first reading may still be short of what the second one must have (see the ledger).
         for _ in 0..2 {

@@ -71,12 +71,15 @@ pub(super) struct Watcher {
 
 impl Watcher {
     pub(super) fn new(
-        analysis: Analysis,
+        mut analysis: Analysis,
         outlets: Outlets,
         live: &Live,
         config: &Config,
         shared: Arc<Shared>,
     ) -> Watcher {
+        if live.earlier.totals.seen.packets > 0 {
+            analysis.resume();
+        }
         Watcher {
             analysis,
             outlets,

@@ -96,14 +96,14 @@ pub(in super::super) fn put_back(state_dir: &Path) {
         Ok(nic) if left.is_on(&nic) => {
             tracing::warn!(
                 interface = left.interface,
-                "an earlier sensor did not stop properly: putting back {} settings that it had changed",
+                "settings of an earlier sensor are still on the interface: putting {} of them back",
                 left.changes.len()
             );
             restore(&nic, &left.changes);
         }
         _ => tracing::info!(
             interface = left.interface,
-            "an earlier sensor did not stop properly; the interface it had changed is gone, or was made anew"
+            "the interface that an earlier sensor had changed is gone, or was made anew"
         ),
     }
     Saved::remove(state_dir);

@@ -86,12 +86,13 @@ impl Leftover {
         let layout = about.layout();
         let (entries, rare) =
             (Words::of(&generation.map("ENTRIES")?)?, Words::of(&generation.map("RARE_FLAGS")?)?);
-        let read = Mapped::new(generation.map(READ)?.fd().as_fd(), entries.records())?;
-        let totals = generation.map("TOTALS")?;
-        let value_size = totals.info().map_err(io::Error::other)?.value_size();
-        let cpus = aya::util::nr_cpus().map_err(|(_, source)| source)?;
+        let read = generation.map(READ)?;
+        if read.info().map_err(io::Error::other)?.value_size() as usize != size_of::<Reading>() {
+            return Err(io::Error::other("readings of an unknown version"));
+        }
+        let read = Mapped::new(read.fd().as_fd(), entries.records())?;
         let mut carried = Carried::default();
-        for value in per_cpu(totals.fd().as_fd(), value_size as usize, cpus)? {
+        for value in per_cpu(&generation.map("TOTALS")?)? {
             carried.totals.merge(&layout.totals(&value));
         }
         let mut leftover = Leftover { generation, about, layout, entries, rare, read, carried };

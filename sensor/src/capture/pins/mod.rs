@@ -227,15 +227,21 @@ pub(super) fn allowed(wanted: config::XdpMode, attached: XdpAttached) -> bool {
     }
 }
 
-/// The folder for pins, if it is one.
+/// The folder for pins, if it is one. Where only root may look into it, its unit has it at another place too.
 fn base(folder: &Path, say: bool) -> Option<PathBuf> {
     if folder.as_os_str().is_empty() {
         return None;
     }
-    let why = match statfs(folder) {
-        Ok(found) if found.f_type as u64 == BPF_FS => return Some(folder.to_owned()),
-        Ok(_) => "is not on a BPF file system".to_owned(),
-        Err(error) => format!("cannot be used: {error}"),
+    let why = match on_bpf_fs(folder) {
+        Ok(true) => return Some(folder.to_owned()),
+        Ok(false) => "is not on a BPF file system".to_owned(),
+        Err(error) => {
+            let bound = bound().filter(|_| error.kind() == io::ErrorKind::PermissionDenied);
+            if let Some(bound) = bound {
+                return Some(bound);
+            }
+            format!("cannot be used: {error}")
+        }
     };
     if say {
         tracing::info!(
@@ -244,6 +250,17 @@ fn base(folder: &Path, say: bool) -> Option<PathBuf> {
         );
     }
     None
+}
+
+fn on_bpf_fs(folder: &Path) -> io::Result<bool> {
+    Ok(statfs(folder)?.f_type as u64 == BPF_FS)
+}
+
+/// `pins` in the runtime folder that systemd gave this process (systemd/vesper.service, BindPaths).
+fn bound() -> Option<PathBuf> {
+    let folders = std::env::var("RUNTIME_DIRECTORY").ok()?;
+    let bound = Path::new(folders.split(':').next()?).join("pins");
+    on_bpf_fs(&bound).is_ok_and(|is_one| is_one).then_some(bound)
 }
 
 /// Who has the lock, as far as the maps tell.

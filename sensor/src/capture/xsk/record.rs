@@ -1,9 +1,9 @@
 //! Maps that only user space reads and writes: records of words, which stay in the kernel while no sensor runs.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd};
 
-use aya::maps::MapData;
+use aya::maps::{MapData, MapType};
 use sensor_ebpf::SharedLayout;
 use sensor_ebpf::shared::Shared;
 
@@ -47,18 +47,24 @@ impl<const N: usize> Record<N> {
     }
 }
 
-/// The first element of a map that has one for each CPU: so many values, one behind the other.
-pub fn per_cpu(map: BorrowedFd<'_>, value_size: usize, cpus: usize) -> io::Result<Vec<Vec<u8>>> {
-    let stride = value_size.next_multiple_of(8);
+/// The first element of a map that has one for each CPU, as bytes.
+pub fn per_cpu(map: &MapData) -> io::Result<Vec<Vec<u8>>> {
+    let info = map.info().map_err(io::Error::other)?;
+    let type_known = matches!(info.map_type(), Ok(MapType::PerCpuArray));
+    if info.key_size() != 4 || !type_known {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    let cpus = aya::util::nr_cpus().map_err(|(_, source)| source)?;
+    // Values are padded to 8 bytes.
+    let stride = (info.value_size() as usize).next_multiple_of(8);
     let (key, mut values) = (0u32, vec![0u8; stride * cpus]);
     let attr = ElementAttr {
-        map_fd: map.as_raw_fd() as u32,
+        map_fd: map.fd().as_fd().as_raw_fd() as u32,
         key: &raw const key as u64,
         value: values.as_mut_ptr() as u64,
         ..ElementAttr::default()
     };
-    // SAFETY: the attribute names a key of 4 bytes and room for a value of each possible CPU, both good for the call; the
-    // caller says the map's value size and the number of CPUs, as the kernel told them.
+    // SAFETY: the attribute names a key of the map's size and room for a value of each possible CPU, both good for the call.
     unsafe { bpf(BPF_MAP_LOOKUP_ELEM, &attr) }?;
     Ok(values.chunks(stride).map(<[u8]>::to_vec).collect())
 }
