@@ -20,6 +20,7 @@ fn main() -> ExitCode {
     one_matrix_thread();
     let result = match Cli::parse().command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Detach(arguments) => manage::detach(&arguments),
         Command::Analyze(arguments) => analyze(&arguments),
         Command::Alerts(arguments) => manage::alerts(&arguments),
         Command::Model(arguments) => manage::model(&arguments),

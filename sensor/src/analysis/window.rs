@@ -70,7 +70,8 @@ impl Analysis {
     pub(super) fn close_window(&mut self, window: Window, output: &mut Output) -> Result<(), ScoreError> {
         let state = self.scorer.state();
         self.judge_listed(window, output);
-        let closed = self.judge_window(window, output);
+        let closed =
+            if std::mem::take(&mut self.resumed) { Ok(()) } else { self.judge_window(window, output) };
         // Whatever happened, the next window begins without this one's flows.
         self.work.beyond.clear();
         self.flows.next_window();
