@@ -7,13 +7,14 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use rustix::fs::{Gid, Uid};
 use serde::Serialize;
 
 use super::Line;
 use super::kernel::{BPFFS, JIT};
-use crate::capture::nic::{Nic, lasting};
+use crate::capture::nic::{self, Nic, lasting};
 
 /// A safe change.
 #[derive(Clone, Debug)]
@@ -80,12 +81,24 @@ impl Fix {
 
     fn apply(&self) -> io::Result<()> {
         match self {
-            Fix::Up(nic) => lasting::up(nic),
+            Fix::Up(nic) => lasting::up(nic).map(|()| wait_for_link(&nic.name)),
             Fix::Promiscuous(nic) => lasting::promiscuous(nic),
             Fix::OffloadsOff(nic, names) => names.iter().try_for_each(|name| lasting::offload_off(nic, name)),
             Fix::MountBpffs => mount(),
             Fix::Jit => std::fs::write(JIT, "1"),
             Fix::Folder(path) => make(path),
+        }
+    }
+}
+
+/// The two ends have to agree first. Whether they did is seen when everything is looked at again.
+fn wait_for_link(interface: &str) {
+    const STEP: Duration = Duration::from_millis(100);
+    const STEPS: u32 = 50;
+    for _ in 0..STEPS {
+        match nic::find(interface) {
+            Ok(nic) if !nic.link_up => std::thread::sleep(STEP),
+            _ => return,
         }
     }
 }
