@@ -235,6 +235,28 @@ fn what_is_safe_is_mended_once() {
     assert_eq!(again["exit_code"], 0);
 }
 
+/// The switch belongs to the first network namespace, and to the whole machine: a file stands for it.
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn the_compiler_is_switched_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("vesper.toml");
+    let text = format!("state_dir = {:?}\n[capture]\ninterface = \"lo\"\nmode = \"host\"\n", folder.path());
+    std::fs::write(&config, text).unwrap();
+    let check = format!("{VESPER} check --config {} --quiet", config.display());
+    let hidden = hide("/proc/sys/net/core/bpf_jit_enable", "0");
+    let script =
+        format!("{hidden}; {check}; {check} --fix; {check} --fix; cat /proc/sys/net/core/bpf_jit_enable");
+    let output = Command::new("unshare").args(["--mount", "sh", "-c", &script]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    println!("{text}");
+    let count = |words: &str| text.matches(words).count();
+    assert_eq!(count("  warn  bpf jit       off"), 1, "before, not after");
+    assert_eq!(count("  done  bpf jit       sysctl -w net.core.bpf_jit_enable=1\n"), 1, "once");
+    assert_eq!(count("  ok    bpf jit       on (mended)\n"), 1);
+    assert!(text.ends_with("\n1"), "{text}");
+}
+
 fn command(report: &Value, name: &str) -> String {
     line(report, name)["command"].as_str().unwrap().to_owned()
 }
