@@ -64,8 +64,8 @@ pub(super) fn judge(kept: Kept) -> Line {
     match kept {
         Kept::Right(who) => Line::ok("time", format!("synchronised, says {who}")),
         Kept::Wrong(who) => Line::warn("time", format!("not synchronised, says {who}"))
-            .run("timedatectl set-ntp true")
-            .advise("look whether UDP port 123 is open to a time server: `chronyc sources`"),
+            .run(if who == "chrony" { "chronyc -n sources" } else { "timedatectl set-ntp true" })
+            .advise("let UDP port 123 out to a time server"),
         Kept::Unknown => Line::warn("time", "nobody says that the clock is kept right")
             .run("apt install chrony")
             .advise("fine in a container whose host keeps the clock"),
