@@ -97,7 +97,9 @@ fn kernel_and_rights_in_both_states() {
             ("memlock", "ok", "16MiB to lock"),
         ],
     );
-    expect("mount -t bpf bpf /sys/fs/bpf", &[("bpffs", "ok", "mounted")]);
+    let mounted = "mount -t bpf bpf /sys/fs/bpf";
+    expect(mounted, &[("bpffs", "warn", "install -d -m 0700")]);
+    expect(&format!("{mounted}; mkdir /sys/fs/bpf/vesper"), &[("bpffs", "ok", "is there")]);
     expect(&hide(unprivileged, "2"), &[("unprivileged", "ok", "only privileged")]);
     expect(&hide(unprivileged, "0"), &[("unprivileged", "warn", "every user")]);
     expect(&hide(clock, "tsc"), &[("clock source", "ok", "tsc")]);
@@ -228,8 +230,8 @@ fn what_is_safe_is_mended_once() {
     let features = machine.namespace.command("ethtool").args(["-k", "rx0"]).output().unwrap();
     assert!(String::from_utf8_lossy(&features.stdout).contains("rx-vlan-offload: off"));
 
-    // bpffs was mounted in the mount namespace of that command, which is gone; so it is in the next one's.
-    let again = machine.report(&config, "mount -t bpf bpf /sys/fs/bpf", "--fix");
+    // bpffs was mounted in the mount namespace of that command, which is gone: it is mended in this one's, too.
+    let again = machine.report(&config, "$CHECK >&2", "--fix");
     assert_eq!(again["changes"].as_array().unwrap().len(), 0, "{:#}", again["changes"]);
     assert!(again["lines"].as_array().unwrap().iter().all(|line| line["fixed"] == false));
     assert_eq!(again["exit_code"], 0);

@@ -18,6 +18,8 @@ const FEATURES: [(Version, &str); 3] = [
 
 /// Where the BPF filesystem belongs.
 pub(super) const BPFFS: &str = "/sys/fs/bpf";
+/// The sensor's folder there.
+pub(super) const PINS: &str = "/sys/fs/bpf/vesper";
 /// The switch of the compiler.
 pub(super) const JIT: &str = "/proc/sys/net/core/bpf_jit_enable";
 /// BPF_FS_MAGIC of linux/magic.h.
@@ -32,11 +34,18 @@ pub(super) fn lines() -> Vec<Line> {
     let version = version(&release);
     let unprivileged = read_to_string("/proc/sys/kernel/unprivileged_bpf_disabled").ok();
     let btf = Path::new("/sys/kernel/btf/vmlinux").exists();
-    let mut lines = vec![kernel(&release), features(version, btf), jit(read_to_string(JIT).ok().as_deref())];
-    lines.push(unprivileged_bpf(unprivileged.as_deref()));
-    let magic = rustix::fs::statfs(BPFFS).ok().map(|found| found.f_type as u64 & 0xffff_ffff);
-    lines.push(bpffs(magic));
-    lines
+    vec![
+        kernel(&release),
+        features(version, btf),
+        jit(read_to_string(JIT).ok().as_deref()),
+        unprivileged_bpf(unprivileged.as_deref()),
+        bpffs(magic(BPFFS), magic(PINS)),
+    ]
+}
+
+/// Of the filesystem that a folder is on.
+fn magic(folder: &str) -> Option<u64> {
+    rustix::fs::statfs(folder).ok().map(|found| found.f_type as u64 & 0xffff_ffff)
 }
 
 /// As `uname -r` says it.
@@ -92,13 +101,18 @@ pub(super) fn unprivileged_bpf(disabled: Option<&str>) -> Line {
     }
 }
 
-pub(super) fn bpffs(magic: Option<u64>) -> Line {
-    match magic {
-        Some(BPF_MAGIC) => Line::ok("bpffs", format!("mounted at {BPFFS}")),
-        Some(_) => Line::warn("bpffs", format!("not mounted at {BPFFS}"))
-            .mended_by(Fix::MountBpffs)
+/// By the kinds of filesystem that its place and the sensor's folder in it are on. The unit shows the sensor its own folder
+/// only, so that one decides.
+pub(super) fn bpffs(place: Option<u64>, pins: Option<u64>) -> Line {
+    match (place, pins) {
+        (_, Some(BPF_MAGIC)) => Line::ok("bpffs", format!("{PINS} is there")),
+        (Some(BPF_MAGIC), _) => {
+            Line::warn("bpffs", format!("mounted, without {PINS}")).mended_by(Fix::Pins { mount: false })
+        }
+        (Some(_), _) => Line::warn("bpffs", format!("not mounted at {BPFFS}"))
+            .mended_by(Fix::Pins { mount: true })
             .advise("nsenter --net instead of `ip netns exec`, which hides the machine's"),
-        None => Line::warn("bpffs", format!("there is no {BPFFS}"))
+        (None, _) => Line::warn("bpffs", format!("there is no {BPFFS}"))
             .advise("mount sysfs at /sys (in a container: with the host's /sys/fs/bpf)"),
     }
 }

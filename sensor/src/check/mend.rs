@@ -13,8 +13,12 @@ use rustix::fs::{Gid, Uid};
 use serde::Serialize;
 
 use super::Line;
-use super::kernel::{BPFFS, JIT};
+use super::kernel::{BPFFS, JIT, PINS};
 use crate::capture::nic::{self, Nic, lasting};
+
+/// Rights of folders: for the user alone, and with its group reading, as the package's folders have them.
+const PRIVATE: u32 = 0o700;
+const SHARED: u32 = 0o750;
 
 /// A safe change.
 #[derive(Clone, Debug)]
@@ -25,8 +29,8 @@ pub(super) enum Fix {
     Promiscuous(Nic),
     /// Switches offloads of a mirror port off.
     OffloadsOff(Nic, Vec<&'static str>),
-    /// Mounts the BPF filesystem.
-    MountBpffs,
+    /// Mounts the BPF filesystem if need be, and makes the sensor's folder in it.
+    Pins { mount: bool },
     /// Switches the compiler for BPF programs on.
     Jit,
     /// Makes a folder, for the user that the service runs as where there is one.
@@ -70,12 +74,12 @@ impl Fix {
             Fix::Up(nic) => format!("ip link set {} up", nic.name),
             Fix::Promiscuous(nic) => format!("ip link set {} promisc on", nic.name),
             Fix::OffloadsOff(nic, names) => format!("ethtool -K {} {} off", nic.name, names.join(" off ")),
-            Fix::MountBpffs => format!("mount -t bpf bpf {BPFFS}"),
-            Fix::Jit => "sysctl -w net.core.bpf_jit_enable=1".to_owned(),
-            Fix::Folder(path) => {
-                let owner = if owner().is_some() { format!("-o {USER} -g {USER} ") } else { String::new() };
-                format!("install -d -m 0750 {owner}{}", path.display())
+            Fix::Pins { mount } => {
+                let first = if *mount { format!("mount -t bpf bpf {BPFFS} && ") } else { String::new() };
+                format!("{first}{}", install(Path::new(PINS), PRIVATE))
             }
+            Fix::Jit => "sysctl -w net.core.bpf_jit_enable=1".to_owned(),
+            Fix::Folder(path) => install(path, SHARED),
         }
     }
 
@@ -84,9 +88,10 @@ impl Fix {
             Fix::Up(nic) => lasting::up(nic).map(|()| wait_for_link(&nic.name)),
             Fix::Promiscuous(nic) => lasting::promiscuous(nic),
             Fix::OffloadsOff(nic, names) => names.iter().try_for_each(|name| lasting::offload_off(nic, name)),
-            Fix::MountBpffs => mount(),
+            Fix::Pins { mount: false } => make(Path::new(PINS), PRIVATE),
+            Fix::Pins { mount: true } => mount().and_then(|()| make(Path::new(PINS), PRIVATE)),
             Fix::Jit => std::fs::write(JIT, "1"),
-            Fix::Folder(path) => make(path),
+            Fix::Folder(path) => make(path, SHARED),
         }
     }
 }
@@ -111,8 +116,14 @@ fn mount() -> io::Result<()> {
     Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
 }
 
-fn make(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o750).create(path)?;
+/// What [`make`] does, as a command.
+fn install(path: &Path, mode: u32) -> String {
+    let owner = if owner().is_some() { format!("-o {USER} -g {USER} ") } else { String::new() };
+    format!("install -d -m {mode:04o} {owner}{}", path.display())
+}
+
+fn make(path: &Path, mode: u32) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(mode).create(path)?;
     if let Some((uid, gid)) = owner() {
         rustix::fs::chown(path, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
     }

@@ -50,7 +50,8 @@ pub(super) fn judge(unit: Option<&str>) -> Vec<Line> {
     };
     // The last one counts.
     let setting = |key: &str| {
-        let mut lines = unit.lines().map(str::trim).filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        let mut lines =
+            unit.lines().map(str::trim).filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
         lines.next_back().unwrap_or_default().trim().to_owned()
     };
     let (restart, watchdog) = (setting("Restart"), setting("WatchdogSec"));

@@ -13,6 +13,7 @@ use crate::capture::{CaptureConfig, CaptureError, Mode};
 #[test]
 fn kernels() {
     let refused = || CaptureError::Program { reason: "R1 invalid mem access".to_owned(), hint: "" };
+    let (bpf, other) = (Some(0xcafe_4a11), Some(0x6265_6572));
     expect([
         (kernel::kernel("6.18.0-rc1"), Status::Ok, "Linux 6.18"),
         (kernel::kernel("5.18.0"), Status::Ok, "Linux 5.18"),
@@ -29,9 +30,11 @@ fn kernels() {
         (kernel::jit(None), Status::Ok, "namespace"),
         (kernel::unprivileged_bpf(Some("2\n")), Status::Ok, "only privileged"),
         (kernel::unprivileged_bpf(Some("0\n")), Status::Warn, "sysctl -w kernel.unprivileged_bpf_disabled=2"),
-        (kernel::bpffs(Some(0xcafe_4a11)), Status::Ok, "mounted"),
-        (kernel::bpffs(Some(0x6265_6572)), Status::Warn, "mount -t bpf bpf /sys/fs/bpf"),
-        (kernel::bpffs(None), Status::Warn, "there is no /sys/fs/bpf"),
+        (kernel::bpffs(bpf, bpf), Status::Ok, "is there"),
+        (kernel::bpffs(other, bpf), Status::Ok, "is there"),
+        (kernel::bpffs(bpf, None), Status::Warn, "install -d -m 0700"),
+        (kernel::bpffs(other, other), Status::Warn, "mount -t bpf bpf /sys/fs/bpf && install"),
+        (kernel::bpffs(None, None), Status::Warn, "there is no /sys/fs/bpf"),
         (bpf::maps(&[]), Status::Ok, "LPM trie"),
         (bpf::maps(&["ring buffer"]), Status::Fail, "the kernel has no ring buffer"),
         (bpf::program([Ok(()), Ok(())]), Status::Ok, "takes it"),
