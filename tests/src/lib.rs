@@ -21,3 +21,5 @@ pub mod namespace;
 pub mod generator;
 
 pub mod running;
+
+pub mod mirror;
