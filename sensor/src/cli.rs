@@ -51,12 +51,12 @@ pub enum Command {
     Config(ConfigShowArgs),
     /// Make tokens for the API: who may look, change, administer.
     Token(TokenArgs),
-    /// Say whether everything is in place: configuration, kernel, interface, GPU, sinks; changes nothing.
+    /// Say whether everything is in place, why it matters and what mends it: kernel, interface, clock, GPU, disk, sinks.
     Check(CheckArgs),
 }
 
 /// Which configuration, and what is set beside it.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct ConfigArgs {
     /// Configuration file [default: /etc/vesper/vesper.toml, if there is one].
     #[arg(long, value_name = "FILE")]
@@ -365,13 +365,24 @@ pub enum TokenCommand {
 }
 
 /// `vesper check`.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
+#[command(
+    after_help = "Exit codes: 0 the sensor will run (with warnings, perhaps less well), 1 something stops it, 2 usage,\n\
+    78 bad configuration. What each line means: docs/check.md."
+)]
 pub struct CheckArgs {
     /// Configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// Print the lines as one JSON object.
+    /// Mend what is safe, and look again: set a mirror port up, promiscuous, its offloads off; mount bpffs; switch the
+    /// BPF JIT on; make folders. Each command is printed. Needs root.
     #[arg(long)]
+    pub fix: bool,
+    /// Leave out what is ok.
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Print one JSON object.
+    #[arg(long, conflicts_with = "quiet")]
     pub json: bool,
 }
 

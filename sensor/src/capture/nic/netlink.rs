@@ -188,14 +188,31 @@ pub(super) struct Stats64 {
 
 /// The counters of one interface.
 pub(super) fn stats64(ifindex: u32) -> io::Result<Stats64> {
+    stats_of(&one_link(ifindex)?).ok_or_else(|| io::ErrorKind::Unsupported.into())
+}
+
+/// What the kernel says about one interface: an ifinfomsg and its attributes.
+pub(super) fn one_link(ifindex: u32) -> io::Result<Vec<u8>> {
     let mut request = [0; HEADER];
     request[4..8].copy_from_slice(&ifindex.to_ne_bytes());
     let datagram = answer(&ask(None, RTM_GETLINK, REQUEST, &request)?)?;
     match message(&datagram) {
-        Some((RTM_NEWLINK, body, _)) => stats_of(body).ok_or_else(|| io::ErrorKind::Unsupported.into()),
+        Some((RTM_NEWLINK, body, _)) => Ok(body.to_vec()),
         Some((NLMSG_ERROR, body, _)) => Err(settle(body).err().unwrap_or(io::ErrorKind::Unsupported.into())),
         _ => Err(io::ErrorKind::InvalidData.into()),
     }
+}
+
+/// Sets flags (IFF_*) of one interface; the others stay as they are.
+pub(super) fn set_flags(ifindex: u32, flags: u32) -> io::Result<()> {
+    /// NLM_F_REQUEST | NLM_F_ACK.
+    const ORDER: u16 = 5;
+    let mut request = [0; HEADER];
+    request[4..8].copy_from_slice(&ifindex.to_ne_bytes());
+    request[8..12].copy_from_slice(&flags.to_ne_bytes());
+    // Which of the flags are meant.
+    request[12..16].copy_from_slice(&flags.to_ne_bytes());
+    acknowledged(&ask(None, RTM_NEWLINK, ORDER, &request)?)
 }
 
 fn stats_of(message: &[u8]) -> Option<Stats64> {
