@@ -21,3 +21,7 @@ pub mod namespace;
 pub mod generator;
 
 pub mod running;
+
+pub mod machine;
+
+pub mod package;

@@ -40,8 +40,9 @@ pub fn lay_out(tree: &Path, sensor: &Path, bill: &Path, name: &str, version: &Ve
     manual(tree, &program_file)?;
     let documents = tree.join("usr/share/doc/vesper");
     fs::copy(bill, documents.join("sbom.cdx.json")).context("copy the bill of materials")?;
-    fs::write(documents.join("changelog.Debian"), changelog(name, version)?)
-        .context("write the changelog")?;
+    let changes = documents.join("changelog");
+    fs::write(&changes, changelog(name, version)?).context("write the changelog")?;
+    program::run_quietly(Command::new("gzip").args(["-9", "--no-name"]).arg(&changes))?;
     if name == "vesper-cuda" {
         for unit in ["vesper.service.d", "vesper@.service.d"] {
             let to = at(tree, &format!("usr/lib/systemd/system/{unit}/gpu.conf"))?;

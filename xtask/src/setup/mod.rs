@@ -105,6 +105,7 @@ pub fn for_tests() -> Result<()> {
         ensure(&[grafana::NPM, grafana::SCHEMA])?;
         ensure(&api::REQUIREMENTS)?;
         ensure(&browser::REQUIREMENTS)?;
+        ensure(&[dist::CARGO_DEB, dist::DPKG_DEV, dist::LINTIAN, dist::SSH, dist::SYSTEMD, dist::SSHD])?;
     }
     // Without nextest the tests run through `cargo test`, so this one is no reason to stop.
     if let Err(error) = ensure(&[NEXTEST]) {
