@@ -34,12 +34,10 @@ impl Site {
         site.machine.run("chown -R op: /home/op");
         let host_key = site.machine.run("cat /etc/ssh/ssh_host_ed25519_key.pub");
         fs::write(site.path("known"), format!("127.0.0.1 {host_key}")).unwrap();
-        let (key, known) = (site.path("key"), site.path("known"));
+        let known = site.path("known");
         let config = format!(
-            "Host box other\n HostName 127.0.0.1\n IdentitiesOnly yes\n UserKnownHostsFile {}\nMatch final host * !exec \
-             \"test -n \\\"$STRANGER\\\"\"\n IdentityFile {}\n",
-            known.display(),
-            key.display()
+            "Host box\n HostName 127.0.0.1\n IdentitiesOnly yes\n UserKnownHostsFile {}\n",
+            known.display()
         );
         fs::write(site.path("config"), config).unwrap();
         fs::set_permissions(site.path("config"), fs::Permissions::from_mode(0o600)).unwrap();
@@ -73,7 +71,7 @@ impl Site {
 fn bad(tree: &Path) {
     let program = tree.join("usr/bin/vesper");
     fs::rename(&program, tree.join("usr/bin/vesper-real")).unwrap();
-    let script = "#!/bin/sh\n[ \"$1\" = run ] && { echo 'something is wrong here' >&2; exit 1; }\nexec vesper-real \"$@\"\n";
+    let script = "#!/bin/sh\n[ \"$1\" = run ] && { echo 'something is wrong here' >&2; exit 1; }\nexec \"$0-real\" \"$@\"\n";
     fs::write(&program, script).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
 }
@@ -126,6 +124,13 @@ fn installed_upgraded_and_rolled_back_over_ssh() {
     assert!(done && said.contains("would upgrade 0.1.0 to 0.2.0"), "{said}");
     let (done, said) = site.deploy(&second, &["--host", "root@box"]);
     assert!(done && said.contains("ready: "), "{said}");
+    assert_eq!(site.version(), "0.2.0");
+
+    // What does not even run there changes nothing.
+    let foreign =
+        repacked(&first, "0.2.1", |tree| fs::write(tree.join("usr/bin/vesper"), "not a program").unwrap());
+    let (done, said) = site.deploy(&foreign, &["--host", "root@box"]);
+    assert!(!done && said.contains("nothing was changed"), "{said}");
     assert_eq!(site.version(), "0.2.0");
 
     // What does not get ready gives way to what was there, settings included.

@@ -16,9 +16,10 @@ echo box > "$root/etc/hostname"
 mount -t proc proc "$root/proc"
 mount -t sysfs sys "$root/sys"
 for folder in run tmp root home; do
-    mount -t tmpfs tmpfs "$root/$folder"
+    mount -t tmpfs -o mode=0755 tmpfs "$root/$folder"
 done
 chmod 1777 "$root/tmp"
+chmod 700 "$root/root"
 # What changed since the start can be seen here.
 mkdir -p "$root/mnt/upper"
 mount --bind "$1/upper" "$root/mnt/upper"
@@ -43,4 +44,4 @@ cd /
 umount -l /.old
 mount --make-rshared /
 exec env -i container=vesper-test PATH=/usr/sbin:/usr/bin:/sbin:/bin \
-    /lib/systemd/systemd --log-target=console --log-level=warning --unit=multi-user.target
+    /lib/systemd/systemd --log-target=journal-or-kmsg --log-level=info --unit=multi-user.target

@@ -146,7 +146,7 @@ impl Machine {
     pub fn changes(&self) -> Vec<String> {
         // Package managers and logs note what they did.
         let noise = "-path ./var/log -o -path ./var/cache -o -path ./var/lib/dpkg -o -path ./var/lib/systemd -o -path \
-                     ./var/lib/apt -o -path ./mnt";
+                     ./var/lib/apt -o -path ./var/lib/PackageKit -o -path ./mnt";
         let line = format!(
             "cd /mnt/upper && find . \\( {noise} \\) -prune -o \\( ! -type d -o -iname '*vesper*' \\) -print | sort"
         );

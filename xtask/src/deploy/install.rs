@@ -16,7 +16,7 @@ use crate::step::announced;
 pub fn install(remote: &mut Remote, package: &Package, options: &Options) -> Result<()> {
     let facts = Facts::ask(remote)?;
     println!("  there: {}", facts.line());
-    facts.fit(&remote.name, package)?;
+    facts.fit(package)?;
     let former = facts.installed();
     interface(&facts, former.is_some(), options)?;
     if former == Some((&package.name, &package.version)) {
@@ -189,9 +189,12 @@ fn configure(remote: &Remote, options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// As the unit will see it: with the credentials that it is given.
+const CHECK: &str = "[ -d /etc/vesper/credentials ] && export CREDENTIALS_DIRECTORY=/etc/vesper/credentials; vesper check --json";
+
 /// Shows what `vesper check` finds; what stops the sensor stops us.
 fn check(remote: &Remote) -> Result<()> {
-    let (_, said) = announced("  checking the box (vesper check)", || remote.tried("vesper check --json"))?;
+    let (_, said) = announced("  checking the box (vesper check)", || remote.tried(CHECK))?;
     let found: Value = serde_json::from_str(&said)
         .with_context(|| format!("vesper check said: {}", last_lines(&said, 5)))?;
     let lines = found["lines"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -218,7 +221,9 @@ fn roll_back(
 ) -> anyhow::Error {
     println!("  NOT READY: {error:#}");
     let log = remote.tried("journalctl --unit vesper --lines 25 --no-pager --output cat");
-    if let Ok((_, log)) = log {
+    if let Ok((_, log)) = log
+        && !log.trim().is_empty()
+    {
         println!("  the end of its log:\n    {}", last_lines(&log, 25).replace("\n", "\n  "));
     }
     let (Some((_, version)), Some(back)) = (former, back) else {

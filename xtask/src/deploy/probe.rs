@@ -76,13 +76,13 @@ impl Facts {
     }
 
     /// Whether we may act as root, which looking at a sensor needs too.
-    pub fn administrable(&self, name: &str) -> Result<()> {
+    pub fn administrable(&self) -> Result<()> {
         match self.get("root") {
             "none" => bail!(
-                "{name}: you are not root there, and it has no sudo: use --host root@..., or apt-get install sudo"
+                "you are not root there, and it has no sudo: use --host root@..., or apt-get install sudo"
             ),
             "password" => bail!(
-                "{name}: sudo asks for a password there, and nobody is here to type it: use --host root@..., or allow this \
+                "sudo asks for a password there, and nobody is here to type it: use --host root@..., or allow this \
                  user NOPASSWD (visudo)"
             ),
             _ => Ok(()),
@@ -90,8 +90,8 @@ impl Facts {
     }
 
     /// Whether the package can go there; all that is wrong is said at once.
-    pub fn fit(&self, name: &str, package: &Package) -> Result<()> {
-        self.administrable(name)?;
+    pub fn fit(&self, package: &Package) -> Result<()> {
+        self.administrable()?;
         let mut problems = Vec::new();
         if self.get("apt").is_empty() {
             let os = self.get("os");
@@ -113,7 +113,7 @@ impl Facts {
             problems.push(format!("/var has {} MiB free, {} are needed", free >> 20, needed >> 20));
         }
         if !problems.is_empty() {
-            bail!("{name} cannot take it:\n  {}", problems.join("\n  "));
+            bail!("it cannot take the package:\n  {}", problems.join("\n  "));
         }
         Ok(())
     }
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn a_good_machine_is_told_in_a_line() {
         let facts = Facts::read(GOOD);
-        facts.fit("a", &package()).unwrap();
+        facts.fit(&package()).unwrap();
         assert_eq!(facts.line(), "Debian GNU/Linux 12 (bookworm), Linux 6.1, vesper 1 is installed");
         assert_eq!(facts.interfaces(), ["eth0", "eth1"]);
     }
@@ -155,10 +155,10 @@ mod tests {
             ("rsync=/usr/bin/rsync", "rsync=", "apt-get install rsync"),
             ("free=99999999", "free=1000000", "free"),
         ] {
-            let error = Facts::read(&GOOD.replace(from, to)).fit("a", &package()).unwrap_err().to_string();
+            let error = Facts::read(&GOOD.replace(from, to)).fit(&package()).unwrap_err().to_string();
             assert!(error.contains(said), "{error}");
         }
-        let empty = Facts::read("").fit("a", &package()).unwrap_err().to_string();
+        let empty = Facts::read("").fit(&package()).unwrap_err().to_string();
         assert!(empty.contains("no Debian") && empty.contains("rsync"), "{empty}");
     }
 }

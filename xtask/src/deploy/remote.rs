@@ -62,7 +62,7 @@ impl Remote {
     pub fn run(&self, script: &str) -> Result<String> {
         let (done, said) = self.tried(script)?;
         if !done {
-            bail!("on {}: {}", self.name, last_lines(&said, 15));
+            bail!("{}", last_lines(&said, 15));
         }
         Ok(said)
     }
@@ -110,7 +110,7 @@ impl Remote {
     fn judged(&self, output: &Output) -> Result<String> {
         self.reached(output)?;
         if !output.status.success() {
-            bail!("on {}: {}", self.name, last_lines(&String::from_utf8_lossy(&output.stderr), 10));
+            bail!("{}", last_lines(&String::from_utf8_lossy(&output.stderr), 10));
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
@@ -156,7 +156,7 @@ fn unreached(name: &str, said: &str) -> anyhow::Error {
     } else {
         format!("try: ssh {name}")
     };
-    anyhow!("{name} cannot be reached: {remedy}\n  ssh said: {}", last_lines(said, 3))
+    anyhow!("cannot be reached: {remedy}\n  ssh said: {}", last_lines(said, 3))
 }
 
 /// One word for a shell.

@@ -40,7 +40,7 @@ pub fn show(options: &Options) -> Result<()> {
 fn one(name: &str, options: &Options, number: usize) -> Result<(bool, String)> {
     let mut remote = Remote::new(name, options, number)?;
     let facts = Facts::ask(&mut remote)?;
-    facts.administrable(name)?;
+    facts.administrable()?;
     if facts.installed().is_none() {
         return Ok((false, facts.line()));
     }
