@@ -220,7 +220,8 @@ fn roll_back(
     options: &Options,
 ) -> anyhow::Error {
     println!("  NOT READY: {error:#}");
-    let log = remote.tried("journalctl --unit vesper --lines 25 --no-pager --output cat");
+    let log = remote
+        .tried("journalctl --unit vesper --lines 80 --no-pager --output cat | grep --invert-match '^ok '");
     if let Ok((_, log)) = log
         && !log.trim().is_empty()
     {

@@ -11,9 +11,7 @@ use super::{Version, build};
 use crate::program;
 
 /// From the repository, by where it goes.
-const FILES: [(&str, &str); 13] = [
-    ("systemd/vesper.service", "usr/lib/systemd/system/vesper.service"),
-    ("systemd/vesper@.service", "usr/lib/systemd/system/vesper@.service"),
+const FILES: [(&str, &str); 11] = [
     ("systemd/vesper.sysusers", "usr/lib/sysusers.d/vesper.conf"),
     ("systemd/vesper.tmpfiles", "usr/lib/tmpfiles.d/vesper.conf"),
     ("systemd/vesper.toml", "etc/vesper/vesper.toml"),
@@ -34,6 +32,10 @@ pub fn lay_out(tree: &Path, sensor: &Path, bill: &Path, name: &str, version: &Ve
     }
     for (from, to) in FILES {
         copy(&program::root().join(from), &tree.join(to))?;
+    }
+    let is_unit = |file: &&PathBuf| file.extension().is_some_and(|kind| kind == "service");
+    for unit in files(&program::root().join("systemd"))?.iter().filter(is_unit) {
+        copy(unit, &tree.join("usr/lib/systemd/system").join(unit.file_name().unwrap_or_default()))?;
     }
     let program_file = at(tree, "usr/bin/vesper")?;
     build::stripped(sensor, &program_file)?;
