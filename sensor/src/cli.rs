@@ -53,6 +53,12 @@ pub enum Command {
     Token(TokenArgs),
     /// Say whether everything is in place, why it matters and what mends it: kernel, interface, clock, GPU, disk, sinks.
     Check(CheckArgs),
+    /// Write man pages and shell completions, for packages.
+    #[command(hide = true)]
+    Manual {
+        /// The folder.
+        folder: PathBuf,
+    },
 }
 
 /// Which configuration, and what is set beside it.
