@@ -3,9 +3,10 @@
 import { h } from '../dom.js';
 import { path } from '../api.js';
 import { acknowledge, button, reopen, resolve } from '../actions.js';
-import { ago, bytes, count, duration, endpoint, figure, local, measured, percent, wordsOf, when } from '../format.js';
+import { ago, bytes, count, duration, endpoint, figure, local, measured, percent, rarity, wordsOf, when } from '../format.js';
 import { alertLink, empty, facts, hostLink, incidentLink, panel, resource, table } from '../parts.js';
 import { alertState, severity, sourceOf } from '../severity.js';
+import { state } from '../state.js';
 
 const PACKETS_SHOWN = 100;
 // Of the score; smaller parts explain nothing.
@@ -152,7 +153,7 @@ function advice(alert, similar) {
 function why(alert) {
   const { details } = alert;
   const shares = (details.explanation ?? []).filter((share) => share.share >= SMALLEST_SHARE);
-  const ratio = details.threshold > 0 ? details.score / details.threshold : null;
+  const often = rarity(details.score, details.threshold, state.status?.model.budget_per_hour);
   const scored = details.threshold > 0 || details.score > 0;
   return panel(
     [
@@ -161,7 +162,7 @@ function why(alert) {
         ? h(
             'span',
             { class: 'quiet number' },
-            `score ${figure(details.score)}, alerts above ${figure(details.threshold)}${ratio ? ` (${figure(ratio)} times)` : ''} · confidence ${percent(alert.confidence)}`,
+            `${often ? `ordinary traffic: ${often} · ` : ''}score ${figure(details.score)}, alerts above ${figure(details.threshold)} · confidence ${percent(alert.confidence)}`,
           )
         : null,
     ],
@@ -176,7 +177,7 @@ function why(alert) {
               'tr',
               {},
               ['What was unusual', 'Seen', 'Expected', 'Share of the score'].map((text, at) =>
-                h('th', { scope: 'col', class: at ? 'right' : '' }, text),
+                h('th', { scope: 'col', class: at === 1 || at === 2 ? 'right' : '' }, text),
               ),
             ),
           ),
@@ -206,7 +207,7 @@ function why(alert) {
                 ),
                 h(
                   'td',
-                  { class: 'right' },
+                  {},
                   h(
                     'span',
                     { class: 'share' },

@@ -199,9 +199,9 @@ export function model({ update }) {
               ),
               steps(now.state),
               facts([
-                ['Trained', now.name],
-                ['Threshold', figure(now.threshold)],
-                ['Budget', `${plural(now.budget_per_hour, 'false alarm')} an hour`],
+                ['Model', now.name || null],
+                ['Threshold', now.threshold ? `score ${figure(now.threshold)}` : null],
+                ['Budget', `${plural(now.budget_per_hour, 'false alarm')} an hour on ordinary traffic`],
                 ['Scored so far', `${count(state.status.totals.windows)} windows`],
               ]),
             )

@@ -156,7 +156,7 @@ function ready(status) {
       question,
       'ok',
       'Yes',
-      `alerts above a score of ${figure(model.threshold)}; ${model.name}`,
+      `alerts above a score of ${figure(model.threshold)}; model ${model.name}`,
       '#/model',
     );
   return answer(

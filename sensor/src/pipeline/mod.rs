@@ -40,6 +40,7 @@ pub struct Pipeline {
     lists: Option<intel::Keeper>,
     mailbox: Arc<Mailbox>,
     waiting: Arc<Waiting>,
+    sinks: Sinks,
     shared: Arc<Shared>,
     top: Arc<SharedTop>,
 }
@@ -73,6 +74,7 @@ impl Pipeline {
         let sinks = Sinks::start(sinks::configured(&config.sinks, &config.state_dir), &opened.store)?;
         let ingest =
             Ingest::start(opened.store.clone(), Limits::of(&config.store), Some(opened.advice.hook()))?;
+        let running = sinks.clone();
         let mut analysis = Analysis::new(&AnalysisConfig::from(config))?;
         analysis.set_head(model::types::chosen(&config.state_dir));
         analysis.keep(Keep { top: true, evidence: true, ..Keep::default() });
@@ -105,7 +107,7 @@ impl Pipeline {
         watcher.advice = Some(opened.advice);
         let analysis =
             thread::Builder::new().name("analysis".to_owned()).spawn(move || watcher.run(&events))?;
-        Ok(Pipeline { live, prepared, analysis, lists, mailbox, waiting, shared, top })
+        Ok(Pipeline { live, prepared, analysis, lists, mailbox, waiting, sinks: running, shared, top })
     }
 
     /// What a person wants to know about the start.
@@ -121,6 +123,11 @@ impl Pipeline {
     /// Where settings wait that were read again.
     pub fn waiting(&self) -> &Arc<Waiting> {
         &self.waiting
+    }
+
+    /// The sinks that run.
+    pub fn sinks(&self) -> &Sinks {
+        &self.sinks
     }
 
     /// Where a model waits that somebody asked for.

@@ -20,6 +20,8 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
 const SUSPECT: u32 = 5;
 /// Suspects that wait by themselves.
 const MOST_ASIDE: usize = 1000;
+/// Messages that were taken before and are looked at again at the start.
+const REMEMBERED: usize = 10_000;
 /// The thread looks at least so often: another process may have asked for dead letters to be tried again.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -122,6 +124,7 @@ enum Round {
 
 impl Worker {
     fn run(&mut self) {
+        self.remember();
         loop {
             let deadline = *lock(&self.shared.deadline);
             let (round, failed) = match self.round() {
@@ -139,6 +142,20 @@ impl Worker {
                     Ok(()) | Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => std::thread::sleep(LOOK),
                 },
+            }
+        }
+    }
+
+    fn remember(&mut self) {
+        let memory = self.target.memory();
+        if memory.is_zero() {
+            return;
+        }
+        let (name, since) = (self.name.clone(), now().saturating_sub(as_nanoseconds(memory)));
+        match self.store.read(|connection| outbox::taken(connection, &name, since, REMEMBERED)) {
+            Ok(taken) => self.target.remember(&taken),
+            Err(error) => {
+                tracing::warn!(sink = self.name, %error, "what the sink took before is not known")
             }
         }
     }
