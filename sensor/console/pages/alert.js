@@ -4,7 +4,7 @@ import { h } from '../dom.js';
 import { path } from '../api.js';
 import { acknowledge, button, reopen, resolve } from '../actions.js';
 import { ago, bytes, count, duration, endpoint, figure, local, measured, percent, rarity, wordsOf, when } from '../format.js';
-import { alertLink, empty, facts, hostLink, incidentLink, panel, resource, table } from '../parts.js';
+import { alertLink, empty, facts, hostLink, incidentLink, panel, prose, resource, table } from '../parts.js';
 import { alertState, severity, sourceOf } from '../severity.js';
 import { state } from '../state.js';
 
@@ -46,8 +46,8 @@ export function detail({ id, update }) {
             why(alert),
             what(alert),
             neighbours(alert),
-            evidence(alert, packets),
             story(alert),
+            evidence(alert, packets),
           ],
           8,
         ),
@@ -104,7 +104,7 @@ function advice(alert, similar) {
     ? h(
         'div',
         { class: 'advice' },
-        h('p', { class: 'advice-action' }, recommendation.action),
+        h('p', { class: 'advice-action' }, prose(recommendation.action, alert)),
         h(
           'p',
           { class: 'quiet' },

@@ -234,7 +234,7 @@ fn show(
     let unknown = || CommandError::NoAlert(printable(id, 60));
     let stored = alerts::get(connection, id)?.ok_or_else(unknown)?;
     if let Some(path) = file {
-        let packets = evidence::pcapng(connection, id)?;
+        let packets = evidence::pcapng(connection, id, true)?;
         let packets = packets.ok_or_else(|| CommandError::NoEvidence(printable(id, 60)))?;
         std::fs::write(path, &packets)
             .map_err(|source| CommandError::File { path: path.to_owned(), source })?;
