@@ -154,7 +154,8 @@ function why(alert) {
   const { details } = alert;
   const shares = (details.explanation ?? []).filter((share) => share.share >= SMALLEST_SHARE);
   const often = rarity(details.score, details.threshold, state.status?.model.budget_per_hour);
-  const scored = details.threshold > 0 || details.score > 0;
+  // What the counters say has no threshold.
+  const scored = details.threshold > 0;
   return panel(
     [
       'Why',

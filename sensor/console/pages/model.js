@@ -127,7 +127,7 @@ export function model({ update }) {
     return panel(
       'Learning',
       facts([
-        ['Training steps', count(data.generation)],
+        ['Training steps when saved', data.generation ? count(data.generation) : null],
         ['Saved', data.saved_at ? when(data.saved_at, ago) : 'not yet'],
         ['Rows learned from', count(data.trained)],
         ['Taken up on request', count(data.promoted)],

@@ -14,8 +14,8 @@ use crate::store::ingest::now;
 use crate::store::outbox::{self, Pending, Settle};
 use crate::store::{Store, StoreError};
 
-/// Waits do not grow beyond this.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
+/// Waits do not grow beyond this: after an outage the first attempt is no later than that, and a quarter of it.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 /// From so many failed attempts on, the fault may be the message's.
 const SUSPECT: u32 = 5;
 /// Suspects that wait by themselves.
@@ -408,7 +408,7 @@ mod tests {
 
     #[test]
     fn waits_grow_within_bounds_and_are_the_same_each_time() {
-        for (attempt, seconds) in [(0, 1.0), (1, 2.0), (2, 4.0), (10, 300.0), (99, 300.0)] {
+        for (attempt, seconds) in [(0, 1.0), (1, 2.0), (2, 4.0), (10, 60.0), (99, 60.0)] {
             let wait = backoff(Duration::from_secs(1), attempt, 7);
             assert!((seconds * 0.749..=seconds * 1.251).contains(&wait.as_secs_f64()), "{attempt}: {wait:?}");
             assert_eq!(wait, backoff(Duration::from_secs(1), attempt, 7));
