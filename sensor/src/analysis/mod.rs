@@ -393,6 +393,11 @@ impl Analysis {
         KINDS.map(|kind| self.scorer.drift(kind))
     }
 
+    /// The name of the model with its training steps, as alerts carry it.
+    pub fn model_name(&self) -> String {
+        self.scorer.name()
+    }
+
     /// Where the model stands.
     pub fn state(&self) -> ScoreState {
         self.scorer.state()
