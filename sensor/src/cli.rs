@@ -51,6 +51,12 @@ pub enum Command {
     Token(TokenArgs),
     /// Say whether everything is in place: configuration, kernel, interface, GPU, sinks; changes nothing.
     Check(CheckArgs),
+    /// Opens the GPU and lets it prove itself: the sensor does so before it opens the GPU itself.
+    #[command(name = crate::score::device::PROBE_COMMAND, hide = true)]
+    GpuProbe {
+        /// Which GPU, counted from 0.
+        index: usize,
+    },
 }
 
 /// Which configuration, and what is set beside it.

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "a tool for people: it measures how long things take")]
 
 mod bench;
+mod cuda;
 mod dashboards;
 mod demo;
 mod ebpf;
@@ -37,6 +38,8 @@ usage: cargo xtask COMMAND
   eval [DIR] [OPTIONS]       how well the sensor detects: on the captures in DIR (../shared/data) and on made traffic
                              options: --only SET,SET, --seeds N, --vesper (no baselines), --sensor FILE (another
                              build of vesper), --ablation, --write-docs; results in target/eval
+  cuda [--dev]               build the sensor for NVIDIA GPUs, also where there is none; says where it is
+  cuda test                  that it starts without a GPU and survives drivers that do not work
   dashboards [--check]       write dashboards/grafana from xtask/src/dashboards; --check only compares
   ebpf [--check]             build the XDP program from source and install it; --check only compares
   fuzz parse [--minutes N]   the header parser on what libFuzzer thinks of, 5 minutes unless told otherwise
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         ["test", rest @ ..] => test::command(rest),
         ["bench", rest @ ..] => bench::command(rest),
         ["eval", rest @ ..] => eval::command(rest),
+        ["cuda", rest @ ..] => cuda::command(rest),
         ["dashboards", rest @ ..] => dashboards::command(rest),
         ["ebpf", rest @ ..] => ebpf::command(rest),
         ["fuzz", rest @ ..] => fuzz::command(rest),

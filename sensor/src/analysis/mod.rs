@@ -45,6 +45,7 @@ use crate::journal::{Sample as JournalSample, Window as JournalWindow};
 use crate::ledger::{AlertBins, SampleBins, ScoringBins};
 use crate::score::ScoreError;
 use crate::score::config::ScoreConfig;
+use crate::score::gpu::GpuStatus;
 use crate::score::scorer::{KINDS, ScoreState, Scorer};
 use crate::score::shadow::{Agreement, Shadow};
 use crate::status::top::Top;
@@ -380,6 +381,11 @@ impl Analysis {
     /// How far the traffic moved from what the model's reference learned, see [`crate::status::Status::drift`].
     pub fn drift(&self) -> [Vec<f32>; KINDS.len()] {
         KINDS.map(|kind| self.scorer.drift(kind))
+    }
+
+    /// What became of the GPU, where there is one or there should be.
+    pub fn gpu(&self) -> Option<GpuStatus> {
+        self.scorer.gpu()
     }
 
     /// Where the model stands.

@@ -111,7 +111,7 @@ impl Encoder {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn encode(&self, column: &mut Column) {
         let (high, part) = (self.high, self.part);
         let Some(per_knee) = self.per_knee else {
@@ -122,14 +122,14 @@ impl Encoder {
 }
 
 /// `ln(1 + value)` of a value that is not negative, without a branch.
-#[inline]
+#[inline(always)]
 pub fn ln_1p(value: f32) -> f32 {
     ln(1.0 + value)
 }
 
 /// Natural logarithm of a positive normal number within 2 units in the last place; `logf` of the Cephes library
 /// (Moshier 1992). No branch, so that a column is done at once, and the same on every machine.
-#[inline]
+#[inline(always)]
 pub(super) fn ln(value: f32) -> f32 {
     const HALF_ROOT: u32 = 0x3f35_04f3;
     let bits = value.to_bits();
