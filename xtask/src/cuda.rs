@@ -18,8 +18,21 @@ pub fn command(args: &[&str]) -> Result<()> {
 fn build(profile: &str) -> Result<()> {
     let cuda = setup::cuda()?;
     let mut cargo = cuda.cargo();
-    cargo.args(["build", "--quiet", "--package", "sensor", "--bin", "vesper", "--features", "cuda", "--profile", profile]);
-    announced(&format!("building vesper for GPUs ({profile}; minutes, the first time)"), || program::run(&mut cargo))?;
+    cargo.args([
+        "build",
+        "--quiet",
+        "--package",
+        "sensor",
+        "--bin",
+        "vesper",
+        "--features",
+        "cuda",
+        "--profile",
+        profile,
+    ]);
+    announced(&format!("building vesper for GPUs ({profile}; minutes, the first time)"), || {
+        program::run(&mut cargo)
+    })?;
     let folder = if profile == "dev" { "debug" } else { profile };
     println!("{}", cuda.target().join(folder).join("vesper").display());
     Ok(())

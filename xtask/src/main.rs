@@ -33,6 +33,8 @@ usage: cargo xtask COMMAND
                              --frames: the packet generator of the kernel, against a program that only drops
   bench flood [OPTIONS]      a spoofed flood between the packets of established flows
   bench stages [OPTIONS]     time of each stage of the sensor, by Criterion
+  bench score [OPTIONS]      windows a second through the model, against onnxruntime and the machine's limits
+  bench gpu                  the same on an NVIDIA GPU, and that it finds what the CPU finds; exit code 3 without one
   bench kernel [OPTIONS]     nanoseconds a packet in the kernel
                              options: --rounds N, --pcap FILE, --only NAME,NAME; results in target/bench
   eval [DIR] [OPTIONS]       how well the sensor detects: on the captures in DIR (../shared/data) and on made traffic
@@ -52,7 +54,7 @@ usage: cargo xtask COMMAND
   lab attack KIND            port-scan, syn-flood, brute-force, beacon or exfiltration, in the lab that is up
   setup                      install what test and demo need, and nothing else
 
-exit codes: 0 done, 1 failed, 2 usage";
+exit codes: 0 done, 1 failed, 2 usage, 3 no GPU (bench gpu)";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -84,6 +86,10 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
         Err(error) if error.is::<Reported>() => ExitCode::FAILURE,
+        Err(error) if error.is::<bench::gpu::NoGpu>() => {
+            eprintln!("{error}");
+            ExitCode::from(3)
+        }
         Err(error) => {
             eprintln!("\nerror: {error:#}");
             ExitCode::FAILURE

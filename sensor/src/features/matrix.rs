@@ -1,6 +1,7 @@
 //! Rows of features, laid out so that a feature of 16 rows is done at once: blocks of 16 rows, column by column.
 
 use super::spec::{Feature, Scale};
+use crate::score::vectors::widest;
 
 /// Rows in a block: four vectors of the machines that every 64-bit x86 is.
 pub const LANES: usize = 16;
@@ -70,11 +71,16 @@ impl Matrix {
 
     /// Puts all values on the scale of their feature, once.
     pub fn encode(&mut self) {
-        for block in self.columns.chunks_exact_mut(self.features.len()) {
-            for (column, scale) in block.iter_mut().zip(&self.scales) {
-                scale.encode(column);
-            }
-        }
+        widest(
+            #[inline(always)]
+            || {
+                for block in self.columns.chunks_exact_mut(self.features.len()) {
+                    for (column, scale) in block.iter_mut().zip(&self.scales) {
+                        scale.encode(column);
+                    }
+                }
+            },
+        );
     }
 
     /// The blocks, each a column for each feature; what is in the last one beyond the rows means nothing.

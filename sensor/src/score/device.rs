@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use super::config::ScoreConfig;
-use super::gpu::{Failure, Gpu};
+use super::gpu::{Failure, Gpu, Opened};
 
 /// The program that looks at the device first, in a process of its own: a driver may end the process it is in.
 static PROBE: OnceLock<PathBuf> = OnceLock::new();
@@ -28,6 +28,11 @@ pub fn gpu(config: &ScoreConfig) -> Option<Arc<Gpu>> {
         return None;
     }
     SHARED.get_or_init(|| here::start(config)).clone()
+}
+
+/// Opens the device of this index for a process that needs no guard; a `cap` of 0 is the default.
+pub fn open(index: usize, cap: u64) -> Result<Opened, Failure> {
+    super::gpu::guarded(|| here::open(index, cap)).map_err(here::absent_or_broken)
 }
 
 /// Opens the device of this index and lets it prove itself: its name, or what is wrong, for the process that asked.
@@ -52,7 +57,9 @@ mod here {
 
     pub(super) fn start(config: &ScoreConfig) -> Option<Arc<Gpu>> {
         if config.device == DeviceChoice::Cuda {
-            tracing::warn!("score.device is \"cuda\", but the model runs on the CPU: {WITHOUT} (docs/gpu.md)");
+            tracing::warn!(
+                "score.device is \"cuda\", but the model runs on the CPU: {WITHOUT} (docs/gpu.md)"
+            );
         }
         None
     }
@@ -76,23 +83,28 @@ mod here {
     use candle_core::Device;
 
     use super::super::config::ScoreConfig;
-    use super::super::gpu::{Failure, Gpu, Limits, Opened, guarded};
+    use super::super::gpu::{self, Failure, Gpu, Limits, Opened, guarded};
     use super::{PROBE, PROBE_COMMAND};
 
     /// The driver compiles the kernels at first use: half a minute on a slow machine.
     const PATIENCE: Duration = Duration::from_secs(60);
+    /// The sensor waits so long before it starts on the CPU.
+    const START: Duration = Duration::from_secs(30);
     const GIBIBYTE: u64 = 1 << 30;
     /// Exit code of the probe where there is no device.
     const ABSENT: i32 = 3;
 
     pub(super) fn start(config: &ScoreConfig) -> Option<Arc<Gpu>> {
         let (index, cap) = (config.gpu, config.gpu_memory);
-        let open = move || guarded(|| {
-            probe(index)?;
-            open(index, cap)
-        }).map_err(absent_or_broken);
-        let limits = Limits { latency: config.gpu_latency, retry: config.gpu_retry };
-        Gpu::start(open, limits, 2 * PATIENCE)
+        let open = move || {
+            guarded(|| {
+                probe(index)?;
+                open(index, cap)
+            })
+            .map_err(absent_or_broken)
+        };
+        let limits = Limits { latency: config.gpu_latency, retry: config.gpu_retry, patience: gpu::PATIENCE };
+        Gpu::start(open, limits, START)
     }
 
     pub(super) fn open(index: usize, cap: u64) -> Result<Opened, Failure> {

@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use candle_core::{Device, Error, Tensor};
+use candle_core::{DType, Device, Error, Tensor};
 
 use super::trimming::worst;
 use super::weights::{BETA1, BETA2, DECAY, EPSILON, Weights};
@@ -42,9 +42,10 @@ pub struct Fused {
     teach: Tensor,
     per_usual: Tensor,
     most: Tensor,
-    /// Which member a feature belongs to: 1 over its number of features; and 1, transposed.
+    /// Which member a feature belongs to: 1 over its number of features; 1, transposed; and 0 for all.
     mean: Tensor,
     spread: Tensor,
+    nothing: Tensor,
     sorted: Vec<f32>,
 }
 
@@ -76,11 +77,7 @@ impl Fused {
             }
         }
         let row = |pick: fn(&Part) -> &Vec<f32>| {
-            Tensor::from_vec(
-                parts.iter().flat_map(pick).copied().collect::<Vec<f32>>(),
-                (1, width),
-                device,
-            )
+            Tensor::from_vec(parts.iter().flat_map(pick).copied().collect::<Vec<f32>>(), (1, width), device)
         };
         let mut flat = flat.into_iter().map(|values| Tensor::from_vec(values, length, device));
         let mut next = || flat.next().unwrap_or_else(|| Err(Error::Msg("no parameters".to_owned())));
@@ -94,6 +91,7 @@ impl Fused {
             most: row(|part| &part.most)?,
             mean: Tensor::from_vec(mean, (width, count), device)?,
             spread: Tensor::from_vec(spread, (count, width), device)?,
+            nothing: Tensor::zeros((width, count), DType::F32, device)?,
             device: device.clone(),
             members,
             sizes,
@@ -115,11 +113,17 @@ impl Fused {
 
     /// Of each row each member's mean of squared usual deviations.
     pub fn score(&self, rows: &[f32]) -> Result<Vec<f32>, Error> {
-        let input = self.batch(rows)?;
-        let expected = self.forward(&input)?.pop().ok_or_else(no_layers)?;
+        self.squares(&self.batch(rows)?)?.flatten_all()?.to_vec1()
+    }
+
+    /// The same of rows that are on the device, and stays there.
+    pub fn squares(&self, input: &Tensor) -> Result<Tensor, Error> {
+        let expected = self.forward(input)?.pop().ok_or_else(no_layers)?;
+        // Nothing, or no number where something was none: the lesser of two is the one that is a number.
+        let check = expected.matmul(&self.nothing)?;
         // Values lie between 0 and 1; where the network says otherwise, it is the network that is off.
         let off = (input - expected.clamp(0f32, 1f32)?)?.broadcast_mul(&self.per_usual)?;
-        off.abs()?.broadcast_minimum(&self.most)?.sqr()?.matmul(&self.mean)?.flatten_all()?.to_vec1()
+        off.abs()?.broadcast_minimum(&self.most)?.sqr()?.matmul(&self.mean)? + check
     }
 
     /// One step of AdamW on a batch of rows; of each member the part `trim` of the rows that fit worst teaches nothing.
@@ -195,7 +199,8 @@ impl Fused {
         Ok(found)
     }
 
-    fn batch(&self, rows: &[f32]) -> Result<Tensor, Error> {
+    /// Brings rows to the device.
+    pub fn batch(&self, rows: &[f32]) -> Result<Tensor, Error> {
         Tensor::from_slice(rows, (rows.len() / self.width(), self.width()), &self.device)
     }
 

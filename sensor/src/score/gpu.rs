@@ -18,15 +18,15 @@ use serde::Serialize;
 use super::fused::{Fused, Part};
 
 /// Whoever waits longer for the device goes on without it.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub const PATIENCE: Duration = Duration::from_secs(1);
 /// Jobs that may wait: one is computed, the next is there already.
 const WAITING: usize = 2;
 /// Rows of a batch, at first.
 const FIRST_ROWS: usize = 8192;
 /// A batch never has fewer rows: the device would wait for its next operation most of the time.
 pub const LEAST_ROWS: usize = 1024;
-/// Nor more.
-const MOST_ROWS: usize = 1 << 20;
+/// Nor more: the sensor keeps what it knows of the flows of a batch, half a kilobyte each.
+pub const MOST_ROWS: usize = 1 << 17;
 
 /// Why there is no result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,6 +58,8 @@ pub struct Limits {
     pub latency: Duration,
     /// After a failure it is left alone for so long.
     pub retry: Duration,
+    /// Whoever waits longer for it goes on without it.
+    pub patience: Duration,
 }
 
 /// What became of the device so far.
@@ -115,12 +117,13 @@ impl State {
     }
 }
 
-type Job = Box<dyn FnOnce(&mut Owner) -> Result<(), Failure> + Send>;
+type Job = Box<dyn FnOnce(&mut Owner) + Send>;
 
 /// See the module.
 pub struct Gpu {
     jobs: SyncSender<Job>,
     state: Arc<State>,
+    patience: Duration,
 }
 
 /// What the owner of the device has.
@@ -162,7 +165,9 @@ impl Gpu {
         match decision.recv_timeout(wait) {
             // It will not be there later either.
             Ok(false) | Err(RecvTimeoutError::Disconnected) => None,
-            Ok(true) | Err(RecvTimeoutError::Timeout) => Some(Arc::new(Gpu { jobs, state })),
+            Ok(true) | Err(RecvTimeoutError::Timeout) => {
+                Some(Arc::new(Gpu { jobs, state, patience: limits.patience }))
+            }
         }
     }
 
@@ -205,10 +210,11 @@ impl Gpu {
         let (reply, result) = sync_channel(1);
         let job: Job = Box::new(move |owner| {
             let done = guarded(|| work(owner));
-            let ended = done.as_ref().map(|_| ()).map_err(Clone::clone);
+            if let Err(failure) = &done {
+                owner.state.lose(&failure.to_string());
+            }
             // Whoever asked may have gone on without it.
             let _nobody = reply.try_send(done);
-            ended
         });
         match self.jobs.try_send(job) {
             Ok(()) => Ok(Pending(result)),
@@ -216,9 +222,9 @@ impl Gpu {
         }
     }
 
-    /// Waits for a result, a second at most.
+    /// Waits for a result, [`PATIENCE`] at most.
     pub fn finish<T>(&self, pending: Pending<T>) -> Result<T, Failure> {
-        match pending.0.recv_timeout(PATIENCE) {
+        match pending.0.recv_timeout(self.patience) {
             Ok(done) => done,
             Err(RecvTimeoutError::Timeout) => Err(self.lost("it did not answer within a second")),
             Err(RecvTimeoutError::Disconnected) => Err(self.lost("its work was given up")),
@@ -281,7 +287,13 @@ fn own_device(
                 state.lost.store(false, Ordering::Release);
                 state.ready.store(true, Ordering::Release);
                 let _first = decided.try_send(true);
-                if serve(queue, &mut owner).is_none() {
+                let more = serve(queue, &mut owner);
+                // What is left of a lost device may complain when it is given back.
+                let _complaint = guarded(|| {
+                    drop(owner);
+                    Ok(())
+                });
+                if more.is_none() {
                     return;
                 }
             }
@@ -310,11 +322,8 @@ fn own_device(
 /// Does what is asked for until the device fails; `None` when nobody will ask any more.
 fn serve(queue: &Receiver<Job>, owner: &mut Owner) -> Option<()> {
     while let Ok(job) = queue.recv() {
-        let done = job(owner);
-        if let Err(failure) = done {
-            owner.state.lose(&failure.to_string());
-        }
-        // Or somebody waited too long: then it is suspect, though it did come to an end.
+        job(owner);
+        // It failed, or somebody waited too long: then it is suspect, though it did come to an end.
         if !owner.state.ready.load(Ordering::Acquire) {
             return Some(());
         }

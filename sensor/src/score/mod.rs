@@ -10,10 +10,12 @@ pub mod device;
 pub mod drift;
 pub mod error;
 pub mod explain;
-mod fused;
+pub mod fused;
 pub mod gpu;
 mod learning;
 pub mod lessons;
+#[cfg(test)]
+mod long_tests;
 pub mod member;
 pub mod model;
 mod offload;
@@ -27,7 +29,7 @@ pub mod tail;
 mod tensors;
 pub mod training_set;
 mod trimming;
-mod vectors;
+pub(crate) mod vectors;
 pub mod weights;
 
 pub use error::ScoreError;

@@ -149,13 +149,7 @@ impl Model {
     }
 
     /// Learns from the training set.
-    pub fn train(
-        &mut self,
-        steps: usize,
-        config: &ScoreConfig,
-        rate: f64,
-        random: &mut Random,
-    ) {
+    pub fn train(&mut self, steps: usize, config: &ScoreConfig, rate: f64, random: &mut Random) {
         if self.train_on_gpu(steps, (config.batch_rows, config.trim, rate), random) {
             return;
         }

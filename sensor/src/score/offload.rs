@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use super::fused::Part;
 use super::gpu::{Failure, Gpu, Handle, LEAST_ROWS};
 use super::member::{Member, Method};
 use super::model::Model;
@@ -50,8 +51,7 @@ impl Model {
 
     fn try_squares(&mut self, gpu: &Gpu, rows: &Matrix) -> Result<Vec<f32>, Failure> {
         let number = self.brought(gpu)?;
-        let columns: Vec<usize> =
-            self.networks().flat_map(|member| member.columns.iter().copied()).collect();
+        let columns: Vec<usize> = self.networks().flat_map(|member| member.columns.iter().copied()).collect();
         let blocks: Vec<&[Column]> = rows.blocks().collect();
         let batch = (gpu.batch_rows() / LANES).max(1);
         let (mut squares, mut left) = (Vec::new(), rows.rows());
@@ -103,18 +103,15 @@ impl Model {
         random: &mut Random,
     ) -> Result<(), Failure> {
         let number = self.brought(gpu)?;
-        let columns: Vec<usize> =
-            self.networks().flat_map(|member| member.columns.iter().copied()).collect();
+        let columns: Vec<usize> = self.networks().flat_map(|member| member.columns.iter().copied()).collect();
         let width = self.features.len();
         for _ in 0..steps {
             let rows = self.set.batch(batch_rows, random);
             if rows.is_empty() {
                 break;
             }
-            let packed: Vec<f32> = rows
-                .chunks_exact(width)
-                .flat_map(|row| columns.iter().map(|&place| row[place]))
-                .collect();
+            let packed: Vec<f32> =
+                rows.chunks_exact(width).flat_map(|row| columns.iter().map(|&place| row[place])).collect();
             gpu.run(move |owner| owner.train(number, &packed, trim, rate))?;
         }
         let mut learned = gpu.run(move |owner| owner.weights(number))?.into_iter();
@@ -126,6 +123,11 @@ impl Model {
             }
         }
         Ok(())
+    }
+
+    /// Its networks and how their features are judged, for another device.
+    pub fn ensemble(&self) -> Vec<Part> {
+        self.networks().filter_map(|member| member.part(&self.deviation)).collect()
     }
 
     /// Whether all networks have the same number of steps behind them, as those do that always learned together.
@@ -144,7 +146,7 @@ impl Model {
         if let Some(ensemble) = &self.offload.ensemble {
             return Ok(ensemble.number());
         }
-        let parts: Vec<_> = self.networks().filter_map(|member| member.part(&self.deviation)).collect();
+        let parts = self.ensemble();
         let handle = gpu.run(move |owner| owner.load(&parts))?;
         Ok(self.offload.ensemble.insert(handle).number())
     }

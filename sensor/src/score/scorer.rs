@@ -4,7 +4,7 @@ use super::ScoreError;
 use super::config::{DeviceChoice, ScoreConfig};
 use super::drift::Drift;
 use super::explain::Explanation;
-use super::gpu::{Gpu, GpuStatus};
+use super::gpu::{Gpu, GpuStatus, MOST_ROWS};
 use super::lessons::{Hold, Lessons};
 use super::model::Model;
 use super::random::Random;
@@ -259,7 +259,8 @@ impl Scorer {
         match (&self.gpu, self.config.device) {
             (Some(gpu), _) => Some(gpu.status()),
             (None, DeviceChoice::Cuda) => {
-                let reason = "score.device is \"cuda\", and there is no GPU that could be used: see the log".to_owned();
+                let reason = "score.device is \"cuda\", and there is no GPU that could be used: see the log"
+                    .to_owned();
                 Some(GpuStatus { reason, ..GpuStatus::default() })
             }
             (None, DeviceChoice::Auto | DeviceChoice::Cpu) => None,
@@ -269,7 +270,7 @@ impl Scorer {
     /// Rows that are best scored at once, where `on_cpu` are on the CPU.
     pub fn portion(&self, on_cpu: usize) -> usize {
         let gpu = self.gpu.as_ref().filter(|gpu| gpu.ready());
-        gpu.map_or(on_cpu, |gpu| on_cpu.max(gpu.batch_rows() * 2))
+        gpu.map_or(on_cpu, |gpu| (gpu.batch_rows() * 2).clamp(on_cpu, MOST_ROWS.max(on_cpu)))
     }
 
     /// The model of a kind.

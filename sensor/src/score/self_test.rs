@@ -43,14 +43,12 @@ pub(super) fn passes(device: &Device) -> Result<(), Failure> {
         before += width;
         let mut dense = Dense::new(&part.weights);
         for (place, rows) in own.chunks_exact(LANES * width).enumerate() {
-            let block: Vec<Column> = (0..width)
-                .map(|feature| std::array::from_fn(|lane| rows[lane * width + feature]))
-                .collect();
+            let block: Vec<Column> =
+                (0..width).map(|feature| std::array::from_fn(|lane| rows[lane * width + feature])).collect();
             let expected = dense.expect(&block);
             for lane in 0..LANES {
                 let off = |feature: usize| block[feature][lane] - expected[feature][lane].clamp(0.0, 1.0);
-                let sum: f32 =
-                    (0..width).map(|feature| (off(feature) * 8.0).abs().min(6.0).powi(2)).sum();
+                let sum: f32 = (0..width).map(|feature| (off(feature) * 8.0).abs().min(6.0).powi(2)).sum();
                 let found = scores[(place * LANES + lane) * WIDTHS.len() + member];
                 same("a score", found, sum / width as f32)?;
             }

@@ -5,7 +5,7 @@ use pulp::{Arch, NullaryFnOnce};
 /// Whether a program was built for a machine says nothing about the one it runs on: every 64-bit x86 has vectors of four
 /// numbers, most have eight. The same operations are done in the same order on each number, and none are joined into one
 /// that rounds otherwise, so the results are the same to the last digit.
-pub(super) fn widest<T>(work: impl FnOnce() -> T) -> T {
+pub(crate) fn widest<T>(work: impl FnOnce() -> T) -> T {
     Arch::new().dispatch(Inlined(work))
 }
 

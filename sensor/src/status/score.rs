@@ -60,7 +60,11 @@ pub(super) fn gpu(families: &mut Families, status: &Status) {
     );
     families.counter("score_gpu_rows_total", "Windows whose networks were computed on the GPU.", gpu.rows);
     families.counter("score_gpu_training_steps_total", "Training steps done on the GPU.", gpu.steps);
-    families.gauge("score_gpu_batch_rows", "Rows of a batch on the GPU, which follows the load.", gpu.batch_rows as f64);
+    families.gauge(
+        "score_gpu_batch_rows",
+        "Rows of a batch on the GPU, which follows the load.",
+        gpu.batch_rows as f64,
+    );
     families.gauge(
         "score_gpu_memory_bytes",
         "Memory of the GPU that was taken since the sensor opened it, at the latest batch.",

@@ -67,17 +67,14 @@ const HOST_COMPILER: Requirement = Requirement {
 /// Brings everything here and says how to build.
 pub fn cuda() -> Result<CudaBuild> {
     ensure(&[VENV, HOST_COMPILER, COMPILER])?;
-    let patches = ["candle-core", "candle-kernels"].map(|name| (name, folder().join("patched").join(name)));
     let packages = packages()?;
-    for (name, copy) in &patches {
-        let manifest = packages.iter().find(|package| package["name"] == *name);
+    let mut patches = Vec::new();
+    for name in ["candle-core", "candle-kernels"] {
+        let manifest = packages.iter().find(|package| package["name"] == name);
         let manifest = manifest.and_then(|package| package["manifest_path"].as_str());
         let source = manifest.and_then(|path| Path::new(path).parent());
         let source = source.with_context(|| format!("cargo knows no {name}: is it in sensor/Cargo.toml?"))?;
-        // Copied anew each time: it is small, and another version may be in use.
-        let _absent = fs::remove_dir_all(copy);
-        copy_folder(source, copy)?;
-        patch(name, copy)?;
+        patches.push((name, patched(name, source)?));
     }
     let workspace = workspace(&patches)?;
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -138,6 +135,21 @@ fn packages() -> Result<Vec<Value>> {
     let said = program::output(cargo.args(["metadata", "--format-version=1", "--features=sensor/cuda"]))?;
     let mut metadata: Value = serde_json::from_str(&said).context("what cargo metadata says")?;
     Ok(metadata["packages"].as_array_mut().map(std::mem::take).unwrap_or_default())
+}
+
+/// A changed copy of a package. What is there already stays: cargo builds anew what was written anew.
+fn patched(name: &str, source: &Path) -> Result<PathBuf> {
+    let version = source.file_name().context("a package without a folder")?;
+    let copy = folder().join("patched").join(version);
+    if !copy.exists() {
+        let beside = copy.with_extension("new");
+        // Of a copy that was interrupted.
+        let _absent = fs::remove_dir_all(&beside);
+        copy_folder(source, &beside)?;
+        patch(name, &beside)?;
+        fs::rename(&beside, &copy)?;
+    }
+    Ok(copy)
 }
 
 fn copy_folder(from: &Path, to: &Path) -> Result<()> {

@@ -23,6 +23,7 @@ use crate::program;
 use crate::step::announced;
 
 pub use bench::{for_live_bench, for_nfstream, for_offline_bench, nfstream_python};
+pub use bench::{for_onnx, onnx_python};
 pub use cuda::{CudaBuild, cuda};
 pub use ebpf::toolchain;
 pub use eval::{eval_python, for_eval};

@@ -83,7 +83,10 @@ fn scores_are_those_of_plain_arithmetic() {
             for (lane, row) in rows.chunks_exact(width).enumerate() {
                 for (feature, expects) in plain(&part.weights, row).pop().unwrap().into_iter().enumerate() {
                     let by_hand = f64::from(expected[feature][lane]);
-                    assert!((by_hand - expects).abs() <= 1e-5 * expects.abs().max(0.1), "{by_hand} {expects}");
+                    assert!(
+                        (by_hand - expects).abs() <= 1e-5 * expects.abs().max(0.1),
+                        "{by_hand} {expects}"
+                    );
                 }
                 let (score, plain) =
                     (f64::from(found[(number * LANES + lane) * 3 + member]), plain_score(part, row));
