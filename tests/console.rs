@@ -2,29 +2,29 @@
 //! is checked. Chromium and sensor share a namespace, for the API listens on its loopback address.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::io::{BufRead, BufReader, Write};
+use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use sensor_tests::capture::{Fraction, Order, pcap};
+use sensor_tests::mirror::{self, HOST, Mirror, PEER, connect, fetch};
 use sensor_tests::namespace::{Namespace, inside};
 use sensor_tests::running::{Ended, Running};
 use sensor_tests::traffic::{Traffic, client};
 
 const VESPER: &str = env!("CARGO_BIN_EXE_vesper");
 const NAME: &str = "the_console_works_in_a_browser";
-const HOST: &str = "10.9.0.2";
 
 #[test]
 #[ignore = "needs root: cargo xtask test"]
 fn the_console_works_in_a_browser() {
     if inside() {
         return match std::env::var("ROLE").unwrap().as_str() {
-            "server" => serve(),
-            "client" => talk(),
+            "server" => mirror::serve(),
+            "client" => mirror::talk(1200),
             "scanner" => scan(),
             role => panic!("no role {role}"),
         };
@@ -34,20 +34,14 @@ fn the_console_works_in_a_browser() {
         tools.join("node_modules/playwright-core").exists(),
         "cargo xtask setup brings the browser's driver"
     );
-    let (host, peer, sensor) = (Namespace::new("host"), Namespace::new("peer"), Namespace::new("sensor"));
-    join(&host, &peer, &sensor);
+    let Mirror { host, peer, sensor } = Mirror::new();
 
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("vesper.toml");
-    std::fs::write(&config, settings(folder.path())).unwrap();
+    std::fs::write(&config, mirror::settings(folder.path())).unwrap();
     let (capture, packets) = capture(folder.path());
     let mut running = Running::start(VESPER, &sensor, &config);
-    let role = |namespace: &Namespace, role: &str| {
-        let binary = std::env::current_exe().unwrap();
-        let mut command = namespace.command(&binary.to_string_lossy());
-        command.args([NAME, "--exact", "--ignored", "--nocapture"]).env("VESPER_TEST_INSIDE", "1");
-        Ended(command.env("ROLE", role).stdout(Stdio::null()).spawn().unwrap())
-    };
+    let role = |namespace: &Namespace, role: &str| mirror::role(namespace, NAME, role);
     running.wait_for("watching");
     let _server = role(&host, "server");
     let _client = role(&peer, "client");
@@ -96,13 +90,6 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-fn settings(folder: &Path) -> String {
-    format!(
-        "state_dir = {folder:?}\n[capture]\ninterface = \"mon0\"\n[score]\nwarmup_rows = 60\nwarmup_time = \"5s\"\n\
-         calibration_rows = 30\ncalibration_time = \"3s\"\n"
-    )
-}
-
 /// Half a minute of ordinary connections, and how many packets that is.
 fn capture(folder: &Path) -> (PathBuf, usize) {
     let mut traffic = Traffic::new(1);
@@ -115,75 +102,17 @@ fn capture(folder: &Path) -> (PathBuf, usize) {
     (file, packets.len())
 }
 
-/// Two hosts on a veth pair; tc mirrors one end of it to the sensor's port, as a switch would.
-fn join(host: &Namespace, peer: &Namespace, sensor: &Namespace) {
-    host.ip(&["link", "add", "lan", "type", "veth", "peer", "name", "lan", "netns", peer.name()]);
-    host.ip(&["link", "add", "out", "type", "veth", "peer", "name", "mon0", "netns", sensor.name()]);
-    for (namespace, address) in [(host, "10.9.0.2/24"), (peer, "10.9.0.1/24")] {
-        namespace.ip(&["addr", "add", address, "dev", "lan"]);
-        namespace.ip(&["link", "set", "lan", "up"]);
-        let offloads = ["-K", "lan", "tso", "off", "gso", "off", "gro", "off"];
-        namespace.command("ethtool").args(offloads).output().unwrap();
-    }
-    host.ip(&["link", "set", "out", "up"]);
-    sensor.ip(&["link", "set", "mon0", "up"]);
-    host.tc(&["qdisc", "add", "dev", "lan", "clsact"]);
-    for direction in ["ingress", "egress"] {
-        host.tc(&[
-            "filter", "add", "dev", "lan", direction, "protocol", "all", "u32", "match", "u32", "0", "0",
-            "action", "mirred", "egress", "mirror", "dev", "out",
-        ]);
-    }
-}
-
-/// Answers every connection on port 80 with a page, and no question on port 53.
-fn serve() {
-    let _unanswered = UdpSocket::bind((HOST, 53)).unwrap();
-    let listener = TcpListener::bind((HOST, 80)).unwrap();
-    for stream in listener.incoming() {
-        let mut stream = stream.unwrap();
-        let mut request = [0; 2048];
-        if stream.read(&mut request).is_ok() {
-            let _ = stream.write_all(&[b'x'; 4000]);
-        }
-    }
-}
-
-/// Fetches pages, a few a second, for two minutes.
-fn talk() {
-    let mut pause = 7u64;
-    for _ in 0..1200 {
-        fetch("GET / HTTP/1.0\r\n\r\n");
-        pause = pause * 31 % 101;
-        thread::sleep(Duration::from_millis(50 + pause));
-    }
-}
-
-fn fetch(request: &str) {
-    if let Ok(mut stream) = connect(SocketAddr::new(HOST.parse().unwrap(), 80)) {
-        let _ = stream.write_all(request.as_bytes());
-        let _ = stream.read_to_end(&mut Vec::new());
-    }
-}
-
-fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
-    TcpStream::connect_timeout(&address, Duration::from_secs(1))
-}
-
-/// Tries 600 closed ports in about three seconds, then says hostile names to every parser that reads names.
+/// Scans, then says hostile names to every parser that reads names.
 fn scan() {
-    for port in 1000..1600 {
-        assert!(connect(SocketAddr::new(HOST.parse().unwrap(), port)).is_err());
-        thread::sleep(Duration::from_millis(5));
-    }
-    let socket = UdpSocket::bind("10.9.0.1:0").unwrap();
+    mirror::scan();
+    let socket = UdpSocket::bind((PEER, 0)).unwrap();
     for number in 0..200 {
         let name = format!("<img src=x onerror=window.pwned={number}>");
         socket.send_to(&question(&name), (HOST, 53)).unwrap();
         fetch(&format!(
             "GET /{name}?q=<script>window.pwned={number}</script> HTTP/1.1\r\nHost: {name}\r\n\r\n"
         ));
-        if let Ok(mut stream) = connect(SocketAddr::new(HOST.parse().unwrap(), 80)) {
+        if let Ok(mut stream) = connect(80) {
             let _ = stream.write_all(&client_hello(&name));
         }
     }

@@ -1,16 +1,15 @@
 //! The program `vesper` as its users meet it: exit codes, messages, and a mirror port with real connections on it.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use sensor::alert::{Alert, ThreatType};
+use sensor_tests::mirror::{self, HOST, Mirror, PEER};
 use sensor_tests::namespace::{Namespace, inside};
-use sensor_tests::running::{Ended, Running};
+use sensor_tests::running::Running;
+use serde_json::{Value, json};
 
 const VESPER: &str = env!("CARGO_BIN_EXE_vesper");
 
@@ -110,47 +109,14 @@ fn a_removed_interface_is_said_and_unhealthy() {
 fn a_port_scan_on_a_mirror_port_becomes_an_alert() {
     const NAME: &str = "a_port_scan_on_a_mirror_port_becomes_an_alert";
     if inside() {
-        return match std::env::var("ROLE").unwrap().as_str() {
-            "server" => serve(),
-            "client" => talk(),
-            "scanner" => scan(),
-            role => panic!("no role {role}"),
-        };
+        return play();
     }
-    let host = Namespace::new("host");
-    let peer = Namespace::new("peer");
-    let sensor = Namespace::new("sensor");
-    host.ip(&["link", "add", "lan", "type", "veth", "peer", "name", "lan", "netns", peer.name()]);
-    host.ip(&["link", "add", "out", "type", "veth", "peer", "name", "mon0", "netns", sensor.name()]);
-    for (namespace, address) in [(&host, "10.9.0.2/24"), (&peer, "10.9.0.1/24")] {
-        namespace.ip(&["addr", "add", address, "dev", "lan"]);
-        namespace.ip(&["link", "set", "lan", "up"]);
-        namespace
-            .command("ethtool")
-            .args(["-K", "lan", "tso", "off", "gso", "off", "gro", "off"])
-            .output()
-            .unwrap();
-    }
-    host.ip(&["link", "set", "out", "up"]);
-    sensor.ip(&["link", "set", "mon0", "up"]);
-    host.tc(&["qdisc", "add", "dev", "lan", "clsact"]);
-    for direction in ["ingress", "egress"] {
-        host.tc(&[
-            "filter", "add", "dev", "lan", direction, "protocol", "all", "u32", "match", "u32", "0", "0",
-            "action", "mirred", "egress", "mirror", "dev", "out",
-        ]);
-    }
-
+    let Mirror { host, peer, sensor } = Mirror::new();
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("vesper.toml");
-    std::fs::write(&config, settings(folder.path())).unwrap();
+    std::fs::write(&config, mirror::settings(folder.path())).unwrap();
     let mut running = Running::start(VESPER, &sensor, &config);
-    let role = |namespace: &Namespace, role: &str| {
-        let binary = std::env::current_exe().unwrap();
-        let mut command = namespace.command(&binary.to_string_lossy());
-        command.args([NAME, "--exact", "--ignored", "--nocapture"]).env("VESPER_TEST_INSIDE", "1");
-        Ended(command.env("ROLE", role).stdout(Stdio::null()).spawn().unwrap())
-    };
+    let role = |namespace: &Namespace, role: &str| mirror::role(namespace, NAME, role);
     running.wait_for("watching");
     let _server = role(&host, "server");
     let _client = role(&peer, "client");
@@ -169,8 +135,8 @@ fn a_port_scan_on_a_mirror_port_becomes_an_alert() {
     assert!(!alerts.is_empty());
     for alert in &alerts {
         assert_eq!(alert.threat_type, ThreatType::PortScan, "{alert:?}");
-        assert_eq!(alert.source_ip, "10.9.0.1");
-        assert_eq!(alert.destination_ip, "10.9.0.2");
+        assert_eq!(alert.source_ip, PEER);
+        assert_eq!(alert.destination_ip, HOST);
         assert!(alert.details.score > alert.details.threshold, "{alert:?}");
     }
     for (equation, residue) in summary["residue"].as_object().unwrap() {
@@ -180,46 +146,71 @@ fn a_port_scan_on_a_mirror_port_becomes_an_alert() {
     assert!(summary["packets"].as_u64().unwrap() > 1000, "{summary}");
 }
 
-fn settings(folder: &Path) -> String {
-    format!(
-        "state_dir = {folder:?}\n[capture]\ninterface = \"mon0\"\n[score]\nwarmup_rows = 60\nwarmup_time = \"5s\"\n\
-         calibration_rows = 30\ncalibration_time = \"3s\"\n"
-    )
-}
-
-/// Answers every connection on port 80 with a page.
-fn serve() {
-    let listener = TcpListener::bind("10.9.0.2:80").unwrap();
-    for stream in listener.incoming() {
-        let mut stream = stream.unwrap();
-        let mut request = [0; 512];
-        if stream.read(&mut request).is_ok() {
-            let _ = stream.write_all(&[b'x'; 4000]);
+/// What was done the first time is what the second alert recommends.
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn the_second_alert_names_what_was_done_at_the_first() {
+    const NAME: &str = "the_second_alert_names_what_was_done_at_the_first";
+    const DONE: &str = "moved the inventory scanner to the management network";
+    if inside() {
+        return play();
+    }
+    let Mirror { host, peer, sensor } = Mirror::new();
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("vesper.toml");
+    let settings = mirror::settings(folder.path()) + "[alert]\nrefold_after = \"6s\"\n";
+    std::fs::write(&config, settings).unwrap();
+    let mut running = Running::start(VESPER, &sensor, &config);
+    let role = |namespace: &Namespace, role: &str| mirror::role(namespace, NAME, role);
+    running.wait_for("watching");
+    let _server = role(&host, "server");
+    let _client = role(&peer, "client");
+    running.wait_for("active");
+    let scans = |count: usize| -> Vec<Value> {
+        for _ in 0..100 {
+            let answer = running.get(&sensor, "/api/v1/alerts?type=PortScan");
+            let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+            let alerts: Value = serde_json::from_str(body).unwrap_or_default();
+            if let Some(alerts) = alerts["items"].as_array().filter(|alerts| alerts.len() >= count) {
+                return alerts.clone();
+            }
+            thread::sleep(Duration::from_millis(100));
         }
+        panic!("no {count} alerts of a scan");
+    };
+    assert!(role(&peer, "scanner").0.wait().unwrap().success());
+    let first = scans(1).remove(0);
+    let id = first["threat_id"].as_str().unwrap();
+    assert_ne!(first["recommendation"]["action"], DONE);
+    let resolution =
+        json!({"action": DONE, "root_cause": "a forgotten inventory scanner", "note": "ticket 4711"});
+    let resolved = running.post(&sensor, &format!("/api/v1/alerts/{id}/resolve"), &resolution);
+    assert_eq!(resolved["state"], "resolved", "{resolved}");
+    let incident = resolved["incident_id"].as_str().unwrap();
+
+    // Longer than an attack may pause and still be the same.
+    thread::sleep(Duration::from_secs(8));
+    assert!(role(&peer, "scanner").0.wait().unwrap().success());
+    let second = scans(2).remove(0);
+    let recommendation = &second["recommendation"];
+    println!("{recommendation:#}");
+    assert_ne!(second["threat_id"], first["threat_id"]);
+    assert_eq!(recommendation["incident_id"], incident, "{recommendation}");
+    assert_eq!(recommendation["action"], DONE);
+    assert!(recommendation["similarity"].as_f64().unwrap() > 0.8, "{recommendation}");
+    for search in [json!({"words": "forgotten inventory"}), json!({"threat_id": second["threat_id"]})] {
+        let found = running.post(&sensor, "/api/v1/incidents/search", &search);
+        assert_eq!(found["items"][0]["incident"]["id"], incident, "{search}: {found}");
     }
+    running.stop();
 }
 
-/// Fetches pages, a few a second, for a minute.
-fn talk() {
-    let mut pause = 7u64;
-    for _ in 0..600 {
-        if let Ok(mut stream) = connect("10.9.0.2:80".parse().unwrap()) {
-            let _ = stream.write_all(b"GET / HTTP/1.0\r\n\r\n");
-            let _ = stream.read_to_end(&mut Vec::new());
-        }
-        pause = pause * 31 % 101;
-        thread::sleep(Duration::from_millis(50 + pause));
+/// What the hosts do, each in its namespace.
+fn play() {
+    match std::env::var("ROLE").unwrap().as_str() {
+        "server" => mirror::serve(),
+        "client" => mirror::talk(600),
+        "scanner" => mirror::scan(),
+        role => panic!("no role {role}"),
     }
-}
-
-/// Tries 600 closed ports in about three seconds.
-fn scan() {
-    for port in 1000..1600 {
-        assert!(connect(SocketAddr::from(([10, 9, 0, 2], port))).is_err());
-        thread::sleep(Duration::from_millis(5));
-    }
-}
-
-fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
-    TcpStream::connect_timeout(&address, Duration::from_secs(1))
 }

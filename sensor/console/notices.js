@@ -15,6 +15,13 @@ export function notice(text, kind = 'info', link = null) {
   setTimeout(() => dismiss(id), kind === 'failed' ? SHOWN_FOR * 2 : SHOWN_FOR);
 }
 
+// Beside what a person filled in.
+export function problemLine(problem) {
+  if (!problem) return null;
+  const remedy = problem.remedy ? `. What helps: ${problem.remedy}` : '';
+  return h('p', { class: 'problem-line', role: 'alert' }, problem.message, remedy);
+}
+
 export function failure(problem) {
   notice(problem.remedy ? `${problem.message}. What helps: ${problem.remedy}` : problem.message, 'failed');
 }
@@ -110,14 +117,7 @@ export function form({ title, intro, fields, action, danger, submit }) {
             field.hint ? h('p', { class: 'hint', id: `hint-${field.name}` }, field.hint) : null,
           ),
         ),
-        problem
-          ? h(
-              'p',
-              { class: 'problem-line', role: 'alert' },
-              problem.message,
-              problem.remedy ? `. What helps: ${problem.remedy}` : '',
-            )
-          : null,
+        problemLine(problem),
         h(
           'div',
           { class: 'dialog-actions' },

@@ -2,6 +2,7 @@
 
 import { h, render } from './dom.js';
 import { post } from './api.js';
+import { problemLine } from './notices.js';
 
 export function signIn(main, done) {
   let problem = null;
@@ -52,14 +53,7 @@ export function signIn(main, done) {
             spellcheck: 'false',
           }),
         ),
-        problem
-          ? h(
-              'p',
-              { class: 'problem-line', role: 'alert' },
-              problem.message,
-              problem.remedy ? `. What helps: ${problem.remedy}` : '',
-            )
-          : null,
+        problemLine(problem),
         h(
           'div',
           { class: 'dialog-actions' },

@@ -21,3 +21,9 @@ pub mod namespace;
 pub mod generator;
 
 pub mod running;
+
+pub mod mirror;
+
+pub mod machine;
+
+pub mod package;

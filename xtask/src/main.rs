@@ -6,6 +6,8 @@ mod bench;
 mod cuda;
 mod dashboards;
 mod demo;
+mod deploy;
+mod dist;
 mod ebpf;
 mod eval;
 mod fuzz;
@@ -43,6 +45,13 @@ usage: cargo xtask COMMAND
   cuda [--dev]               build the sensor for NVIDIA GPUs, also where there is none; says where it is
   cuda test                  that it starts without a GPU and survives drivers that do not work
   dashboards [--check]       write dashboards/grafana from xtask/src/dashboards; --check only compares
+  dist [OPTIONS]             a Debian package, an archive, checksums and the bill of materials, in target/dist
+                             options: --profile NAME, --features cuda, --sensor FILE (built already), --version V,
+                             --out DIR
+  deploy --host HOST ...     the package to these machines, one after the other: install, check, wait until ready, or go back
+                             options: --package FILE, --dry-run, --status, --port N, --identity FILE, --ssh-config FILE,
+                             --wait SECONDS; what to write into the settings: --interface IF, --mode mirror|host,
+                             --set SECTION.NAME=VALUE, --sink \"KIND NAME=VALUE ...\", --credential NAME=FILE
   ebpf [--check]             build the XDP program from source and install it; --check only compares
   fuzz parse [--minutes N]   the header parser on what libFuzzer thinks of, 5 minutes unless told otherwise
   types [--sensor FILE]      train what alerts look like on labelled traffic that code makes, and commit the weights
@@ -66,6 +75,8 @@ fn main() -> ExitCode {
         ["eval", rest @ ..] => eval::command(rest),
         ["cuda", rest @ ..] => cuda::command(rest),
         ["dashboards", rest @ ..] => dashboards::command(rest),
+        ["deploy", rest @ ..] => deploy::command(rest),
+        ["dist", rest @ ..] => dist::command(rest),
         ["ebpf", rest @ ..] => ebpf::command(rest),
         ["fuzz", rest @ ..] => fuzz::command(rest),
         ["types", rest @ ..] => types::command(rest),

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use rusqlite::{Connection, Transaction};
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 use super::access::Caller;
 use super::app::{App, now};
@@ -97,6 +97,18 @@ pub(super) struct Similar {
     items: Vec<Found>,
 }
 
+/// What may come of a change.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "for the description: handlers answer with these")]
+enum Changed {
+    /// as it stands now
+    #[response(status = 200)]
+    Done(StoredAlert),
+    /// it is resolved
+    #[response(status = 409, content_type = "application/problem+json")]
+    Resolved(Body<'static>),
+}
+
 /// Alerts
 #[utoipa::path(get, path = "/api/v1/alerts", tag = "alerts", params(Query), security(("token" = ["read"])),
     responses((status = 200, description = "newest first", body = List),
@@ -138,8 +150,7 @@ pub(super) async fn alert(State(app): State<Arc<App>>, Id(id): Id) -> Result<Jso
 /// Somebody looks at it. One that is acknowledged already stays as it is.
 #[utoipa::path(post, path = "/api/v1/alerts/{id}/acknowledge", tag = "alerts", security(("token" = ["write"])),
     params(("id" = String, Path, max_length = 64)), request_body = Note,
-    responses((status = 200, description = "as it stands now", body = StoredAlert),
-        (status = 409, description = "it is resolved", body = Body, content_type = "application/problem+json")))]
+    responses(Changed))]
 pub(super) async fn acknowledge(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
@@ -155,8 +166,7 @@ pub(super) async fn acknowledge(
 /// What was done becomes an incident, and helps with the next one of its kind.
 #[utoipa::path(post, path = "/api/v1/alerts/{id}/resolve", tag = "alerts", security(("token" = ["write"])),
     params(("id" = String, Path, max_length = 64)), request_body = Resolution,
-    responses((status = 200, description = "as it stands now", body = StoredAlert),
-        (status = 409, description = "it is resolved", body = Body, content_type = "application/problem+json")))]
+    responses(Changed))]
 pub(super) async fn resolve(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
@@ -177,7 +187,7 @@ pub(super) async fn resolve(
         let fingerprint = (!fingerprint.is_empty()).then_some(fingerprint.as_slice());
         let now = now() as i64;
         let incident = incidents::from_resolution(tx, &stored.alert, &resolution, fingerprint, now, max)?;
-        alerts::resolve(tx, &id, &caller.name, &stored_form(resolution), Some(&incident), now)
+        alerts::resolve(tx, &id, &caller.name, &resolution, Some(&incident), now)
     })
     .await
 }
@@ -273,9 +283,4 @@ pub(super) fn latest(connection: &Connection, limit: usize) -> rusqlite::Result<
 pub(super) fn about_host(connection: &Connection, host: &str) -> rusqlite::Result<Vec<StoredAlert>> {
     let filter = AlertFilter { host: Some(host.to_owned()), ..AlertFilter::default() };
     Ok(list::list(connection, &filter, None, 50)?.items)
-}
-
-fn stored_form(resolution: Resolution) -> alerts::Resolution {
-    let Resolution { action, root_cause, note, false_positive, recommendation_worked } = resolution;
-    alerts::Resolution { action, root_cause, note, false_positive, recommendation_worked }
 }

@@ -1,9 +1,11 @@
 //! Real sockets on loopback and a real store: each outcome of a delivery, and the bins after it.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, sync_channel};
 
+use super::targets::testing::{Request, read_request};
 use super::*;
 use crate::alert::Alert;
 use crate::store::testing::{alert, open, raised};
@@ -11,29 +13,6 @@ use crate::store::{alerts, ingest::now};
 use crate::telemetry::is_hostile;
 
 const LONG: Duration = Duration::from_secs(30);
-
-/// Reads one request; `None` when the client hung up.
-fn request(stream: &TcpStream) -> Option<(String, String)> {
-    let mut reader = BufReader::new(stream);
-    let mut head = String::new();
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).ok()? == 0 {
-            return None;
-        }
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().ok()?;
-        }
-        if line == "\r\n" {
-            break;
-        }
-        head.push_str(&line);
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    Some((head, String::from_utf8(body).ok()?))
-}
 
 /// What the server does with a request.
 #[derive(Clone, Copy)]
@@ -47,7 +26,7 @@ enum Act {
 }
 
 /// Serves one request per connection, by the script and then with 200. Requests arrive at the receiver.
-fn server(script: &'static [Act]) -> (String, Receiver<(String, String)>) {
+fn server(script: &'static [Act]) -> (String, Receiver<Request>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let (sender, receiver) = sync_channel(10_000);
@@ -57,7 +36,7 @@ fn server(script: &'static [Act]) -> (String, Receiver<(String, String)>) {
             let Ok((mut stream, _)) = listener.accept() else {
                 return;
             };
-            let Some(received) = request(&stream) else {
+            let Some(received) = read_request(&stream) else {
                 continue;
             };
             if sender.send(received).is_err() {
@@ -180,7 +159,7 @@ fn requests_are_what_backends_read() {
     let alert = sent.alert.clone();
     bench.store.write(move |tx| alerts::insert(tx, &sent, now())).unwrap();
     assert_eq!(sinks.stop(LONG)[0].delivered, 1);
-    let (head, body) = requests.recv().unwrap();
+    let Request { head, body } = requests.recv().unwrap();
     let head = head.to_ascii_lowercase();
     assert!(head.starts_with("post /api/network/webhook http/1.1\r\n"), "{head}");
     assert!(head.contains("content-type: application/json"), "{head}");
@@ -205,7 +184,7 @@ fn a_message_that_nobody_takes_is_a_dead_letter_after_its_time_and_can_be_tried_
     let listener = TcpListener::bind(address).unwrap();
     bench.store.write(|tx| outbox::retry(tx, None, now())).unwrap();
     let (mut stream, _) = listener.accept().unwrap();
-    assert!(request(&stream).is_some());
+    assert!(read_request(&stream).is_some());
     stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
     let status = wait(&sinks, |status| status[0].delivered == 1).remove(0);
     assert_eq!((&bins(&status)[..5], status.failing.as_str()), (&[1, 1, 0, 0, 0][..], ""));
@@ -233,7 +212,7 @@ fn too_many_that_wait_expire_from_the_oldest_and_the_rest_waits_for_the_next_sta
     let status = wait(&sinks, |status| status[0].pending == 0).remove(0);
     assert_eq!(status.residue(), 0);
     assert!(status.delivered >= 2 && status.delivered + status.expired_queue_full == 5, "{status:?}");
-    let first: Alert = serde_json::from_str(&requests.recv().unwrap().1).unwrap();
+    let first: Alert = serde_json::from_str(&requests.recv().unwrap().body).unwrap();
     assert_eq!(first.threat_id, alert(4).threat_id);
 }
 
@@ -332,7 +311,7 @@ fn an_outage_loses_nothing() {
     let mut seen = Vec::new();
     while seen.len() < 50 {
         let (mut stream, _) = listener.accept().unwrap();
-        let (_, body) = request(&stream).unwrap();
+        let body = read_request(&stream).unwrap().body;
         seen.push(serde_json::from_str::<Alert>(&body).unwrap().threat_id);
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
     }
@@ -356,4 +335,31 @@ fn a_file_that_cannot_be_written_keeps_its_alerts() {
     std::fs::create_dir(path).unwrap();
     let status = wait(&sinks, |status| status[0].delivered == 1).remove(0);
     assert_eq!(bins(&status)[..3], [1, 1, 0]);
+}
+
+#[test]
+fn what_a_tick_said_is_taken_back_by_the_next_one_that_is_well() {
+    /// Its care fails while the flag is up; it delivers nothing.
+    struct Caring(Arc<AtomicBool>);
+    impl Target for Caring {
+        fn deliver(&mut self, _messages: &[Message], _timeout: Duration) -> Vec<Outcome> {
+            vec![Outcome::Retry { error: "answered 503".to_owned(), after: None }]
+        }
+        fn tick(&mut self, _now: u64) -> Result<(), String> {
+            if self.0.load(Relaxed) { Err("the peer is gone".to_owned()) } else { Ok(()) }
+        }
+    }
+    let bench = Bench::new();
+    let gone = Arc::new(AtomicBool::new(true));
+    let limits = WebhookConfig::default().limits();
+    let sink = Sink { name: "caring".to_owned(), limits, target: Box::new(Caring(Arc::clone(&gone))) };
+    let sinks = Sinks::start(vec![sink], &bench.store).unwrap();
+    wait(&sinks, |status| status[0].failing == "the peer is gone");
+    gone.store(false, Relaxed);
+    wait(&sinks, |status| status[0].failing.is_empty());
+    // What a delivery said stays: no tick knows better.
+    bench.raise(1);
+    wait(&sinks, |status| status[0].failing == "answered 503");
+    std::thread::sleep(Duration::from_millis(2200));
+    assert_eq!(sinks.status()[0].failing, "answered 503");
 }

@@ -57,6 +57,8 @@ impl Handle {
             not_before: 0,
             aside: BTreeSet::new(),
             ticked: None,
+            tick_failed: None,
+            round_failed: None,
         };
         worker.look();
         // Not joined: at the deadline of `stop` an attempt may still be under way, and must not hold the process.
@@ -104,6 +106,10 @@ struct Worker {
     /// Messages that wait by themselves.
     aside: BTreeSet<i64>,
     ticked: Option<Instant>,
+    /// Why the latest tick failed.
+    tick_failed: Option<String>,
+    /// Why the latest round failed, which is the store's fault.
+    round_failed: Option<String>,
 }
 
 /// How a round went.
@@ -118,10 +124,12 @@ impl Worker {
     fn run(&mut self) {
         loop {
             let deadline = *lock(&self.shared.deadline);
-            let round = self.round().unwrap_or_else(|error| {
-                self.failing(&error.to_string());
-                Round::Idle(LOOK)
-            });
+            let (round, failed) = match self.round() {
+                Ok(round) => (round, None),
+                Err(error) => (Round::Idle(LOOK), Some(error.to_string())),
+            };
+            let before = std::mem::replace(&mut self.round_failed, failed);
+            self.told(before, &self.round_failed);
             self.look();
             match (round, deadline) {
                 (Round::Idle(_), Some(_)) => return,
@@ -331,9 +339,19 @@ impl Worker {
         let at = clock();
         if self.ticked.is_none_or(|last| at.duration_since(last) >= LOOK) {
             self.ticked = Some(at);
-            if let Err(error) = self.target.tick(now().max(0).cast_unsigned()) {
-                self.failing(&error);
-            }
+            let failed = self.target.tick(now().max(0).cast_unsigned()).err();
+            let before = std::mem::replace(&mut self.tick_failed, failed);
+            self.told(before, &self.tick_failed);
+        }
+    }
+
+    /// Says what fails now; what failed before and no longer does is taken back, but not what a delivery said since.
+    fn told(&self, before: Option<String>, now: &Option<String>) {
+        let failing = &mut lock(&self.shared.status).failing;
+        match (before, now) {
+            (_, Some(error)) => error.clone_into(failing),
+            (Some(error), None) if *failing == error => failing.clear(),
+            _ => {}
         }
     }
 

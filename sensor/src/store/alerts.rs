@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::events::{self, EventKind, harmless};
 use super::{audit, evidence};
 use crate::alert::{Alert, Raised, Severity, ThreatType, report};
+use crate::incidents::Resolution;
 use crate::incidents::language::Rewritten;
 use crate::telemetry::printable;
 
@@ -32,23 +33,6 @@ impl AlertState {
             AlertState::Resolved => "resolved",
         }
     }
-}
-
-/// What was done about an alert.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(default)]
-pub struct Resolution {
-    /// What was done.
-    pub action: String,
-    /// What it was.
-    pub root_cause: String,
-    /// Anything else.
-    pub note: String,
-    /// There was nothing wrong.
-    pub false_positive: bool,
-    /// Whether what was recommended helped; absent if it was not tried.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub recommendation_worked: Option<bool>,
 }
 
 /// An alert with what became of it. Times are RFC 3339.
@@ -103,23 +87,11 @@ pub fn insert(tx: &Connection, raised: &Raised, now: i64) -> rusqlite::Result<i6
     let alert = &raised.alert;
     let fingerprint: Vec<u8> = raised.fingerprint.iter().flat_map(|value| value.to_le_bytes()).collect();
     tx.prepare_cached(
-        "INSERT INTO alerts (threat_id, event, raised_at, updated_at, threat_type, severity, source_ip, \
-         destination_ip, destination_port, score, count, json, fingerprint) \
-         VALUES (?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?)",
+        // What the event says too is filled in with the event.
+        "INSERT INTO alerts (threat_id, raised_at, fingerprint, event, updated_at, threat_type, severity, source_ip, \
+         destination_ip, destination_port, score, count, json) VALUES (?, ?, ?, 0, 0, '', 0, '', '', 0, 0, 0, '')",
     )?
-    .execute(params![
-        alert.threat_id,
-        now,
-        now,
-        type_name(alert.threat_type),
-        alert.severity as i64,
-        alert.source_ip,
-        alert.destination_ip,
-        alert.destination_port,
-        alert.details.score,
-        alert.details.count as i64,
-        (!fingerprint.is_empty()).then_some(fingerprint),
-    ])?;
+    .execute(params![alert.threat_id, now, (!fingerprint.is_empty()).then_some(fingerprint)])?;
     let stored = StoredAlert {
         alert: alert.clone(),
         state: AlertState::Open,

@@ -15,6 +15,7 @@ use super::retention::Limits;
 use super::testing::{open, raised};
 use super::{alerts, outbox, verify};
 use crate::alert::Alert;
+use crate::sinks::targets::testing::read_request;
 use crate::sinks::{Sinks, SinksConfig, WebhookConfig, configured};
 
 const ROLE: &str = "VESPER_KILL_FOLDER";
@@ -85,22 +86,7 @@ fn peer(failing: &Arc<AtomicBool>) -> (String, Seen) {
 
 /// One request, answered well or badly by chance. `None` ends the connection.
 fn serve(stream: &TcpStream, seen: &Seen, failing: &AtomicBool, chance: &Mutex<u64>) -> Option<()> {
-    let mut reader = BufReader::new(stream);
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).ok()? == 0 {
-            return None;
-        }
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().ok()?;
-        }
-        if line == "\r\n" {
-            break;
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
+    let request = read_request(stream)?;
     let dice = {
         let mut state = chance.lock().unwrap();
         *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -113,7 +99,7 @@ fn serve(stream: &TcpStream, seen: &Seen, failing: &AtomicBool, chance: &Mutex<u
     if dice == 0 {
         return answer("503 Later");
     }
-    let alert: Alert = serde_json::from_slice(&body).ok()?;
+    let alert: Alert = serde_json::from_str(&request.body).ok()?;
     // Updates carry no identity of their own.
     if alert.details.narrative != "plain" {
         seen.lock().unwrap().entry(alert.details.narrative).or_default().insert(alert.threat_id);

@@ -3,10 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::alerts::{self, AlertState, Resolution};
+use super::alerts::{self, AlertState};
 use super::list::{AlertFilter, counts, list};
 use super::testing::{alert, open, raised};
 use crate::alert::{Severity, ThreatType};
+use crate::incidents::Resolution;
 
 #[test]
 fn lists_are_what_was_asked_for() {

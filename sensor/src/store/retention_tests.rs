@@ -1,11 +1,12 @@
 //! What is too old or too much goes, and the chain holds all the while.
 
-use super::alerts::{self, Resolution};
+use super::alerts;
 use super::list::{AlertFilter, counts, list};
 use super::outbox::{self, Settle};
 use super::retention::{self, Limits};
 use super::testing::{LIMITS, alert, insert, open, raised, tell};
 use super::{evidence, verify};
+use crate::incidents::Resolution;
 
 #[test]
 fn retention_keeps_what_is_young_open_or_undelivered() {

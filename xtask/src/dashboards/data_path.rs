@@ -1,7 +1,7 @@
 //! Every packet in exactly one bin, from the interface to the sinks, in the order of the path.
 
 use super::overview::UP;
-use super::panel::{Column, Panel, Word, bars, graph, number, table};
+use super::panel::{Column, Panel, Word, bars, graph, number, table, third};
 use super::{Dashboard, Row};
 
 const YES: &[Word] = &[(0.0, "no", "text"), (1.0, "yes", "green")];
@@ -95,76 +95,66 @@ fn interface() -> Vec<Panel> {
 
 fn kernel() -> Vec<Panel> {
     vec![
-        graph(
+        third(
             "In a flow",
             "pps",
             "Packets that belong to a flow, and those that user space has drained from the table.",
         )
         .query("sum(rate(vesper_capture_counted_packets_total{@}[@]))", "counted")
-        .query("sum(rate(vesper_capture_drained_packets_total{@}[@]))", "drained")
-        .size(8, 8),
-        graph("In no flow, by why", "pps", "ARP, other protocols than IP, broken headers.")
+        .query("sum(rate(vesper_capture_drained_packets_total{@}[@]))", "drained"),
+        third("In no flow, by why", "pps", "ARP, other protocols than IP, broken headers.")
             .query("sum by (reason) (rate(vesper_capture_not_counted_packets_total{@}[@])) > 0", "{{reason}}")
             .nothing("every packet is in a flow")
-            .stacked()
-            .size(8, 8),
-        graph(
+            .stacked(),
+        third(
             "Of flows without an entry",
             "pps",
             "Counted in total and by source prefix only. Runbooks: VesperFlood, VesperFlowTableFull.",
         )
         .query("sum by (reason) (rate(vesper_capture_overflow_packets_total{@}[@]))", "{{reason}}")
-        .stacked()
-        .size(8, 8),
-        graph("Kernel's flow table", "short", "Flows in it at the latest drain.")
-            .query("sum(vesper_capture_flow_map_entries{@})", "flows")
-            .size(8, 8),
-        graph(
+        .stacked(),
+        third("Kernel's flow table", "short", "Flows in it at the latest drain.")
+            .query("sum(vesper_capture_flow_map_entries{@})", "flows"),
+        third(
             "Flood of new flows",
             "short",
             "Packets without an entry in the latest second, and the prefixes they came from.",
         )
         .query("max(vesper_capture_new_flow_flood_packets{@})", "packets")
-        .query("max(vesper_capture_new_flow_flood_prefixes{@})", "prefixes")
-        .size(8, 8),
-        graph(
+        .query("max(vesper_capture_new_flow_flood_prefixes{@})", "prefixes"),
+        third(
             "Drains",
             "suffix:/s",
             "Drains that waited, because the analysis was behind, and drains that failed.",
         )
         .query("sum(rate(vesper_capture_drains_delayed_total{@}[@]))", "waited")
-        .query("sum(rate(vesper_capture_drain_errors_total{@}[@]))", "failed")
-        .size(8, 8),
+        .query("sum(rate(vesper_capture_drain_errors_total{@}[@]))", "failed"),
     ]
 }
 
 fn samples() -> Vec<Panel> {
     vec![
-        graph("Samples", "pps", "Chosen in the kernel, arrived in user space, read.")
+        third("Samples", "pps", "Chosen in the kernel, arrived in user space, read.")
             .query("sum(rate(vesper_capture_samples_chosen_total{@}[@]))", "chosen")
             .query("sum(rate(vesper_capture_samples_delivered_total{@}[@]))", "delivered")
-            .query("sum(rate(vesper_flow_samples_parsed_total{@}[@]))", "parsed")
-            .size(8, 8),
-        graph(
+            .query("sum(rate(vesper_flow_samples_parsed_total{@}[@]))", "parsed"),
+        third(
             "Samples lost, by why",
             "pps",
             "Chosen, but never arrived. Packets are counted all the same. Runbook: VesperSamplesLost.",
         )
         .query("sum by (reason) (rate(vesper_capture_samples_lost_total{@}[@]))", "{{reason}}")
-        .stacked()
-        .size(8, 8),
-        graph("Samples shed, by why", "pps", "Arrived, but were not looked at. Runbook: VesperBehind.")
+        .stacked(),
+        third("Samples shed, by why", "pps", "Arrived, but were not looked at. Runbook: VesperBehind.")
             .query("sum by (reason) (rate(vesper_flow_samples_shed_total{@}[@]))", "{{reason}}")
-            .stacked()
-            .size(8, 8),
-        graph(
+            .stacked(),
+        third(
             "AF_XDP sockets",
             "pps",
             "What the kernel counted for the sockets, all queues together; what is 0 is left out.",
         )
         .query("sum by (counter) (rate(vesper_capture_xsk_total{@}[@])) > 0", "{{counter}}")
-        .nothing("nothing was lost")
-        .size(8, 8),
+        .nothing("nothing was lost"),
         number(
             "Sampling halved",
             "none",
@@ -186,38 +176,33 @@ fn samples() -> Vec<Panel> {
 
 fn stages() -> Vec<Panel> {
     vec![
-        graph("Flow table", "short", "Flows in the tables of user space, and what they can hold.")
+        third("Flow table", "short", "Flows in the tables of user space, and what they can hold.")
             .query("sum(vesper_flow_table_entries{@})", "flows")
-            .query("sum(vesper_flow_table_limit_entries{@})", "limit")
-            .size(8, 8),
-        graph(
+            .query("sum(vesper_flow_table_limit_entries{@})", "limit"),
+        third(
             "Packets refused by the flow table",
             "pps",
             "Their flows found it full; their hosts' windows still have them.",
         )
-        .query("sum(rate(vesper_flow_refused_packets_total{@}[@]))", "refused")
-        .size(8, 8),
-        graph(
+        .query("sum(rate(vesper_flow_refused_packets_total{@}[@]))", "refused"),
+        third(
             "Link layer",
             "short",
             "MAC addresses, their streams and addresses claimed by ARP that are remembered.",
         )
-        .query("sum by (table) (vesper_features_link_entries{@})", "{{table}}")
-        .size(8, 8),
-        graph("Windows", "suffix:/s", "Windows of flows and hosts that were made, scored, learned from.")
+        .query("sum by (table) (vesper_features_link_entries{@})", "{{table}}"),
+        third("Windows", "suffix:/s", "Windows of flows and hosts that were made, scored, learned from.")
             .query("sum(rate(vesper_features_rows_total{@}[@]))", "made")
             .query("sum(rate(vesper_score_rows_total{@}[@]))", "scored")
-            .query("sum(rate(vesper_score_rows_trained_total{@}[@]))", "learned from")
-            .size(8, 8),
-        graph(
+            .query("sum(rate(vesper_score_rows_trained_total{@}[@]))", "learned from"),
+        third(
             "Windows not scored",
             "suffix:/s",
             "Beyond features.max_rows, or because scoring failed. Runbook: VesperBehind.",
         )
         .query("sum by (reason) (rate(vesper_features_rows_shed_total{@}[@]))", "{{reason}}")
-        .query("sum(rate(vesper_score_failures_total{@}[@]))", "failed seconds")
-        .size(8, 8),
-        graph(
+        .query("sum(rate(vesper_score_failures_total{@}[@]))", "failed seconds"),
+        third(
             "From packet to score",
             "s",
             "Time from a packet's arrival to the score of its window; a window is a second.",
@@ -229,57 +214,47 @@ fn stages() -> Vec<Panel> {
         .query(
             "histogram_quantile(0.99, sum by (le) (rate(vesper_score_latency_seconds_bucket{@}[@])))",
             "99 %",
-        )
-        .size(8, 8),
+        ),
     ]
 }
 
 fn outlets() -> Vec<Panel> {
     vec![
-        graph(
+        third(
             "Alerts",
             "short",
             "Windows that called for an alert in each interval, and what became of them.",
         )
         .query("sum(increase(vesper_alert_stored_total{@}[@]))", "new alert")
         .query("sum by (reason) (increase(vesper_alert_suppressed_total{@}[@]))", "{{reason}}")
-        .events()
-        .size(8, 8),
-        graph("Store", "short", "New alerts in each interval that were handed to the store, and that are not on disk. Runbook: VesperStoreFailing.")
+        .events(),
+        third("Store", "short", "New alerts in each interval that were handed to the store, and that are not on disk. Runbook: VesperStoreFailing.")
             .query("sum(increase(vesper_store_stored_total{@}[@]))", "on disk")
             .query("sum by (reason) (increase(vesper_store_suppressed_total{@}[@]))", "not kept: {{reason}}")
-            .events()
-            .size(8, 8),
-        graph("Waiting for the disk", "short", "New alerts that the store has not committed yet.")
-            .query("sum by (instance) (vesper_store_waiting_alerts{@})", "{{instance}}")
-            .size(8, 8),
-        graph("Waiting for sinks", "short", "Alerts that wait for a sink. Runbook: VesperSinkFailing.")
-            .query("sum by (sink) (vesper_sinks_pending_alerts{@})", "{{sink}}")
-            .size(8, 8),
-        graph("Sinks", "short", "In each interval: taken, attempts that failed, given up, too old.")
+            .events(),
+        third("Waiting for the disk", "short", "New alerts that the store has not committed yet.")
+            .query("sum by (instance) (vesper_store_waiting_alerts{@})", "{{instance}}"),
+        third("Waiting for sinks", "short", "Alerts that wait for a sink. Runbook: VesperSinkFailing.")
+            .query("sum by (sink) (vesper_sinks_pending_alerts{@})", "{{sink}}"),
+        third("Sinks", "short", "In each interval: taken, attempts that failed, given up, too old.")
             .query("sum(increase(vesper_sinks_delivered_total{@}[@]))", "taken")
             .query("sum(increase(vesper_sinks_attempts_failed_total{@}[@]))", "attempts failed")
             .query("sum(clamp_min(delta(vesper_sinks_dead_letters{@}[@]), 0))", "given up")
-            .query("sum(increase(vesper_sinks_expired_total{@}[@]))", "too old")
-            .size(8, 8),
-        graph("Journal", "suffix:/s", "Rows for the window journal.")
+            .query("sum(increase(vesper_sinks_expired_total{@}[@]))", "too old"),
+        third("Journal", "suffix:/s", "Rows for the window journal.")
             .query("sum(rate(vesper_journal_rows_kept_total{@}[@]))", "kept")
             .query("sum(rate(vesper_journal_rows_written_total{@}[@]))", "written")
-            .query("sum(rate(vesper_journal_rows_dropped_total{@}[@]))", "dropped")
-            .size(8, 8),
-        graph("Size of the journal", "bytes", "On disk; old segments are removed by size and age.")
-            .query("sum by (instance) (vesper_journal_size_bytes{@})", "{{instance}}")
-            .size(8, 8),
-        graph("Size of the database", "bytes", "Alerts, events, incidents; of it, the packets around alerts.")
+            .query("sum(rate(vesper_journal_rows_dropped_total{@}[@]))", "dropped"),
+        third("Size of the journal", "bytes", "On disk; old segments are removed by size and age.")
+            .query("sum by (instance) (vesper_journal_size_bytes{@})", "{{instance}}"),
+        third("Size of the database", "bytes", "Alerts, events, incidents; of it, the packets around alerts.")
             .query("sum(vesper_store_size_bytes{@})", "database")
-            .query("sum(vesper_store_evidence_bytes{@})", "evidence")
-            .size(8, 8),
-        graph(
+            .query("sum(vesper_store_evidence_bytes{@})", "evidence"),
+        third(
             "Free disk",
             "bytes",
             "What may still be written to the disk of state_dir. Runbook: VesperDiskFilling.",
         )
-        .query("vesper_state_free_bytes{@}", "{{instance}}")
-        .size(8, 8),
+        .query("vesper_state_free_bytes{@}", "{{instance}}"),
     ]
 }

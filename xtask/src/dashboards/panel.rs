@@ -59,6 +59,11 @@ pub fn graph(title: &'static str, unit: &'static str, description: &'static str)
     }
 }
 
+/// Values over time, three in a row.
+pub fn third(title: &'static str, unit: &'static str, description: &'static str) -> Panel {
+    graph(title, unit, description).size(8, 8)
+}
+
 /// The latest value, large.
 pub fn number(title: &'static str, unit: &'static str, description: &'static str) -> Panel {
     Panel { kind: Kind::Number, width: 3, height: 4, ..graph(title, unit, description) }

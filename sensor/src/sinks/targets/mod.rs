@@ -18,7 +18,7 @@ mod slack;
 mod summary;
 mod syslog;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod webhook;
 
 use std::path::Path;
