@@ -70,7 +70,7 @@ fn an_interface_is_put_back_at_the_end_and_after_a_kill() {
     // The next sensor changes nothing itself.
     let host = settings(folder.path(), "mode = \"host\"");
     let mut running = Running::start(VESPER, &namespace, &host);
-    running.wait_for("an earlier sensor did not stop properly: putting back");
+    running.wait_for("settings of an earlier sensor are still on the interface");
     running.wait_for("watching");
     assert_eq!(state(&namespace), before, "put back by the next start, and host mode changes nothing");
     assert!(!folder.path().join("interface.json").exists());

@@ -35,6 +35,8 @@ pub struct Cli {
 pub enum Command {
     /// Watch an interface until stopped (SIGINT or SIGTERM).
     Run(RunArgs),
+    /// Take the program of a sensor that was stopped off its interface, and put the interface back.
+    Detach(DetachArgs),
     /// Watch captures instead of an interface: same stages, same alerts, memory that does not grow with the file.
     Analyze(AnalyzeArgs),
     /// Look at what was learned, go back to an earlier state, exchange it with other sensors, train another.
@@ -51,6 +53,12 @@ pub enum Command {
     Token(TokenArgs),
     /// Say whether everything is in place, why it matters and what mends it: kernel, interface, clock, GPU, disk, sinks.
     Check(CheckArgs),
+    /// Write man pages and shell completions, for packages.
+    #[command(hide = true)]
+    Manual {
+        /// The folder.
+        folder: PathBuf,
+    },
 }
 
 /// Which configuration, and what is set beside it.
@@ -104,6 +112,18 @@ pub struct RunArgs {
     /// Print one JSON summary on standard output when stopped.
     #[arg(long)]
     pub json: bool,
+    /// Take the program off the interface at SIGTERM too. Else it stays and counts on for the next sensor, where
+    /// capture.pin_dir can be used; SIGINT (Ctrl-C) always takes it off.
+    #[arg(long)]
+    pub detach_on_exit: bool,
+}
+
+/// `vesper detach`.
+#[derive(Args, Clone, Debug)]
+pub struct DetachArgs {
+    /// Configuration.
+    #[command(flatten)]
+    pub config: ConfigArgs,
 }
 
 /// `vesper analyze`.

@@ -240,6 +240,28 @@ fn silence_and_late_drains_do_not_change_rates() {
 }
 
 #[test]
+fn what_came_between_two_processes_is_counted_and_not_judged() {
+    let windows = |resume: bool| {
+        let mut analysis = Analysis::new(&AnalysisConfig::default()).unwrap();
+        analysis.keep(Keep { scores: true, ..Keep::default() });
+        if resume {
+            analysis.resume();
+        }
+        let mut traffic = Traffic::new(1);
+        traffic.ordinary(4.0);
+        let mut ends = std::collections::BTreeSet::new();
+        for tick in &traffic.ticks() {
+            ends.extend(drained(&mut analysis, tick).scores.iter().map(|score| score.window_end));
+        }
+        bins_add_up(&analysis);
+        (ends, analysis.tables().flows_created)
+    };
+    let ((all, flows), (resumed, resumed_flows)) = (windows(false), windows(true));
+    assert_eq!(all.into_iter().skip(1).collect::<std::collections::BTreeSet<_>>(), resumed);
+    assert_eq!(flows, resumed_flows);
+}
+
+#[test]
 fn kept_features_are_those_of_their_row() {
     let mut traffic = Traffic::new(1);
     traffic.ordinary(5.0);

@@ -363,3 +363,40 @@ fn what_a_tick_said_is_taken_back_by_the_next_one_that_is_well() {
     std::thread::sleep(Duration::from_millis(2200));
     assert_eq!(sinks.status()[0].failing, "answered 503");
 }
+
+#[test]
+fn sinks_are_replaced_while_alerts_come() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let bench = Bench::new();
+    let (here, requests) = server(&[]);
+    let named = |name: &str, url: &str| WebhookConfig { name: name.to_owned(), ..to(url) };
+    let gone = format!("http://{address}");
+    let sinks = bench.start(vec![named("moves", &gone), named("leaves", &gone)], true);
+    for number in 1..=10 {
+        bench.raise(number);
+    }
+    wait(&sinks, |status| status[0].delivered == 10 && status[1].attempts_failed > 0);
+    let config = SinksConfig {
+        jsonl: JsonlConfig { enabled: false, ..JsonlConfig::default() },
+        webhook: vec![named("moves", &here), named("comes", &here)],
+        ..SinksConfig::default()
+    };
+    sinks.replace(configured(&config, bench.folder.path()), Duration::from_secs(2)).unwrap();
+    bench.raise(11);
+    // What waited goes to the new address; the new sink is told what comes from now on.
+    let status = wait(&sinks, |status| status[0].delivered == 11 && status[1].delivered == 1);
+    assert_eq!(status.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["moves", "comes"]);
+    assert_eq!(
+        (bins(&status[0])[..3].to_vec(), bins(&status[1])[..3].to_vec()),
+        (vec![11, 11, 0], vec![1, 1, 0])
+    );
+    assert_eq!(requests.try_iter().count(), 12);
+    let left = bench.store.read(|connection| outbox::status(connection, "leaves")).unwrap();
+    assert_eq!((left.residue(), left.pending, left.expired_removed), (0, 0, 10));
+    let other = sinks.clone();
+    sinks.stop(LONG);
+    other.replace(configured(&config, bench.folder.path()), Duration::ZERO).unwrap();
+    assert!(other.status().is_empty(), "nothing starts after the end");
+}

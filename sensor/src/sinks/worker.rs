@@ -14,12 +14,14 @@ use crate::store::ingest::now;
 use crate::store::outbox::{self, Pending, Settle};
 use crate::store::{Store, StoreError};
 
-/// Waits do not grow beyond this.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
+/// Waits do not grow beyond this: after an outage the first attempt is no later than that, and a quarter of it.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 /// From so many failed attempts on, the fault may be the message's.
 const SUSPECT: u32 = 5;
 /// Suspects that wait by themselves.
 const MOST_ASIDE: usize = 1000;
+/// Messages that were taken before and are looked at again at the start.
+const REMEMBERED: usize = 10_000;
 /// The thread looks at least so often: another process may have asked for dead letters to be tried again.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -122,6 +124,7 @@ enum Round {
 
 impl Worker {
     fn run(&mut self) {
+        self.remember();
         loop {
             let deadline = *lock(&self.shared.deadline);
             let (round, failed) = match self.round() {
@@ -139,6 +142,20 @@ impl Worker {
                     Ok(()) | Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => std::thread::sleep(LOOK),
                 },
+            }
+        }
+    }
+
+    fn remember(&mut self) {
+        let memory = self.target.memory();
+        if memory.is_zero() {
+            return;
+        }
+        let (name, since) = (self.name.clone(), now().saturating_sub(as_nanoseconds(memory)));
+        match self.store.read(|connection| outbox::taken(connection, &name, since, REMEMBERED)) {
+            Ok(taken) => self.target.remember(&taken),
+            Err(error) => {
+                tracing::warn!(sink = self.name, %error, "what the sink took before is not known")
             }
         }
     }
@@ -391,7 +408,7 @@ mod tests {
 
     #[test]
     fn waits_grow_within_bounds_and_are_the_same_each_time() {
-        for (attempt, seconds) in [(0, 1.0), (1, 2.0), (2, 4.0), (10, 300.0), (99, 300.0)] {
+        for (attempt, seconds) in [(0, 1.0), (1, 2.0), (2, 4.0), (10, 60.0), (99, 60.0)] {
             let wait = backoff(Duration::from_secs(1), attempt, 7);
             assert!((seconds * 0.749..=seconds * 1.251).contains(&wait.as_secs_f64()), "{attempt}: {wait:?}");
             assert_eq!(wait, backoff(Duration::from_secs(1), attempt, 7));

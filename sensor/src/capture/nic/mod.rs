@@ -31,6 +31,7 @@ pub use numa::Numa;
 
 use std::path::PathBuf;
 
+use super::program::XdpAttached;
 use ethtool::Ethtool;
 
 /// An interface.
@@ -56,8 +57,12 @@ pub struct Nic {
     pub rx_queues: u32,
     /// Whether a default route leaves through it.
     pub holds_default_route: bool,
+    /// Whether an administrator made it promiscuous.
+    pub promiscuous: bool,
     /// How many want it promiscuous; 0 is nobody.
     pub promiscuity: u32,
+    /// The XDP program on it, in the driver or in the network stack, and its id.
+    pub program: Option<(XdpAttached, u32)>,
     /// Index of the interface under it, or at the other end of a veth; 0 for none, or one in another namespace.
     pub lower: u32,
     /// MTU of the other end of a veth; 0 where it cannot be seen.
