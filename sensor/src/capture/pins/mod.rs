@@ -189,6 +189,13 @@ impl Pins {
     }
 }
 
+/// The program that a sensor runs, or has left, on an interface of this name. Takes no lock, and changes nothing.
+pub fn pinned_program(config: &CaptureConfig, interface: &str) -> Option<u32> {
+    let folder = base(&config.pin_dir, false)?.join(file_name(interface));
+    let link = FdLink::from(PinnedLink::from_pin(folder.join(LINK)).ok()?);
+    Some(link.info().ok()?.program_id())
+}
+
 impl Generation {
     pub(super) fn path(&self, map: &str) -> PathBuf {
         self.folder.join(map)
