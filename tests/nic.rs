@@ -1,5 +1,5 @@
 //! The interface: made fit to be watched and put back, its limits explained, its link listened to.
-//! Everything a veth pair can do; what only hardware has is said by `vesper check`, and refused here.
+//! Everything a veth pair can do; what only hardware has is said by `vesper check` (tests/check.rs), and refused here.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
@@ -70,7 +70,7 @@ fn an_interface_is_put_back_at_the_end_and_after_a_kill() {
     // The next sensor changes nothing itself.
     let host = settings(folder.path(), "mode = \"host\"");
     let mut running = Running::start(VESPER, &namespace, &host);
-    running.wait_for("an earlier sensor did not stop properly: putting back");
+    running.wait_for("settings of an earlier sensor are still on the interface");
     running.wait_for("watching");
     assert_eq!(state(&namespace), before, "put back by the next start, and host mode changes nothing");
     assert!(!folder.path().join("interface.json").exists());
@@ -146,32 +146,4 @@ fn an_mtu_that_does_not_fit_is_explained() {
     let mut running = Running::start(VESPER, &namespace, &config);
     running.wait_for("watching");
     running.stop();
-}
-
-#[test]
-#[ignore = "needs root: cargo xtask test"]
-fn check_says_what_the_interface_can_do() {
-    let folder = tempfile::tempdir().unwrap();
-    let config = settings(folder.path(), "prepare_nic = false\n[api]\nlisten = \"127.0.0.1:8889\"\n");
-    let namespace = Namespace::with_queues("check", 2);
-    let output = namespace.command(VESPER).args(["check", "--config"]).arg(&config).output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    println!("{text}");
-    for line in [
-        "ok    interface     rx0: veth, 2 receive queues",
-        "ok    native xdp    the driver has it, for jumbo frames too",
-        "ok    mtu           1500; native XDP has room for 3506 in one buffer",
-        "queues        2 in use",
-        "ok    rss           rx0's driver does not tell",
-        "warn  offloads      rx-vlan-hw-parse",
-        "-> ethtool -K rx0 rx-vlan-hw-parse off",
-        "warn  promiscuous   off",
-        "-> ip link set rx0 promisc on",
-        "ok    nic rings     the driver has none",
-        "ok    zero-copy     not with this driver",
-        "ok    huge pages",
-        "ok    numa          the interface belongs to no node",
-    ] {
-        assert!(text.contains(line), "{line}");
-    }
 }

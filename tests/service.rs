@@ -9,6 +9,7 @@ use sensor::alert::{Alert, ThreatType};
 use sensor_tests::mirror::{self, HOST, Mirror, PEER};
 use sensor_tests::namespace::{Namespace, inside};
 use sensor_tests::running::Running;
+use serde_json::{Value, json};
 
 const VESPER: &str = env!("CARGO_BIN_EXE_vesper");
 
@@ -158,12 +159,7 @@ fn a_reload_takes_up_sinks_and_names_what_needs_a_restart() {
 fn a_port_scan_on_a_mirror_port_becomes_an_alert() {
     const NAME: &str = "a_port_scan_on_a_mirror_port_becomes_an_alert";
     if inside() {
-        return match std::env::var("ROLE").unwrap().as_str() {
-            "server" => mirror::serve(),
-            "client" => mirror::talk(600),
-            "scanner" => mirror::scan(),
-            role => panic!("no role {role}"),
-        };
+        return play();
     }
     let Mirror { host, peer, sensor } = Mirror::new();
     let folder = tempfile::tempdir().unwrap();
@@ -198,4 +194,73 @@ fn a_port_scan_on_a_mirror_port_becomes_an_alert() {
     }
     // The mirror is all the sensor's port carries; the kernel counted what it received.
     assert!(summary["packets"].as_u64().unwrap() > 1000, "{summary}");
+}
+
+/// What was done the first time is what the second alert recommends.
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn the_second_alert_names_what_was_done_at_the_first() {
+    const NAME: &str = "the_second_alert_names_what_was_done_at_the_first";
+    const DONE: &str = "moved the inventory scanner to the management network";
+    if inside() {
+        return play();
+    }
+    let Mirror { host, peer, sensor } = Mirror::new();
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("vesper.toml");
+    let settings = mirror::settings(folder.path()) + "[alert]\nrefold_after = \"6s\"\n";
+    std::fs::write(&config, settings).unwrap();
+    let mut running = Running::start(VESPER, &sensor, &config);
+    let role = |namespace: &Namespace, role: &str| mirror::role(namespace, NAME, role);
+    running.wait_for("watching");
+    let _server = role(&host, "server");
+    let _client = role(&peer, "client");
+    running.wait_for("active");
+    let scans = |count: usize| -> Vec<Value> {
+        for _ in 0..100 {
+            let answer = running.get(&sensor, "/api/v1/alerts?type=PortScan");
+            let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+            let alerts: Value = serde_json::from_str(body).unwrap_or_default();
+            if let Some(alerts) = alerts["items"].as_array().filter(|alerts| alerts.len() >= count) {
+                return alerts.clone();
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        panic!("no {count} alerts of a scan");
+    };
+    assert!(role(&peer, "scanner").0.wait().unwrap().success());
+    let first = scans(1).remove(0);
+    let id = first["threat_id"].as_str().unwrap();
+    assert_ne!(first["recommendation"]["action"], DONE);
+    let resolution =
+        json!({"action": DONE, "root_cause": "a forgotten inventory scanner", "note": "ticket 4711"});
+    let resolved = running.post(&sensor, &format!("/api/v1/alerts/{id}/resolve"), &resolution);
+    assert_eq!(resolved["state"], "resolved", "{resolved}");
+    let incident = resolved["incident_id"].as_str().unwrap();
+
+    // Longer than an attack may pause and still be the same.
+    thread::sleep(Duration::from_secs(8));
+    assert!(role(&peer, "scanner").0.wait().unwrap().success());
+    let second = scans(2).remove(0);
+    let recommendation = &second["recommendation"];
+    println!("{recommendation:#}");
+    assert_ne!(second["threat_id"], first["threat_id"]);
+    assert_eq!(recommendation["incident_id"], incident, "{recommendation}");
+    assert_eq!(recommendation["action"], DONE);
+    assert!(recommendation["similarity"].as_f64().unwrap() > 0.8, "{recommendation}");
+    for search in [json!({"words": "forgotten inventory"}), json!({"threat_id": second["threat_id"]})] {
+        let found = running.post(&sensor, "/api/v1/incidents/search", &search);
+        assert_eq!(found["items"][0]["incident"]["id"], incident, "{search}: {found}");
+    }
+    running.stop();
+}
+
+/// What the hosts do, each in its namespace.
+fn play() {
+    match std::env::var("ROLE").unwrap().as_str() {
+        "server" => mirror::serve(),
+        "client" => mirror::talk(600),
+        "scanner" => mirror::scan(),
+        role => panic!("no role {role}"),
+    }
 }

@@ -35,6 +35,8 @@ pub struct Cli {
 pub enum Command {
     /// Watch an interface until stopped (SIGINT or SIGTERM).
     Run(RunArgs),
+    /// Take the program of a sensor that was stopped off its interface, and put the interface back.
+    Detach(DetachArgs),
     /// Watch captures instead of an interface: same stages, same alerts, memory that does not grow with the file.
     Analyze(AnalyzeArgs),
     /// Look at what was learned, go back to an earlier state, exchange it with other sensors, train another.
@@ -49,12 +51,18 @@ pub enum Command {
     Config(ConfigShowArgs),
     /// Make tokens for the API: who may look, change, administer.
     Token(TokenArgs),
-    /// Say whether everything is in place: configuration, kernel, interface, GPU, sinks; changes nothing.
+    /// Say whether everything is in place, why it matters and what mends it: kernel, interface, clock, GPU, disk, sinks.
     Check(CheckArgs),
+    /// Write man pages and shell completions, for packages.
+    #[command(hide = true)]
+    Manual {
+        /// The folder.
+        folder: PathBuf,
+    },
 }
 
 /// Which configuration, and what is set beside it.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct ConfigArgs {
     /// Configuration file [default: /etc/vesper/vesper.toml, if there is one].
     #[arg(long, value_name = "FILE")]
@@ -104,6 +112,18 @@ pub struct RunArgs {
     /// Print one JSON summary on standard output when stopped.
     #[arg(long)]
     pub json: bool,
+    /// Take the program off the interface at SIGTERM too. Else it stays and counts on for the next sensor, where
+    /// capture.pin_dir can be used; SIGINT (Ctrl-C) always takes it off.
+    #[arg(long)]
+    pub detach_on_exit: bool,
+}
+
+/// `vesper detach`.
+#[derive(Args, Clone, Debug)]
+pub struct DetachArgs {
+    /// Configuration.
+    #[command(flatten)]
+    pub config: ConfigArgs,
 }
 
 /// `vesper analyze`.
@@ -351,13 +371,24 @@ pub enum TokenCommand {
 }
 
 /// `vesper check`.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
+#[command(
+    after_help = "Exit codes: 0 the sensor will run (with warnings, perhaps less well), 1 something stops it, 2 usage,\n\
+    78 bad configuration. What each line means: docs/check.md."
+)]
 pub struct CheckArgs {
     /// Configuration.
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// Print the lines as one JSON object.
+    /// Mend what is safe, and look again: set a mirror port up, promiscuous, its offloads off; mount bpffs; switch the
+    /// BPF JIT on; make folders. Each command is printed. Needs root.
     #[arg(long)]
+    pub fix: bool,
+    /// Leave out what is ok.
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Print one JSON object.
+    #[arg(long, conflicts_with = "quiet")]
     pub json: bool,
 }
 

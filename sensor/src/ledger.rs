@@ -4,7 +4,7 @@
 //! read a moment before the other, so a residue is the distance to the interval that the readings allow; at rest
 //! the interval is a point, and the residue is exact.
 
-use sensor_ebpf::counter::Totals;
+use sensor_ebpf::counter::{Count, Totals};
 use serde::Serialize;
 
 use crate::capture::{FlowDelta, Tick};
@@ -28,6 +28,8 @@ pub struct Ledger {
     sketched: Option<(u64, u64)>,
     /// Samples.
     pub samples: SampleBins,
+    /// Samples that earlier processes accounted for.
+    pub samples_before: u64,
     /// Samples delivered by the drain before the latest: each is parsed or shed by now.
     delivered_before: u64,
     /// Samples delivered by now, where that is more than by the latest drain.
@@ -36,6 +38,20 @@ pub struct Ledger {
     pub scoring: ScoringBins,
     /// Alerts.
     pub alerts: AlertBins,
+}
+
+/// What earlier processes left accounted for, where the program stayed on the interface: this one's ledger goes on from
+/// there. Whatever else the kernel has counted by then is this one's to account for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Earlier {
+    /// Kernel side when this process took over.
+    pub totals: Totals,
+    /// Packets and bytes of flows that were drained.
+    pub drained: Count,
+    /// Samples delivered, or lost in user space.
+    pub samples: u64,
+    /// Samples that nobody told of.
+    pub lost_restart: u64,
 }
 
 /// Samples after the kernel chose them.
@@ -51,12 +67,25 @@ pub struct SampleBins {
     pub lost_rx_dropped: u64,
     /// Lost: invalid descriptors.
     pub lost_invalid_descs: u64,
+    /// Lost: in the rings of a sensor that was killed. Chosen by the kernel, and told by nobody.
+    pub lost_restart: u64,
     /// Delivered and parsed into a flow.
     pub parsed: u64,
     /// Delivered, then shed: the queue to the analysis was full.
     pub shed_queue_full: u64,
     /// Delivered, then shed: the packet belongs to no flow.
     pub shed_not_in_flow: u64,
+}
+
+impl SampleBins {
+    /// Lost on the way from the program to this process.
+    pub fn lost(&self) -> u64 {
+        self.lost_rx_ring_full
+            + self.lost_fill_ring_empty
+            + self.lost_rx_dropped
+            + self.lost_invalid_descs
+            + self.lost_restart
+    }
 }
 
 /// Rows: windows of flows and hosts.
@@ -135,6 +164,19 @@ pub struct Residue {
 }
 
 impl Ledger {
+    /// Goes on from what earlier processes accounted for.
+    pub fn after(earlier: &Earlier) -> Ledger {
+        Ledger {
+            // Until the first drain anything between nothing and all of it may have been drained.
+            totals: earlier.totals,
+            drained_packets: earlier.drained.packets,
+            drained_bytes: earlier.drained.bytes,
+            samples_before: earlier.samples,
+            samples: SampleBins { lost_restart: earlier.lost_restart, ..SampleBins::default() },
+            ..Ledger::default()
+        }
+    }
+
     /// Counts what flows grew by.
     pub fn flows(&mut self, deltas: &[FlowDelta]) {
         for delta in deltas {
@@ -151,7 +193,8 @@ impl Ledger {
         }
         let (parsed, not_in_flow) = (self.samples.parsed, self.samples.shed_not_in_flow);
         self.delivered_before = self.samples.delivered;
-        self.samples = SampleBins { parsed, shed_not_in_flow: not_in_flow, ..tick.samples };
+        let lost_restart = self.samples.lost_restart;
+        self.samples = SampleBins { parsed, shed_not_in_flow: not_in_flow, lost_restart, ..tick.samples };
         self.totals_before = std::mem::replace(&mut self.totals, tick.totals);
         if let Some(flood) = &tick.flood {
             self.sketched = Some((flood.total.packets, self.totals_before.sketched_total()));
@@ -174,13 +217,7 @@ impl Ledger {
         let overflow_before = before.overflow_total();
         // A packet is added to `seen` before any bin, to `counted` before its flow.
         let samples = &self.samples;
-        let lost = now.lost_no_socket
-            + now.lost_ringbuf_full
-            + now.lost_no_headroom
-            + samples.lost_rx_ring_full
-            + samples.lost_fill_ring_empty
-            + samples.lost_rx_dropped
-            + samples.lost_invalid_descs;
+        let lost = now.lost_no_socket + now.lost_ringbuf_full + now.lost_no_headroom + samples.lost();
         let (scoring, alerts) = (&self.scoring, &self.alerts);
         Residue {
             wire: outside(now.counted.packets + not_counted.packets, before.seen.packets, now.seen.packets),
@@ -198,7 +235,7 @@ impl Ledger {
             prefixes: self.sketched.map_or(0, |(sketched, low)| {
                 outside(sketched, if at_rest { now.sketched_total() } else { low }, now.sketched_total())
             }),
-            samples: outside(samples.delivered + lost, sampled_before, now.sampled),
+            samples: outside(self.samples_before + samples.delivered + lost, sampled_before, now.sampled),
             parsing: outside(
                 samples.parsed + samples.shed_queue_full + samples.shed_not_in_flow,
                 if at_rest { samples.delivered } else { self.delivered_before },

@@ -50,3 +50,5 @@ pub mod telemetry;
 pub mod check;
 
 pub mod cli;
+
+pub mod manual;

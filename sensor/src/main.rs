@@ -6,6 +6,7 @@ mod run;
 use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Parser;
 use sensor::api::ApiError;
 use sensor::cli::{AnalyzeArgs, Cli, Command, EXIT_CONFIG, EXIT_DONE, EXIT_FAILED};
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
     one_matrix_thread();
     let result = match Cli::parse().command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Detach(arguments) => manage::detach(&arguments),
         Command::Analyze(arguments) => analyze(&arguments),
         Command::Alerts(arguments) => manage::alerts(&arguments),
         Command::Model(arguments) => manage::model(&arguments),
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         Command::Incidents(arguments) => manage::incidents(&arguments),
         Command::Config(arguments) => manage::config(&arguments),
         Command::Token(arguments) => manage::token(&arguments),
+        Command::Manual { folder } => sensor::manual::write(&folder).context("write the manual"),
         Command::Check(arguments) => {
             return match sensor::check::run(&arguments, &mut std::io::stdout().lock()) {
                 Ok(code) => ExitCode::from(code),

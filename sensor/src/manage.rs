@@ -5,8 +5,9 @@ use std::io::{BufWriter, ErrorKind, Write, stderr, stdin, stdout};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sensor::api::token;
+use sensor::capture::pins;
 use sensor::cli::{
-    AlertsArgs, ConfigCommand, ConfigShowArgs, ModelArgs, ModelCommand, TokenArgs, TokenCommand,
+    AlertsArgs, ConfigCommand, ConfigShowArgs, DetachArgs, ModelArgs, ModelCommand, TokenArgs, TokenCommand,
 };
 use sensor::config::{self, Overrides};
 use sensor::incidents::{self, IncidentsArgs};
@@ -46,6 +47,32 @@ pub fn model(arguments: &ModelArgs) -> anyhow::Result<()> {
 fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+pub fn detach(arguments: &DetachArgs) -> anyhow::Result<()> {
+    let loaded =
+        config::load(arguments.config.config.as_deref(), std::env::vars(), &arguments.config.overrides())?;
+    let config = loaded.config;
+    telemetry::init(&config.telemetry);
+    let Some(interface) = &config.capture.interface else {
+        anyhow::bail!(
+            "no interface given: pass --interface IF, or set capture.interface in the configuration"
+        );
+    };
+    let detached = pins::detach(&config.capture, interface, &config.state_dir)?;
+    let mut out = stdout().lock();
+    if !detached.found {
+        writeln!(out, "{interface}: nothing of a stopped sensor is there")?;
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "{interface}: {}, its maps are freed; it had counted {} packets, {} of them not analysed by any sensor",
+        if detached.program { "the program is off the interface" } else { "no program was on it" },
+        detached.counted,
+        detached.not_analysed
+    )?;
+    Ok(())
 }
 
 pub fn alerts(arguments: &AlertsArgs) -> anyhow::Result<()> {

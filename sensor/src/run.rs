@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use anyhow::Context;
 use sensor::api::{App, Parts};
@@ -34,7 +35,8 @@ pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
     })?;
     let Some(_lock) = model::request::lock(&config.state_dir).context("locking the state folder")? else {
         anyhow::bail!(
-            "another vesper runs with the state folder {}: give each its own state_dir",
+            "another vesper (process id {}) runs with the state folder {}: stop it first, or give each its own state_dir",
+            model::request::running(&config.state_dir).unwrap_or_default(),
             config.state_dir.display()
         );
     };
@@ -100,18 +102,25 @@ pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
             let _told = answer.map(|answer| answer.send(told));
         }
     });
+    // Whoever stops it by hand is done with it; a service manager may be about to start the next one.
+    let by_hand = Arc::new(AtomicBool::new(false));
+    let told = by_hand.clone();
     let served = runtime.block_on(async {
         let asked = async move {
             tokio::select! {
                 _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
+                _ = interrupt.recv() => told.store(true, Relaxed),
             }
         };
         api::serve(door, app, asked).await.context("serving the API")
     });
     notify::stopping();
-    tracing::info!("stopping: detaching, then analysing and delivering what is left");
-    let status = pipeline.stop();
+    let stay = pipeline.live().pinned() && !arguments.detach_on_exit && !by_hand.load(Relaxed);
+    tracing::info!(
+        "stopping: {}, then analysing and delivering what is left",
+        if stay { "the program stays and counts on" } else { "detaching" }
+    );
+    let status = pipeline.stop(stay);
     runtime.shutdown_background();
     served?;
     summarise(&status, arguments.json)

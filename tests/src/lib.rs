@@ -23,3 +23,7 @@ pub mod generator;
 pub mod running;
 
 pub mod mirror;
+
+pub mod machine;
+
+pub mod package;

@@ -33,7 +33,13 @@ impl Running {
     /// Starts `program` inside the namespace.
     pub fn start(program: &str, namespace: &Namespace, config: &Path) -> Running {
         let mut command = namespace.command(program);
-        command.args(["run", "--json", "--config"]).arg(config);
+        command.args(["run", "--json"]);
+        Running::start_by(command, config)
+    }
+
+    /// Starts what the command says, with these settings.
+    pub fn start_by(mut command: Command, config: &Path) -> Running {
+        command.arg("--config").arg(config);
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = process.stderr.take().unwrap();
         let log = lines(stderr);
@@ -65,10 +71,24 @@ impl Running {
         String::from_utf8(output.unwrap().stdout).unwrap()
     }
 
+    /// The API's answer to a JSON body, without its head.
+    pub fn post(&self, namespace: &Namespace, path: &str, body: &serde_json::Value) -> serde_json::Value {
+        let (url, body) = (format!("http://127.0.0.1:8888{path}"), body.to_string());
+        let json = "Content-Type: application/json";
+        let arguments = ["--silent", "--show-error", "--max-time", "5", "-H", json, "-d", &body, &url];
+        let output = namespace.command("curl").args(arguments).output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{path}: {error}: {output:?}"))
+    }
+
     /// Asks it to stop, and returns its summary.
     pub fn stop(&mut self) -> serde_json::Value {
+        self.stop_by("-INT")
+    }
+
+    /// Sends it a signal that makes it stop in order, and returns its summary.
+    pub fn stop_by(&mut self, signal: &str) -> serde_json::Value {
         let pid = self.process.0.id().to_string();
-        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
         let mut out = String::new();
         self.process.0.stdout.take().unwrap().read_to_string(&mut out).unwrap();
         assert!(self.process.0.wait().unwrap().success(), "{:#?}", self.seen);

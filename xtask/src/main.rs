@@ -5,6 +5,8 @@
 mod bench;
 mod dashboards;
 mod demo;
+mod deploy;
+mod dist;
 mod ebpf;
 mod eval;
 mod fuzz;
@@ -38,6 +40,13 @@ usage: cargo xtask COMMAND
                              options: --only SET,SET, --seeds N, --vesper (no baselines), --sensor FILE (another
                              build of vesper), --ablation, --write-docs; results in target/eval
   dashboards [--check]       write dashboards/grafana from xtask/src/dashboards; --check only compares
+  dist [OPTIONS]             a Debian package, an archive, checksums and the bill of materials, in target/dist
+                             options: --profile NAME, --features cuda, --sensor FILE (built already), --version V,
+                             --out DIR
+  deploy --host HOST ...     the package to these machines, one after the other: install, check, wait until ready, or go back
+                             options: --package FILE, --dry-run, --status, --port N, --identity FILE, --ssh-config FILE,
+                             --wait SECONDS; what to write into the settings: --interface IF, --mode mirror|host,
+                             --set SECTION.NAME=VALUE, --sink \"KIND NAME=VALUE ...\", --credential NAME=FILE
   ebpf [--check]             build the XDP program from source and install it; --check only compares
   fuzz parse [--minutes N]   the header parser on what libFuzzer thinks of, 5 minutes unless told otherwise
   types [--sensor FILE]      train what alerts look like on labelled traffic that code makes, and commit the weights
@@ -60,6 +69,8 @@ fn main() -> ExitCode {
         ["bench", rest @ ..] => bench::command(rest),
         ["eval", rest @ ..] => eval::command(rest),
         ["dashboards", rest @ ..] => dashboards::command(rest),
+        ["deploy", rest @ ..] => deploy::command(rest),
+        ["dist", rest @ ..] => dist::command(rest),
         ["ebpf", rest @ ..] => ebpf::command(rest),
         ["fuzz", rest @ ..] => fuzz::command(rest),
         ["types", rest @ ..] => types::command(rest),

@@ -32,8 +32,21 @@ const UNSAFE: [&str; 5] = [
 ];
 const PRIVATE_PATHS: [&str; 2] = [concat!("/wo", "rk/"), concat!("/ro", "ot/")];
 const METRIC_MAKERS: [&str; 3] = ["Opts::new(\"", "opts!(\"", "Desc::new(\""];
-const COMMANDS: [&str; 11] =
-    ["bench", "dashboards", "demo", "ebpf", "eval", "fuzz", "lab", "setup", "test", "tidy", "types"];
+const COMMANDS: [&str; 13] = [
+    "bench",
+    "dashboards",
+    "demo",
+    "deploy",
+    "dist",
+    "ebpf",
+    "eval",
+    "fuzz",
+    "lab",
+    "setup",
+    "test",
+    "tidy",
+    "types",
+];
 
 /// `cargo xtask tidy`.
 pub fn command() -> Result<()> {

@@ -4,7 +4,7 @@ use super::candidate::{Candidate, FoldKey, rank};
 use super::condition::Condition;
 use super::config::AlertConfig;
 use super::likeness::Likeness;
-use super::report::{Reasons, alert, confidence, date, name, rfc3339};
+use super::report::{Reasons, alert, confidence, date, name, rename, rfc3339};
 use super::sighting::{Sighting, SightingKey};
 use super::{Alert, ThreatType};
 use crate::flow::SECOND;
@@ -84,16 +84,31 @@ impl Book {
         }
         self.bins.raised += 1;
         let quiet = self.config.refold_after.as_nanos() as u64;
+        // Likeness has no say against a rule that knows what its hosts are about.
+        let ruled = anomaly && self.explained(candidate, now, |kind| kind != ThreatType::Anomaly);
         if let Some(standing) = self.standing.get_mut(&key)
             && now.saturating_sub(standing.last) < quiet
         {
             standing.fold(candidate, now);
-            standing.name(candidate, &self.config);
+            if !ruled {
+                standing.name(candidate, &self.config);
+            }
             self.bins.suppressed_duplicate += 1;
             return None;
         }
-        if self.explained(candidate, now) {
-            self.tell(candidate, now);
+        if let Some(mut standing) = self.take_called(candidate, now) {
+            standing.fold(candidate, now);
+            rename(&mut standing.alert, candidate, &self.config);
+            // Who heard the former name hears this one at once.
+            standing.told = 0;
+            self.standing.insert(key, standing);
+            self.bins.suppressed_duplicate += 1;
+            return None;
+        }
+        if self.explained(candidate, now, |_| true) {
+            if !ruled {
+                self.tell(candidate, now);
+            }
             self.bins.suppressed_duplicate += 1;
             return None;
         }
@@ -221,33 +236,53 @@ impl Book {
         (*windows & 0x3ff).count_ones() >= self.config.anomaly_windows
     }
 
-    /// Whether another alert that stands says what this is: the victim's answers, a flood's sources.
-    fn explained(&self, candidate: &Candidate, now: u64) -> bool {
+    /// Whether an alert that stands, of a type that counts, says what this is: the victim's answers, a flood's sources.
+    fn explained(&self, candidate: &Candidate, now: u64, counts: impl Fn(ThreatType) -> bool) -> bool {
         let anomaly = candidate.verdict.kind == ThreatType::Anomaly;
         let (source, destination) = (candidate.verdict.source, candidate.verdict.destination);
-        self.standing.iter().any(|((kind, attacker, victim), standing)| {
-            let age = now.saturating_sub(standing.last);
-            let is = |one: Option<[u8; 16]>, other: Option<[u8; 16]>| one.is_some() && one == other;
-            if *kind == ThreatType::Anomaly {
-                // What a host does to many at once is one oddity; so are the two sides of a conversation.
-                let same = is(source, *attacker) || (is(source, *victim) && is(destination, *attacker));
-                return anomaly && age <= GOES_ON && same;
-            }
-            if anomaly {
-                // What the attacker does next is news; that its victims stumble, or answer, is not.
-                let stumbles = is(source, *victim) || is(destination, *victim) || is(destination, *attacker);
-                let patience = if is(source, *attacker) { GOES_ON } else { AFTERMATH };
-                return age <= patience && (stumbles || is(source, *attacker));
-            }
-            // A scan of a host is no part of what merely looks like a beacon of it.
-            let stronger = rank(*kind) <= rank(candidate.verdict.kind);
-            let same_pair = stronger
-                && ((is(source, *attacker) && is(destination, *victim))
-                    || (is(source, *victim) && is(destination, *attacker)));
-            let flood = *kind == ThreatType::DDoS && (is(destination, *victim) || is(source, *victim));
-            let scan = *kind == ThreatType::PortScan && (is(source, *attacker) || is(destination, *attacker));
-            age <= GOES_ON && (same_pair || flood || scan)
-        })
+        self.standing.iter().filter(|((kind, ..), _)| counts(*kind)).any(
+            |((kind, attacker, victim), standing)| {
+                let age = now.saturating_sub(standing.last);
+                let is = |one: Option<[u8; 16]>, other: Option<[u8; 16]>| one.is_some() && one == other;
+                if *kind == ThreatType::Anomaly {
+                    // What a host does to many at once is one oddity; so are the two sides of a conversation.
+                    let same = is(source, *attacker) || (is(source, *victim) && is(destination, *attacker));
+                    return anomaly && age <= GOES_ON && same;
+                }
+                if anomaly {
+                    // What the attacker does next is news; that its victims stumble, or answer, is not.
+                    let stumbles =
+                        is(source, *victim) || is(destination, *victim) || is(destination, *attacker);
+                    let patience = if is(source, *attacker) { GOES_ON } else { AFTERMATH };
+                    return age <= patience && (stumbles || is(source, *attacker));
+                }
+                // A scan of a host is no part of what merely looks like a beacon of it.
+                let stronger = rank(*kind) <= rank(candidate.verdict.kind);
+                let same_pair = stronger
+                    && ((is(source, *attacker) && is(destination, *victim))
+                        || (is(source, *victim) && is(destination, *attacker)));
+                let flood = *kind == ThreatType::DDoS && (is(destination, *victim) || is(source, *victim));
+                let scan =
+                    *kind == ThreatType::PortScan && (is(source, *attacker) || is(destination, *attacker));
+                age <= GOES_ON && (same_pair || flood || scan)
+            },
+        )
+    }
+
+    /// Takes out the alert that stands for what a rule now names, where only its likeness had a name for it so far: the rule
+    /// knows better.
+    fn take_called(&mut self, candidate: &Candidate, now: u64) -> Option<Standing> {
+        let (kind, source, destination) = candidate.fold_key();
+        if kind == ThreatType::Anomaly || source.is_none() {
+            return None;
+        }
+        let place = self.standing.iter().find(|((key, attacker, victim), standing)| {
+            let called = *key == ThreatType::Anomaly && standing.alert.threat_type != ThreatType::Anomaly;
+            let same = *victim == destination || standing.alert.threat_type == kind;
+            called && *attacker == source && same && now.saturating_sub(standing.last) <= GOES_ON
+        });
+        let place = *place?.0;
+        self.standing.remove(&place)
     }
 
     /// What is told already by another oddity of the same source says what that one looks like.

@@ -53,7 +53,6 @@ pub struct Reasons {
 /// The alert of a candidate of the window that ended at `now`.
 pub fn alert(candidate: &Candidate, id: String, reasons: Reasons, config: &AlertConfig, now: u64) -> Alert {
     let (verdict, seems) = (&candidate.verdict, candidate.likeness.best(config.likeness));
-    let address = |host: Option<[u8; 16]>| host.map(|host| ip(&host).to_string()).unwrap_or_default();
     let confidence = confidence(candidate);
     let model = match (verdict.kind, &candidate.likeness) {
         (ThreatType::Anomaly, likeness) if *likeness != Likeness::default() => {
@@ -118,6 +117,24 @@ pub fn name(
     alert.details.mitre = techniques(kind, candidate);
     let words = std::mem::take(&mut alert.details.narrative);
     alert.details.narrative = format!("Looks like {kind:?} ({:.0} %). {words}", chance * 100.0);
+}
+
+/// An alert that was called by what it looks like is called by what a rule found it to be.
+pub fn rename(alert: &mut Alert, candidate: &Candidate, config: &AlertConfig) {
+    let verdict = &candidate.verdict;
+    alert.threat_type = verdict.kind;
+    alert.confidence = confidence(candidate);
+    alert.severity = severity(verdict.kind, candidate, alert.confidence, config);
+    alert.source_port = candidate.source_port;
+    alert.destination_ip = address(verdict.destination);
+    alert.destination_port = verdict.port;
+    alert.protocol = protocol(verdict.proto);
+    alert.details.mitre = techniques(verdict.kind, candidate);
+    alert.details.narrative.clone_from(&verdict.narrative);
+}
+
+fn address(host: Option<[u8; 16]>) -> String {
+    host.map(|host| ip(&host).to_string()).unwrap_or_default()
 }
 
 /// How sure: half from how far the score is above the threshold (two decades are 0.95), half from how far the facts are

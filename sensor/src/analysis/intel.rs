@@ -32,6 +32,8 @@ pub(super) struct Lookout {
     /// Ticks to wait, then the flow to look up next.
     recheck: Option<(u32, usize)>,
     strays: Vec<FlowKey>,
+    /// Listed addresses that somebody spoke with in the window: nothing is learned from that.
+    pub(super) met: Vec<[u8; 16]>,
     counts: IntelCounts,
 }
 
@@ -99,7 +101,11 @@ impl Analysis {
         }
         self.features.app.take_hits().into_iter().map(of_name).for_each(&mut note);
         self.intel.counts.beyond += u64::from(beyond.saturating_sub(MOST as u32));
+        self.intel.met.clear();
         for sighting in found.into_values() {
+            if sighting.hit.kind == "ip" {
+                self.intel.met.push(sighting.ends[usize::from(!sighting.comes)]);
+            }
             *self.intel.counts.matches.entry(sighting.hit.feed.name.clone()).or_default() += 1;
             output.suspects.push(sighting.host());
             let Some(alert) = self.book.sighting(&sighting, window.end) else { continue };

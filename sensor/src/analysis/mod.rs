@@ -6,6 +6,8 @@ mod exemplars;
 #[cfg(test)]
 mod explanations;
 mod intel;
+#[cfg(test)]
+mod intel_tests;
 pub mod journal;
 #[cfg(test)]
 mod poison;
@@ -182,6 +184,8 @@ pub struct Analysis {
     seed: u64,
     /// Packets, samples or rows do not add up: nothing is learned meanwhile.
     ledger_off: bool,
+    /// The open window holds what came while nobody looked.
+    resumed: bool,
     /// What others know.
     intel: intel::Lookout,
 }
@@ -205,6 +209,7 @@ impl Analysis {
             samples: SampleBins::default(),
             window_start: None,
             now: 0,
+            resumed: false,
             silence_after: u64::MAX,
             early: None,
             beyond_lost: 0,
@@ -365,6 +370,12 @@ impl Analysis {
     /// Takes what the counters say: the alert of a condition that is new.
     pub fn condition(&mut self, condition: &Condition, now: u64) -> Option<Alert> {
         self.book.condition(condition, now)
+    }
+
+    /// The source goes on where that of another process ended. What came in between is counted; the window it comes in
+    /// holds more than its time, so it is not judged, but for what others know of its addresses.
+    pub fn resume(&mut self) {
+        self.resumed = true;
     }
 
     /// Says whether the ledger is off by something: what is seen then may not be what there is, and teaches nothing.

@@ -8,7 +8,7 @@ use crate::features::spec;
 use crate::flow::SECOND;
 use crate::score::random::Random;
 
-/// Runs ticks through a new analysis; alerts with the time they were raised.
+/// Runs ticks through a new analysis; alerts as they were last told, with the time since which they are called so.
 fn run(ticks: &[Drained]) -> (Analysis, Vec<(u64, Alert)>, Vec<String>) {
     let mut analysis = Analysis::new(&AnalysisConfig::default()).unwrap();
     let (alerts, notices) = feed(&mut analysis, ticks);
@@ -23,9 +23,17 @@ pub(super) fn drained(analysis: &mut Analysis, tick: &Drained) -> Output {
 }
 
 fn feed(analysis: &mut Analysis, ticks: &[Drained]) -> (Vec<(u64, Alert)>, Vec<String>) {
-    let (mut alerts, mut notices) = (Vec::new(), Vec::new());
+    let (mut alerts, mut notices) = (Vec::<(u64, Alert)>::new(), Vec::new());
     let mut take = |time: u64, output: Output| {
         alerts.extend(output.alerts.into_iter().map(|raised| (time, raised.alert)));
+        for update in output.updates {
+            let same = alerts.iter_mut().find(|(_, alert)| alert.threat_id == update.threat_id);
+            let (since, alert) = same.expect("only what was raised is updated");
+            if alert.threat_type != update.threat_type {
+                *since = time;
+            }
+            *alert = update;
+        }
         notices.extend(output.notices);
     };
     for tick in ticks {
@@ -44,15 +52,11 @@ fn is_of(alert: &Alert, attack: &Attack) -> bool {
     attack.kinds.contains(&alert.threat_type) && alert.source_ip == source && alert.destination_ip == target
 }
 
-/// What an attacker does first may be unusual before a rule names it, and is called by what it looks like; the rule's alert
-/// is another one then, as it is after an Anomaly.
+/// What an attacker does first may be unusual before it has a name.
 fn is_part_of(alert: &Alert, time: u64, attack: &Attack) -> bool {
     let source = std::net::Ipv4Addr::from(attack.source).to_string();
     let during = (attack.start..attack.start + 16 * SECOND).contains(&time);
-    let unnamed =
-        alert.threat_type == ThreatType::Anomaly || alert.details.narrative.starts_with("Looks like");
-    let named = attack.kinds.contains(&alert.threat_type);
-    (unnamed || named) && during && alert.source_ip == source
+    alert.threat_type == ThreatType::Anomaly && during && alert.source_ip == source
 }
 
 fn bins_add_up(analysis: &Analysis) {
@@ -233,6 +237,28 @@ fn silence_and_late_drains_do_not_change_rates() {
     }
     assert!(!scores.is_empty());
     assert!(scores.iter().all(|window| window.window_end - window.window_start <= 2 * SECOND));
+}
+
+#[test]
+fn what_came_between_two_processes_is_counted_and_not_judged() {
+    let windows = |resume: bool| {
+        let mut analysis = Analysis::new(&AnalysisConfig::default()).unwrap();
+        analysis.keep(Keep { scores: true, ..Keep::default() });
+        if resume {
+            analysis.resume();
+        }
+        let mut traffic = Traffic::new(1);
+        traffic.ordinary(4.0);
+        let mut ends = std::collections::BTreeSet::new();
+        for tick in &traffic.ticks() {
+            ends.extend(drained(&mut analysis, tick).scores.iter().map(|score| score.window_end));
+        }
+        bins_add_up(&analysis);
+        (ends, analysis.tables().flows_created)
+    };
+    let ((all, flows), (resumed, resumed_flows)) = (windows(false), windows(true));
+    assert_eq!(all.into_iter().skip(1).collect::<std::collections::BTreeSet<_>>(), resumed);
+    assert_eq!(flows, resumed_flows);
 }
 
 #[test]

@@ -70,7 +70,8 @@ impl Analysis {
     pub(super) fn close_window(&mut self, window: Window, output: &mut Output) -> Result<(), ScoreError> {
         let state = self.scorer.state();
         self.judge_listed(window, output);
-        let closed = self.judge_window(window, output);
+        let closed =
+            if std::mem::take(&mut self.resumed) { Ok(()) } else { self.judge_window(window, output) };
         // Whatever happened, the next window begins without this one's flows.
         self.work.beyond.clear();
         self.flows.next_window();
@@ -140,7 +141,8 @@ impl Analysis {
         let step = rows.flows.len().div_ceil(TIMED).max(1);
         output.latest.extend(rows.flows.iter().step_by(step).map(|&place| active.get(place).0.last));
 
-        let attackers = self.book.attackers(window.end);
+        let mut attackers = self.book.attackers(window.end);
+        attackers.extend(&self.intel.met);
         let suspect = |address: &[u8; 16]| !attackers.is_empty() && attackers.contains(address);
         let suspects = |flow: &Flow| suspect(&flow.src().0) || suspect(&flow.dst().0);
         for (&place, &score) in rows.flows.iter().zip(&scores[0]) {

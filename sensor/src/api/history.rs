@@ -52,6 +52,7 @@ impl Counters {
                 + bins.lost_fill_ring_empty
                 + bins.lost_rx_dropped
                 + bins.lost_invalid_descs
+                + bins.lost_restart
                 + bins.shed_queue_full,
             alerts: status.ledger.alerts.stored,
         }

@@ -273,6 +273,7 @@ fn drops(status: &Status) -> Vec<Drop> {
         ("fill_ring_empty", bins.lost_fill_ring_empty),
         ("rx_dropped", bins.lost_rx_dropped),
         ("invalid_descs", bins.lost_invalid_descs),
+        ("restart", bins.lost_restart),
         ("queue_full", bins.shed_queue_full),
         ("flow_table_full", status.flow.refused),
         ("rows_limit", status.ledger.scoring.shed_limit),

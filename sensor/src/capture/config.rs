@@ -1,5 +1,6 @@
 //! The section `capture` of the configuration.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -92,6 +93,9 @@ pub struct CaptureConfig {
     pub busy_poll: bool,
     /// Memory that samples are received into.
     pub huge_pages: HugePages,
+    /// Folder of a BPF file system where program and maps are pinned, so that counting goes on while the sensor restarts
+    /// (docs/restart.md). Empty, or where there is no such folder: the program goes with the sensor.
+    pub pin_dir: PathBuf,
     /// Batches of samples that wait for the analysis; when it is full, samples are shed and counted.
     pub queue_batches: u32,
 }
@@ -114,6 +118,7 @@ impl Default for CaptureConfig {
             zero_copy: ZeroCopy::Auto,
             busy_poll: false,
             huge_pages: HugePages::Auto,
+            pin_dir: PathBuf::from("/sys/fs/bpf/vesper"),
             queue_batches: 256,
         }
     }

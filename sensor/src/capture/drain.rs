@@ -6,11 +6,13 @@
 
 use std::time::Duration;
 
+use sensor_ebpf::counter::Count;
 use sensor_ebpf::flow::FlowStats;
 use sensor_ebpf::table::{FREE, LOG_LINE, RETIRED, WAYS};
 
 use super::error::CaptureError;
 use super::program::Program;
+use super::readings;
 use super::table::Table;
 use super::{FlowDelta, Listed, Outer};
 
@@ -24,12 +26,10 @@ const PROVEN_AGE: u64 = 1_000_000_000;
 const UNPROVEN_IDLE: [u64; 2] = [2_000_000_000, 500_000_000];
 
 /// Bytes that a drain keeps for each entry of the table.
-pub(super) const SLOT_BYTES: usize = size_of::<FlowStats>() + size_of::<u64>() + 1 + size_of::<u32>();
+pub(super) const SLOT_BYTES: usize = size_of::<u64>() + 1 + size_of::<u32>();
 
 /// What was read from the flow table before, and what is about to leave it.
 pub struct Drain {
-    /// By slot: counters at the latest reading, all 0 for a free one.
-    read: Vec<FlowStats>,
     /// By slot: when the flow had its latest packet, as of the latest reading; 0 for a free one.
     last: Vec<u64>,
     /// By slot.
@@ -47,6 +47,8 @@ pub struct Drain {
     entries: usize,
     /// Nanoseconds without a packet after which an entry leaves the table.
     idle_after: u64,
+    /// The table has entries of an earlier process that were not looked at yet.
+    inherited: bool,
 }
 
 impl Drain {
@@ -54,7 +56,6 @@ impl Drain {
     pub fn new(table: &Table, idle_after: Duration) -> Drain {
         let slots = table.entries.len();
         Drain {
-            read: vec![FlowStats::default(); slots],
             last: vec![0; slots],
             proven: vec![false; slots],
             retired: Vec::with_capacity(slots),
@@ -64,6 +65,7 @@ impl Drain {
             sweep: 0,
             entries: 0,
             idle_after: idle_after.as_nanos() as u64,
+            inherited: table.inherited,
         }
     }
 
@@ -81,6 +83,9 @@ impl Drain {
         let ended = match self.ended {
             Some(epoch) => epoch,
             None => {
+                if self.inherited {
+                    self.retire_inherited(&program.table);
+                }
                 self.retire_idle(&program.table, monotonic);
                 program.next_epoch()?
             }
@@ -91,6 +96,16 @@ impl Drain {
         }
         self.ended = None;
         let table = &program.table;
+        if self.inherited {
+            for slot in 0..table.entries.len() {
+                if table.tag(slot) != FREE {
+                    self.read(table, slot as u32, offset, &mut emit);
+                }
+            }
+            // What the lists of another process named: these flows are looked up again when there is a list.
+            self.listed.clear();
+            self.inherited = false;
+        }
         let lane_lines = table.size.lane_entries() as usize / LOG_LINE;
         for (number, lane) in table.lanes.iter().enumerate() {
             let parity = ended as usize & 1;
@@ -102,7 +117,7 @@ impl Drain {
             }
             lane.noted[parity].set(0);
         }
-        self.free_retired(table, offset, &mut emit);
+        self.free_retired(program, offset, &mut emit);
         Ok(())
     }
 
@@ -117,7 +132,7 @@ impl Drain {
             return;
         };
         let now = entry.stats(rare);
-        let before = &mut self.read[at];
+        let before = readings::get(&table.read[at]);
         if now.packets != before.packets || now.bytes != before.bytes {
             let key = entry.key();
             if before.packets == [0, 0] {
@@ -130,10 +145,10 @@ impl Drain {
                     self.tunnels.push(Outer { key, addresses: [a, b] });
                 }
             }
-            let grown = now.since(before);
+            let grown = now.since(&before);
             let grown = FlowStats { first: grown.first + offset, last: grown.last + offset, ..grown };
             emit(FlowDelta { key, grown });
-            *before = now;
+            readings::set(&table.read[at], &now);
         }
         self.entries += usize::from(self.last[at] == 0);
         self.last[at] = now.last.max(1);
@@ -161,13 +176,35 @@ impl Drain {
         self.sweep = if end == self.last.len() { 0 } else { end };
     }
 
+    /// Entries that an earlier process had begun to retire. What it was looking at closely is looked at as all are.
+    fn retire_inherited(&mut self, table: &Table) {
+        for (at, entry) in table.entries.iter().enumerate() {
+            let tag = table.tag(at);
+            if tag == FREE {
+                continue;
+            }
+            entry.one_in.set(0);
+            if tag == RETIRED || entry.mark.get() == 0 {
+                entry.mark.set(0);
+                table.buckets[at / WAYS].tags[at % WAYS].set(RETIRED);
+                self.retired.push(at as u32);
+            }
+        }
+    }
+
     /// Nobody writes to retired entries any more: reads them and makes room.
-    fn free_retired(&mut self, table: &Table, offset: u64, emit: &mut impl FnMut(FlowDelta)) {
+    fn free_retired(&mut self, program: &Program, offset: u64, emit: &mut impl FnMut(FlowDelta)) {
+        let table = &program.table;
         let mut retired = std::mem::take(&mut self.retired);
         for slot in retired.drain(..) {
             self.read(table, slot, offset, emit);
             let at = slot as usize;
-            self.read[at] = FlowStats::default();
+            let drained = readings::get(&table.read[at]);
+            let drained = Count {
+                packets: drained.packets[0] + drained.packets[1],
+                bytes: drained.bytes[0] + drained.bytes[1],
+            };
+            program.about.free(slot, drained, || table.clear(at));
             self.last[at] = 0;
             self.proven[at] = false;
             self.entries -= 1;

@@ -13,6 +13,7 @@ use super::drain::Drain;
 use super::error::CaptureError;
 use super::flood::{Flood, FloodWatch};
 use super::listed::Turning;
+use super::pins::Leftover;
 use super::program::Program;
 use super::receive::Queued;
 use super::steering::Governor;
@@ -33,12 +34,18 @@ pub(super) struct Drainer {
     pub(super) turning: Turning,
     /// What was asked for and is not done yet.
     pub(super) turning_to: Option<u32>,
+    /// Maps of an earlier sensor that are to be drained first.
+    pub(super) leftovers: Vec<Leftover>,
+    /// Samples of these maps that earlier processes accounted for.
+    pub(super) accounted: u64,
+    /// The program is to choose no samples any more.
+    pub(super) quiet: bool,
     /// The second of the latest look at what changes slowly.
     pub(super) second: u64,
 }
 
 impl Drainer {
-    /// Drains at every multiple of `interval` until told to stop, then detaches the program.
+    /// Drains at every multiple of `interval` until told to stop.
     pub(super) fn run(
         mut self,
         stop: &AtomicBool,
@@ -63,7 +70,6 @@ impl Drainer {
                 self.counters.detached(interface);
             }
         }
-        self.program.detach();
         self
     }
 
@@ -73,6 +79,16 @@ impl Drainer {
         let buffers = self.buffers.clone();
         let mut outlet =
             FlowOutlet { batch: buffers.flows(), buffers: &buffers, events, state: Sent::AtOnce };
+        for mut leftover in std::mem::take(&mut self.leftovers) {
+            let drained = leftover.drain(self.clock.offset, |delta| outlet.push(delta));
+            let generation = leftover.number();
+            leftover.end(&self.program.about);
+            tracing::info!(
+                generation,
+                packets = drained.packets,
+                "the maps of the sensor before are drained"
+            );
+        }
         if let Some((trie, set)) = self.turning.wish() {
             self.turning_to = Some(trie);
             // Before any flow that was looked up there: whoever reads this knows what the marks mean.
@@ -101,6 +117,7 @@ impl Drainer {
             }
         }
         let samples = self.counters.sample_bins();
+        self.program.about.account(self.accounted + samples.delivered + samples.lost());
         let flood = self.each_second(now, samples.shed_queue_full)?;
         let tick = Tick { time: now + self.clock.offset, totals: self.program.totals()?, samples, flood };
         *self.counters.seen.lock().unwrap_or_else(PoisonError::into_inner) =
@@ -119,7 +136,9 @@ impl Drainer {
         }
         self.second = second;
         self.program.flush_log();
-        self.governor.turn(&mut self.program, shed, now)?;
+        if !self.quiet {
+            self.governor.turn(&mut self.program, shed, now)?;
+        }
         self.counters.sampling_halved.store(u64::from(self.governor.steps), Relaxed);
         Ok(Some(self.flood.read(&self.program.table)))
     }

@@ -1,6 +1,7 @@
 //! Why capture could not start.
 
 use std::io;
+use std::path::PathBuf;
 
 use aya::programs::ProgramError;
 
@@ -32,6 +33,16 @@ pub enum CaptureError {
     Attach { interface: String, tried: &'static str, source: Box<ProgramError>, hint: String },
     #[error("AF_XDP socket on {interface} queue {queue}: {source}{hint}")]
     Socket { interface: String, queue: u32, source: io::Error, hint: &'static str },
+    #[error(
+        "a sensor with process id {pid} runs on {interface} already: stop it first, or watch another interface (it holds \
+         {})", folder.display()
+    )]
+    Running { interface: String, pid: u64, folder: PathBuf },
+    #[error(
+        "{} cannot be used to pin program and maps: {source}; remove it with `vesper detach`, or set capture.pin_dir = \"\" \
+         to go without", path.display()
+    )]
+    Pin { path: PathBuf, source: io::Error },
     #[error("map {map}: {source}")]
     Map { map: &'static str, source: aya::maps::MapError },
     #[error("mapping the map {map} into memory: {source}; lower capture.flow_map_entries if memory is short")]

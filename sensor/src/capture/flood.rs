@@ -55,16 +55,21 @@ impl std::fmt::Display for SourcePrefix {
 pub(super) struct FloodWatch {
     /// Packets by cell, all lanes together.
     before: Vec<u64>,
+    /// Counted in sketches that are gone.
+    carried: Count,
 }
 
 impl FloodWatch {
-    pub(super) fn new() -> FloodWatch {
-        FloodWatch { before: vec![0; CELLS] }
+    /// What is in the sketches by now is no news. `carried` was counted in others.
+    pub(super) fn new(table: &Table, carried: Count) -> FloodWatch {
+        let mut watch = FloodWatch { before: vec![0; CELLS], carried };
+        watch.read(table);
+        watch
     }
 
     /// What came since the last reading.
     pub(super) fn read(&mut self, table: &Table) -> Flood {
-        let mut flood = Flood::default();
+        let mut flood = Flood { total: self.carried, ..Flood::default() };
         let mut touched = 0;
         for (at, before) in self.before.iter_mut().enumerate() {
             let (mut packets, mut candidate, mut most) = (0, 0, 0);

@@ -12,7 +12,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use sensor_ebpf::control::{Control, mode};
+use sensor_ebpf::counter::Count;
 
+use super::attach::{Attached, release};
 use super::buffers::Buffers;
 use super::clock::Clock;
 use super::config::{CaptureConfig, Mode};
@@ -23,11 +25,13 @@ use super::error::CaptureError;
 use super::flood::FloodWatch;
 use super::listed::{Lister, Turning};
 use super::nic::watch::Watch;
-use super::nic::{Nic, mtu};
+use super::nic::{self, Nic, mtu};
+use super::pins::Pins;
 use super::program::{Frames, Program, XdpAttached};
 use super::queues::{self, Queue};
 use super::receive::{self, Outlet, Queued};
 use super::steering::{Governor, Steering};
+use crate::ledger::Earlier;
 
 /// Room in the event queue beyond the sample batches, so that a drain finds some however many samples come.
 pub const TICK_ROOM: usize = 64;
@@ -53,6 +57,10 @@ pub struct Live {
     pub steering: Steering,
     /// Fills the tries of listed addresses, until somebody takes it.
     pub lister: Option<Lister>,
+    /// What earlier processes accounted for.
+    pub earlier: Earlier,
+    pins: Option<Pins>,
+    nic: Nic,
     stop_drain: Arc<AtomicBool>,
     stop_receive: Arc<AtomicBool>,
     drain: JoinHandle<Drainer>,
@@ -69,6 +77,16 @@ impl Live {
         nic: &Nic,
         events: SyncSender<Queued>,
     ) -> Result<Live, CaptureError> {
+        Live::start_with(config, nic, events, None)
+    }
+
+    /// The same; with pins, it goes on with what an earlier sensor left in the kernel, and may leave it there itself.
+    pub fn start_with(
+        config: &CaptureConfig,
+        nic: &Nic,
+        events: SyncSender<Queued>,
+        pins: Option<Pins>,
+    ) -> Result<Live, CaptureError> {
         if config.mode == Mode::Mirror && nic.holds_default_route {
             return Err(CaptureError::DefaultRoute { name: nic.name.clone() });
         }
@@ -76,8 +94,8 @@ impl Live {
             return Err(CaptureError::Loopback { name: nic.name.clone() });
         }
         // Attach before bind: some drivers only then have the queues that AF_XDP wants (gve).
-        let (mut program, attached) =
-            Program::attached_to(config, nic).map_err(|error| mtu_hint(error, nic))?;
+        let Attached { mut program, attached, leftovers, earlier } =
+            Attached::new(config, nic, pins.as_ref()).map_err(|error| mtu_hint(error, nic))?;
         // In the network stack a packet is whole, however long: it may take several frames of a socket.
         let frags = attached == XdpAttached::Generic || program.frames() == Frames::Multiple;
         let sockets =
@@ -137,7 +155,14 @@ impl Live {
         let lister = Some(program.take_lister(turning.clone())?);
         let stop_drain = Arc::new(AtomicBool::new(false));
         let buffers = Buffers::default();
+        let sketched = Count {
+            packets: program.carried.totals.sketched_total(),
+            ..program.carried.totals.overflow_total()
+        };
         let drainer = Drainer {
+            flood: FloodWatch::new(&program.table, sketched),
+            accounted: program.about.accounted().0,
+            leftovers,
             drain: Drain::new(&program.table, config.map_idle_timeout),
             program,
             statistics,
@@ -145,9 +170,9 @@ impl Live {
             counters: counters.clone(),
             buffers: buffers.clone(),
             governor,
-            flood: FloodWatch::new(),
             turning,
             turning_to: None,
+            quiet: false,
             second: 0,
         };
         let drain = {
@@ -164,6 +189,9 @@ impl Live {
             buffers,
             steering,
             lister,
+            earlier,
+            pins,
+            nic: nic.clone(),
             stop_drain,
             stop_receive,
             drain,
@@ -173,13 +201,32 @@ impl Live {
         })
     }
 
-    /// Detaches, hands on what is still in rings and map, and returns when it has all been handed on. The event
-    /// queue must still be read meanwhile.
-    pub fn stop(self) {
+    /// Whether the program may stay when this process ends.
+    pub fn pinned(&self) -> bool {
+        self.pins.is_some()
+    }
+
+    /// Hands on what is still in rings and map, and returns when it has all been handed on. The event queue must still be
+    /// read meanwhile. The program leaves the interface first, unless it is to stay: then it goes on counting, and chooses
+    /// no more samples. Whether it stays is returned.
+    pub fn stop(self, stay: bool) -> bool {
         let closing = self.watch.stop();
         self.stop_drain.store(true, Relaxed);
-        let drainer = self.drain.join();
-        // The program is off the interface now; what it redirected last is still arriving in the rings.
+        let mut drainer = self.drain.join();
+        let mut stays = stay && self.pins.is_some();
+        if let Ok(drainer) = &mut drainer {
+            if stays && let Err(error) = drainer.program.quiet(self.queues.len() as u32) {
+                tracing::error!(%error, "the program cannot be told that nobody listens: it leaves the interface");
+                stays = false;
+            }
+            if !stays {
+                drainer.program.detach();
+            }
+        }
+        if let (false, Some(pins)) = (stays, &self.pins) {
+            release(pins, &nic::find(&self.nic.name).unwrap_or_default());
+        }
+        // What was redirected last is still arriving in the rings.
         thread::sleep(SETTLE);
         self.stop_receive.store(true, Relaxed);
         for receiver in self.receivers {
@@ -189,20 +236,25 @@ impl Live {
         }
         let Ok(mut drainer) = drainer else {
             tracing::error!("the drain thread had panicked: the last counts are lost");
-            return;
+            return stays;
         };
+        drainer.quiet = true;
         drainer.second = 0;
         // Twice: the first reading may still be short of what the second one must have (see the ledger).
         for _ in 0..2 {
             match drainer.drain(&self.events) {
                 Ok(true) => {}
-                Ok(false) => return,
+                Ok(false) => return stays,
                 Err(error) => tracing::error!(%error, "the last drain of the flow table failed"),
             }
         }
         if let Some(closing) = closing {
             closing.compare();
         }
+        if let (false, Some(pins)) = (stays, self.pins) {
+            pins.clear();
+        }
+        stays
     }
 }
 

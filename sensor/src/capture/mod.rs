@@ -4,6 +4,8 @@
 //! every flow grew by, in batches, and then a [`Tick`] with the totals. Later stages cannot tell the sources apart, and
 //! never read a clock: times are nanoseconds since the Unix epoch on the source's clock.
 
+mod attach;
+
 mod buffers;
 
 mod clock;
@@ -26,9 +28,13 @@ mod live;
 
 pub mod nic;
 
+pub mod pins;
+
 mod program;
 
 pub mod queues;
+
+mod readings;
 
 mod receive;
 

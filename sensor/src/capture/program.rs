@@ -2,21 +2,25 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::io;
+use std::path::Path;
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, Map, MapData, MapError, PerCpuArray, RingBuf, XskMap};
 use aya::programs::links::FdLink;
+use aya::programs::xdp::XdpLink;
 use aya::programs::{ProgramError, Xdp, XdpMode};
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
-use sensor_ebpf::control::Control;
+use sensor_ebpf::control::{Control, mode};
 use sensor_ebpf::counter::Totals;
 
-use super::config::{self, CaptureConfig};
 use super::error::CaptureError;
 use super::listed::{Lister, Turning};
 use super::nic::{Nic, mtu};
-use super::refusal::{attach_hint, is_busy, load_hint, refused};
+use super::pins::{self, About, Carried, Generation, Place};
+use super::readings::Reading;
+use super::refusal::{load_hint, refused};
 use super::steering::Target;
 use super::table::{self, Table, TableSize};
 use super::xsk::GracePeriod;
@@ -46,6 +50,12 @@ pub struct Program {
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     /// The flow table.
     pub table: Table,
+    /// The maps' place, if they are pinned.
+    pub(super) generation: Option<Generation>,
+    /// What is kept beside the table.
+    pub(super) about: About,
+    /// What was counted in maps that are gone, or about to be.
+    pub(super) carried: Carried,
     grace: GracePeriod,
     totals: PerCpuArray<MapData, Totals>,
     controls: Array<MapData, Control>,
@@ -66,11 +76,11 @@ pub enum Frames {
 }
 
 impl Frames {
-    fn of(nic: &Nic) -> Frames {
+    pub(super) fn of(nic: &Nic) -> Frames {
         if mtu::needs_frags(nic) { Frames::Multiple } else { Frames::Single }
     }
 
-    fn program(self) -> &'static str {
+    pub(super) fn program(self) -> &'static str {
         match self {
             Frames::Single => "vesper",
             Frames::Multiple => "vesper_frags",
@@ -86,7 +96,19 @@ impl Program {
 
     /// Loads the program `name` of another object that has the same maps, for benchmarks.
     pub fn load_from(object: &[u8], name: &'static str, size: TableSize) -> Result<Program, CaptureError> {
-        let seed = table::seed();
+        Program::load_into(object, name, size, None)
+    }
+
+    /// Loads a program that uses these maps, where a place is given.
+    pub(super) fn load_into(
+        object: &[u8],
+        name: &'static str,
+        size: TableSize,
+        place: Option<Place>,
+    ) -> Result<Program, CaptureError> {
+        let inherited = place.as_ref().and_then(|place| place.seed);
+        let generation = place.map(|place| place.generation);
+        let seed = inherited.unwrap_or_else(table::seed);
         let (mask, by_cpu) = (size.bucket_mask(), u32::from(size.by_cpu));
         let mut loader = EbpfLoader::new();
         loader
@@ -95,6 +117,15 @@ impl Program {
             .override_global("SEED", &seed, true);
         for (map, elements) in size.maps() {
             loader.map_max_entries(map, elements);
+        }
+        if let Some(generation) = &generation {
+            if inherited.is_none() {
+                let failed = |source| CaptureError::Pin { path: generation.folder.clone(), source };
+                std::fs::create_dir(&generation.folder).map_err(failed)?;
+            }
+            for map in pins::MAPS {
+                loader.map_pin_path(map, generation.path(map));
+            }
         }
         let mut ebpf = loader
             .load(object)
@@ -105,7 +136,12 @@ impl Program {
         let program: &mut Xdp = xdp(&mut ebpf, name)?;
         program.load().map_err(refused)?;
 
-        let table = Table::map(&ebpf, size)?;
+        let (about, read) = kept(generation.as_ref(), inherited.is_some(), size)
+            .map_err(|source| CaptureError::Mapping { map: pins::READ, source })?;
+        let table = Table::map(&ebpf, size, &read, inherited.is_some())?;
+        if inherited.is_none() {
+            about.begin(size, &seed);
+        }
         let grace = GracePeriod::new().map_err(|source| CaptureError::Drain { source })?;
         let totals = PerCpuArray::try_from(take(&mut ebpf, "TOTALS")?)
             .map_err(|source| CaptureError::Map { map: "TOTALS", source })?;
@@ -115,11 +151,15 @@ impl Program {
             .map_err(|source| CaptureError::Map { map: "XSKS", source })?;
         let steered = LpmTrie::try_from(take(&mut ebpf, "STEERED")?)
             .map_err(|source| CaptureError::Map { map: "STEERED", source })?;
-        let control = Control::default();
+        // Of the program before, where its table goes on: the epoch is in the entries.
+        let control = controls.get(&0, 0).map_err(|source| CaptureError::Map { map: "CONTROL", source })?;
         Ok(Program {
             ebpf,
             name,
             link: None,
+            generation,
+            about,
+            carried: Carried::default(),
             logger,
             table,
             grace,
@@ -131,40 +171,7 @@ impl Program {
         })
     }
 
-    /// Loads the program for an interface and attaches it by bpf_link: native mode if the driver has it, else generic,
-    /// as the configuration allows. The link goes with this process: if it dies, the interface is as before.
-    pub fn attached_to(config: &CaptureConfig, nic: &Nic) -> Result<(Program, XdpAttached), CaptureError> {
-        let failed = |tried, source: ProgramError| CaptureError::Attach {
-            interface: nic.name.clone(),
-            tried,
-            hint: attach_hint(&source),
-            source: Box::new(source),
-        };
-        let native = |program: &mut Program| program.attach_in(nic.index, XdpMode::Driver);
-        if config.xdp != config::XdpMode::Generic {
-            let lanes = TableSize::new(config.flow_map_entries, nic.rx_queues, false);
-            let mut program = Program::load(lanes, Frames::of(nic))?;
-            match native(&mut program) {
-                Ok(()) => return Ok((program, XdpAttached::Native)),
-                Err(error) if is_busy(&error) || config.xdp == config::XdpMode::Native => {
-                    return Err(failed("native mode", error));
-                }
-                Err(error) => tracing::warn!(
-                    interface = nic.name,
-                    %error,
-                    "no native XDP here, trying generic: slower, counts the same"
-                ),
-            }
-        }
-        // In generic mode the stack may handle packets of one queue on several CPUs at a time.
-        let cpus = aya::util::nr_cpus().map_err(|(_, source)| CaptureError::Drain { source })?;
-        let lanes = TableSize::new(config.flow_map_entries, cpus as u32, true);
-        let mut program = Program::load(lanes, Frames::Single)?;
-        program.attach_in(nic.index, XdpMode::Skb).map_err(|error| failed("generic mode", error))?;
-        Ok((program, XdpAttached::Generic))
-    }
-
-    fn attach_in(&mut self, ifindex: u32, mode: XdpMode) -> Result<(), ProgramError> {
+    pub(super) fn attach_in(&mut self, ifindex: u32, mode: XdpMode) -> Result<(), ProgramError> {
         let program: &mut Xdp =
             self.ebpf.program_mut(self.name).ok_or(ProgramError::NotLoaded)?.try_into()?;
         let id = program.attach_to_if_index(ifindex, mode)?;
@@ -173,6 +180,48 @@ impl Program {
         // be replaced by anyone; `try_into` drops it, which detaches.
         self.link = Some(link.try_into().map_err(|_not_a_link| ProgramError::NotAttached)?);
         Ok(())
+    }
+
+    /// Has the link hold this program from now on. A packet meets the one or the other.
+    pub(super) fn replace(&mut self, link: FdLink) -> Result<(), ProgramError> {
+        let link = XdpLink::try_from(link).map_err(|_not_xdp| ProgramError::NotAttached)?;
+        let program: &mut Xdp =
+            self.ebpf.program_mut(self.name).ok_or(ProgramError::NotLoaded)?.try_into()?;
+        let id = program.attach_to_link(link)?;
+        let link = program.take_link(id)?;
+        self.link = Some(link.try_into().map_err(|_not_a_link| ProgramError::NotAttached)?);
+        Ok(())
+    }
+
+    /// Has the link stay when this process ends.
+    pub(super) fn pin_link(&mut self, path: &Path) -> Result<(), ProgramError> {
+        let link = self.link.take().ok_or(ProgramError::NotAttached)?;
+        let failed = |error| MapError::PinError { name: Some("link".into()), error };
+        self.link = Some(link.pin(path).map_err(failed)?.into());
+        Ok(())
+    }
+
+    /// Has nothing sampled any more, until somebody sets the control values again; a mirror port goes on dropping what
+    /// it is sent. What was chosen before is in the rings, or lost and counted, when this returns.
+    pub(super) fn quiet(&mut self, queues: u32) -> Result<(), CaptureError> {
+        let mode = if self.control.mode == mode::HOST { mode::PASS } else { self.control.mode };
+        self.tell(Control {
+            mode,
+            first_packets: 0,
+            one_in: 0,
+            flagged_per_second: 0,
+            other_per_second: 0,
+            steered: 0,
+            listed: 0,
+            ..self.control
+        })?;
+        for queue in 0..queues {
+            match self.sockets.unset(queue) {
+                Ok(()) | Err(MapError::KeyNotFound) => {}
+                Err(source) => return Err(CaptureError::Map { map: "XSKS", source }),
+            }
+        }
+        self.wait()
     }
 
     /// Whether the link still has an interface: it loses it when the interface is deleted.
@@ -267,10 +316,10 @@ impl Program {
         self.grace.wait().map_err(|source| CaptureError::Drain { source })
     }
 
-    /// The totals of all CPUs.
+    /// The totals of all CPUs, since the program was first attached.
     pub fn totals(&self) -> Result<Totals, CaptureError> {
         let values = self.totals.get(&0, 0).map_err(|source| CaptureError::Map { map: "TOTALS", source })?;
-        let mut sum = Totals::default();
+        let mut sum = self.carried.totals;
         for value in values.iter() {
             sum.merge(value);
         }
@@ -332,7 +381,21 @@ fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, CaptureError> {
     ebpf.take_map(name).ok_or(CaptureError::Object { name })
 }
 
-fn object() -> Result<Cow<'static, [u8]>, CaptureError> {
+/// What is kept beside the table, and the map of what was read of it.
+fn kept(generation: Option<&Generation>, inherited: bool, size: TableSize) -> io::Result<(About, MapData)> {
+    if let (Some(generation), true) = (generation, inherited) {
+        let about = generation.about().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        return Ok((about, generation.map(pins::READ)?));
+    }
+    let (read, (about, map)) = (Reading::array(size.entries())?, About::create()?);
+    if let Some(generation) = generation {
+        read.pin(generation.path(pins::READ)).map_err(io::Error::other)?;
+        map.pin(generation.path(pins::ABOUT)).map_err(io::Error::other)?;
+    }
+    Ok((about, read))
+}
+
+pub(super) fn object() -> Result<Cow<'static, [u8]>, CaptureError> {
     let Some(path) = std::env::var_os(OBJECT_VARIABLE) else {
         return Ok(Cow::Borrowed(OBJECT));
     };

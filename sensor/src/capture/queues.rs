@@ -103,7 +103,7 @@ fn stay_on(cpus: &[usize]) -> io::Result<()> {
 }
 
 /// The CPUs this process may use.
-fn allowed_cpus() -> Vec<usize> {
+pub fn allowed_cpus() -> Vec<usize> {
     let Ok(allowed) = sched_getaffinity(None) else { return Vec::new() };
     (0..CpuSet::MAX_CPU).filter(|&cpu| allowed.is_set(cpu)).collect()
 }

@@ -10,6 +10,8 @@ use sensor_ebpf::table::{Bucket, Entry, LOG_LINE, Lane, LogLine, Outer, RareFlag
 
 use super::drain;
 use super::error::CaptureError;
+use super::pins;
+use super::readings::{self, Reading};
 use super::xsk::Mapped;
 
 /// How large the flow table is, and how packets find their lane.
@@ -61,7 +63,7 @@ impl TableSize {
 
     /// Bytes of kernel memory, which is taken when the program is loaded.
     pub fn kernel_bytes(&self) -> u64 {
-        let entry = size_of::<Entry>() + size_of::<RareFlags>() + size_of::<Outer>();
+        let entry = size_of::<Entry>() + size_of::<RareFlags>() + size_of::<Outer>() + size_of::<Reading>();
         let log = 2 * size_of::<LogLine>() / LOG_LINE;
         let bucket = size_of::<Bucket>() / WAYS;
         let lane = size_of::<Lane>() + CELLS * size_of::<Cell>();
@@ -85,11 +87,20 @@ pub struct Table {
     pub(super) log: Mapped<LogLine>,
     pub(super) lanes: Mapped<Lane>,
     pub(super) prefixes: Mapped<Cell>,
+    /// By slot.
+    pub(super) read: Mapped<Reading>,
+    /// An earlier process has filled it.
+    pub(super) inherited: bool,
 }
 
 impl Table {
     /// Maps what the loaded object made.
-    pub(super) fn map(ebpf: &Ebpf, size: TableSize) -> Result<Table, CaptureError> {
+    pub(super) fn map(
+        ebpf: &Ebpf,
+        size: TableSize,
+        read: &MapData,
+        inherited: bool,
+    ) -> Result<Table, CaptureError> {
         fn array<T: SharedLayout>(
             ebpf: &Ebpf,
             (name, count): (&'static str, u32),
@@ -111,7 +122,26 @@ impl Table {
             log: array(ebpf, log)?,
             lanes: array(ebpf, lanes)?,
             prefixes: array(ebpf, prefixes)?,
+            read: Mapped::new(read.fd().as_fd(), size.entries() as usize)
+                .map_err(|source| CaptureError::Mapping { map: pins::READ, source })?,
+            inherited,
         })
+    }
+
+    /// What a slot's bucket says of it.
+    pub(super) fn tag(&self, slot: usize) -> u16 {
+        self.buckets[slot / WAYS].tags[slot % WAYS].get()
+    }
+
+    /// Forgets the counters of a slot that no packet finds, in the entry and in what was read of it.
+    pub(super) fn clear(&self, slot: usize) {
+        if let (Some(entry), Some(reading)) = (self.entries.get(slot), self.read.get(slot)) {
+            readings::clear(reading);
+            for side in 0..2 {
+                entry.packets[side].set(0);
+                entry.bytes[side].set(0);
+            }
+        }
     }
 }
 

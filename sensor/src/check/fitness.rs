@@ -3,7 +3,8 @@
 use std::fs::read_to_string;
 use std::path::Path;
 
-use super::Line;
+use super::mend::Fix;
+use super::{Line, drivers, interrupts, kernel};
 use crate::capture::nic::{Nic, XdpSupport, prepare, rss};
 use crate::capture::{CaptureConfig, HugePages, Mode, NicRings, XdpMode, ZeroCopy, queues};
 
@@ -13,7 +14,8 @@ const MOST_QUEUES: u32 = 256;
 /// XDP, and for a mirror port what it takes to see every packet.
 pub(super) fn lines(nic: &Nic, capture: &CaptureConfig, state_dir: &Path) -> Vec<Line> {
     let support = nic.xdp();
-    let mut lines = vec![native(support, capture.xdp)];
+    let version = kernel::version(&kernel::release());
+    let mut lines = vec![native(&nic.driver, support, capture.xdp, version)];
     if capture.mode == Mode::Host {
         return lines;
     }
@@ -26,9 +28,11 @@ pub(super) fn lines(nic: &Nic, capture: &CaptureConfig, state_dir: &Path) -> Vec
     lines.push(offloads(nic, &hiding, capture.prepare_nic));
     lines.push(promiscuous(nic, capture.prepare_nic));
     lines.push(rings(nic, capture));
-    lines.push(zero_copy(support, capture));
+    lines.push(zero_copy(&nic.driver, support, capture, version));
     lines.push(huge_pages(queues::huge_pages(capture, nic), free_huge_pages(), capture.huge_pages));
-    lines.push(numa(nic));
+    let allowed = queues::allowed_cpus();
+    lines.push(numa(nic, &allowed));
+    lines.extend(interrupts::line(nic));
     if let Some((interface, changes)) = prepare::left_over(state_dir) {
         let found =
             format!("{changes} settings of {interface} are changed by a sensor that runs, or was killed");
@@ -37,7 +41,24 @@ pub(super) fn lines(nic: &Nic, capture: &CaptureConfig, state_dir: &Path) -> Vec
     lines
 }
 
-pub(super) fn native(support: Option<XdpSupport>, xdp: XdpMode) -> Line {
+pub(super) fn native(
+    driver: &str,
+    support: Option<XdpSupport>,
+    xdp: XdpMode,
+    version: kernel::Version,
+) -> Line {
+    let later = drivers::native_since(driver).filter(|since| *since > version);
+    let elsewhere = match (driver, later) {
+        ("veth", _) => {
+            "no fewer receive queues here than the other end has for sending (ethtool -L)".to_owned()
+        }
+        (_, Some((major, minor))) => {
+            format!("{driver} has it from Linux {major}.{minor} on: boot a newer kernel")
+        }
+        (_, None) => {
+            "use a NIC whose driver has it: ixgbe, i40e, ice, igc, mlx5_core, bnxt_en, ...".to_owned()
+        }
+    };
     match (support, xdp) {
         (_, XdpMode::Generic) => Line::ok("native xdp", "not asked for: capture.xdp = \"generic\""),
         (Some(support), _) if support.native => Line::ok(
@@ -45,25 +66,36 @@ pub(super) fn native(support: Option<XdpSupport>, xdp: XdpMode) -> Line {
             if support.frags { "the driver has it, for jumbo frames too" } else { "the driver has it" },
         ),
         (Some(_), XdpMode::Native) => {
-            Line::fail("native xdp", "this driver has none", "set capture.xdp = \"auto\"")
+            Line::fail("native xdp", "this driver has none, or not as it is set up now")
+                .advise(format!("set capture.xdp = \"auto\", or: {elsewhere}"))
         }
-        (Some(_), XdpMode::Auto) => Line::warn(
-            "native xdp",
-            "this driver has none, or not now: the program will run in the network stack, slower",
-            "on a veth: no fewer receive queues than the other end has for sending (ethtool -L); else another NIC",
-        ),
-        (None, _) => Line::ok("native xdp", "the kernel does not tell before Linux 6.3; it will be tried"),
+        (Some(_), XdpMode::Auto) => {
+            let found = "none now: the program will run in the network stack, slower, and count the same";
+            Line::warn("native xdp", found).advise(elsewhere)
+        }
+        // Before Linux 6.3 the kernel does not tell.
+        (None, _) => match (drivers::native_since(driver), later) {
+            (Some((major, minor)), None) => {
+                Line::ok("native xdp", format!("{driver} has it since Linux {major}.{minor}"))
+            }
+            (_, Some(_)) => {
+                Line::warn("native xdp", "this kernel's driver has none: slower").advise(elsewhere)
+            }
+            (None, None) => {
+                Line::ok("native xdp", "the kernel does not tell before Linux 6.3; it will be tried")
+            }
+        },
     }
 }
 
 pub(super) fn queue_count(nic: &Nic, cpus: u32) -> Line {
     let (name, queues) = (&nic.name, nic.rx_queues.max(1));
-    let found = format!("{queues} in use, one thread each, {cpus} CPUs");
+    let found = format!("{queues} in use, one thread each, {cpus} CPU{}", if cpus == 1 { "" } else { "s" });
     let fewer = format!("ethtool -L {name} combined {}", cpus.min(MOST_QUEUES));
     if queues > MOST_QUEUES {
-        Line::fail("queues", format!("{queues}: the sensor reads {MOST_QUEUES} at most"), fewer)
+        Line::fail("queues", format!("{queues}: the sensor reads {MOST_QUEUES} at most")).run(fewer)
     } else if queues > cpus {
-        Line::warn("queues", format!("{found}: threads share CPUs"), fewer)
+        Line::warn("queues", format!("{found}: threads share CPUs")).run(fewer)
     } else {
         Line::ok("queues", found)
     }
@@ -75,35 +107,31 @@ pub(super) fn symmetry(nic: &Nic, symmetric: Option<bool>, prepare: bool) -> Lin
     match symmetric {
         Some(true) => Line::ok("rss", "symmetric"),
         Some(false) if prepare => Line::ok("rss", "not symmetric; tried to be made so while vesper runs"),
-        Some(false) => Line::warn(
-            "rss",
-            format!("not symmetric: {split}"),
-            format!(
-                "ethtool -X {name} xfrm symmetric-xor, or a key of 6d:5a repeated; or capture.prepare_nic = true"
-            ),
-        ),
+        Some(false) => Line::warn("rss", format!("not symmetric: {split}"))
+            .run(format!("ethtool -X {name} xfrm symmetric-xor"))
+            .advise("a key of 6d:5a repeated does the same (ethtool -X NIC hkey); capture.prepare_nic = true does it"),
         None => Line::ok("rss", format!("{name}'s driver does not tell; perhaps {split}")),
     }
 }
 
-pub(super) fn offloads(nic: &Nic, hiding: &[(&str, &str, bool)], prepare: bool) -> Line {
+pub(super) fn offloads(nic: &Nic, hiding: &[(&'static str, &str, bool)], prepare: bool) -> Line {
     let names = |free: bool| {
         let of = hiding.iter().filter(|(.., changeable)| *changeable == free);
         of.map(|(name, ..)| *name).collect::<Vec<_>>().join(", ")
     };
-    let fixed = hiding.iter().find(|(.., changeable)| !changeable);
-    if let Some((name, why, _)) = fixed {
-        let found = format!("{} cannot be switched off: {name} {why}", names(false));
-        return Line::warn("offloads", found, "for what it hides, watch the port with another NIC");
+    let why = hiding.iter().map(|(name, why, _)| format!("{name} {why}")).collect::<Vec<_>>().join("; ");
+    let changeable: Vec<&'static str> =
+        hiding.iter().filter(|(.., changeable)| *changeable).map(|(name, ..)| *name).collect();
+    if hiding.iter().any(|(.., changeable)| !changeable) {
+        return Line::warn("offloads", format!("{} cannot be switched off: {why}", names(false)))
+            .advise("for what it hides, watch the port with another NIC");
     }
-    match hiding.first() {
-        None => Line::ok("offloads", "none that hides packets is on"),
-        Some(_) if prepare => Line::ok("offloads", format!("{} will be off while vesper runs", names(true))),
-        Some((first, why, _)) => Line::warn(
-            "offloads",
-            format!("{} on: {first} {why}", names(true)),
-            format!("ethtool -K {} {first} off and so on, or capture.prepare_nic = true", nic.name),
-        ),
+    match hiding {
+        [] => Line::ok("offloads", "none that hides packets is on"),
+        _ if prepare => Line::ok("offloads", format!("{} will be off while vesper runs", names(true))),
+        _ => Line::warn("offloads", format!("on: {why}"))
+            .mended_by(Fix::OffloadsOff(nic.clone(), changeable))
+            .advise("capture.prepare_nic = true does it while vesper runs"),
     }
 }
 
@@ -111,11 +139,9 @@ pub(super) fn promiscuous(nic: &Nic, prepare: bool) -> Line {
     match (nic.promiscuity, prepare) {
         (1.., _) => Line::ok("promiscuous", "on"),
         (0, true) => Line::ok("promiscuous", "will be on while vesper runs"),
-        (0, false) => Line::warn(
-            "promiscuous",
-            "off: the NIC drops frames for other addresses, on a mirror port all of them",
-            format!("ip link set {} promisc on, or capture.prepare_nic = true", nic.name),
-        ),
+        (0, false) => Line::warn("promiscuous", "off")
+            .mended_by(Fix::Promiscuous(nic.clone()))
+            .advise("capture.prepare_nic = true does it while vesper runs"),
     }
 }
 
@@ -126,25 +152,33 @@ fn rings(nic: &Nic, capture: &CaptureConfig) -> Line {
         Some(rings) if capture.prepare_nic && capture.nic_rings == NicRings::Max => {
             Line::ok("nic rings", format!("{}; will be {} while vesper runs", rings.now, rings.max))
         }
-        Some(rings) => Line::warn(
-            "nic rings",
-            format!("{} of {}: bursts may be lost in the NIC", rings.now, rings.max),
-            format!("capture.nic_rings = \"max\", or ethtool -G {} rx {}", nic.name, rings.max),
-        ),
+        Some(rings) => Line::warn("nic rings", format!("{} of {}", rings.now, rings.max))
+            .run(format!("ethtool -G {} rx {}", nic.name, rings.max))
+            .advise("the link may restart; capture.nic_rings = \"max\" does it while vesper runs"),
     }
 }
 
-pub(super) fn zero_copy(support: Option<XdpSupport>, capture: &CaptureConfig) -> Line {
+pub(super) fn zero_copy(
+    driver: &str,
+    support: Option<XdpSupport>,
+    capture: &CaptureConfig,
+    version: kernel::Version,
+) -> Line {
+    let later = match drivers::zero_copy_since(driver) {
+        Some((major, minor)) if (major, minor) > version => format!("; it has from Linux {major}.{minor} on"),
+        _ => String::new(),
+    };
     let can = support.map(|support| support.zero_copy && capture.xdp != XdpMode::Generic);
     match (capture.zero_copy, can) {
         (ZeroCopy::Off, _) => Line::ok("zero-copy", "not asked for: samples are copied"),
         (_, Some(true)) => Line::ok("zero-copy", "the driver has it"),
-        (ZeroCopy::Require, Some(false)) => Line::fail(
-            "zero-copy",
-            "capture.zero_copy = \"require\", and this driver has none, or XDP is generic",
-            "set capture.zero_copy = \"auto\"",
-        ),
-        (ZeroCopy::Auto, Some(false)) => Line::ok("zero-copy", "not with this driver: samples are copied"),
+        (ZeroCopy::Require, Some(false)) => {
+            let found = "capture.zero_copy = \"require\", and this driver has none, or XDP is generic";
+            Line::fail("zero-copy", format!("{found}{later}")).advise("set capture.zero_copy = \"auto\"")
+        }
+        (ZeroCopy::Auto, Some(false)) => {
+            Line::ok("zero-copy", format!("not with this driver: samples are copied{later}"))
+        }
         (_, None) => Line::ok("zero-copy", "the kernel does not tell before Linux 6.3; it will be tried"),
     }
 }
@@ -167,9 +201,20 @@ pub(super) fn huge_pages(need: u64, free: u64, choice: HugePages) -> Line {
     Line::ok("huge pages", found)
 }
 
-fn numa(nic: &Nic) -> Line {
-    match nic.numa.node {
-        None => Line::ok("numa", "the interface belongs to no node: any CPU is near"),
-        Some(node) => Line::ok("numa", format!("node {node}: threads and memory go there where they may")),
+pub(super) fn numa(nic: &Nic, allowed: &[usize]) -> Line {
+    let Some(node) = nic.numa.node else {
+        return Line::ok("numa", "the interface belongs to no node: any CPU is near");
+    };
+    let near = nic.numa.cpus.iter().filter(|cpu| allowed.contains(cpu)).count();
+    if near == 0 && !nic.numa.cpus.is_empty() {
+        return Line::warn("numa", format!("the NIC is at node {node}, and none of its CPUs is allowed here"))
+            .advise("let the sensor use them: CPUAffinity= or AllowedCPUs= of the unit, taskset, the container's cpuset");
     }
+    let queues = nic.rx_queues as usize;
+    if near > 0 && queues > near {
+        let found =
+            format!("node {node} has {near} CPUs for {queues} queues: the other threads are far away");
+        return Line::warn("numa", found).run(format!("ethtool -L {} combined {near}", nic.name));
+    }
+    Line::ok("numa", format!("node {node}: threads and memory go there where they may"))
 }

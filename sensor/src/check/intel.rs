@@ -25,11 +25,8 @@ fn line(feed: &FeedConfig, config: &Config) -> Line {
         .flatten()
         .find_map(|path| std::fs::metadata(path).err().map(|error| (path, error)));
     match unreadable {
-        Some((path, error)) => Line::warn(
-            "intel",
-            format!("{name}: {}: {error}; {last}", path.display()),
-            "correct the path, or let the sensor's user read it",
-        ),
+        Some((path, error)) => Line::warn("intel", format!("{name}: {}: {error}; {last}", path.display()))
+            .advise("correct the path, or let the sensor's user read it"),
         None if feed.path.is_some() || taken != 0 => Line::ok("intel", format!("{name}: {last}")),
         None => Line::ok("intel", format!("{name}: {last}; its server is asked once the sensor runs")),
     }

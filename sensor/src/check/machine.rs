@@ -1,66 +1,63 @@
-//! What the machine has: kernel, memory, GPU.
+//! What the machine has: memory, clocks, CPUs.
 
 use std::fs::read_to_string;
 use std::path::Path;
 
-use super::Line;
+use super::{Line, gpu, time};
 use crate::capture::nic::Nic;
 use crate::capture::{CaptureConfig, Mode, TableSize, queues};
 use crate::config::size;
 
-/// The helpers of the XDP program are all there from this version on.
-const OLDEST_KERNEL: (u32, u32) = (5, 18);
+/// Clocks that a program reads without asking the kernel, on bare metal and under hypervisors.
+const FAST_CLOCKS: [&str; 6] =
+    ["tsc", "kvm-clock", "arch_sys_counter", "hyperv_clocksource_tsc_page", "xen", "timebase"];
 
-/// Kernel and GPU.
+/// Drivers that choose the speed themselves: what they call `powersave` goes up with the load.
+const DYNAMIC: [&str; 3] = ["intel_pstate", "amd-pstate", "amd-pstate-epp"];
+
+/// Clocks, CPUs, GPU.
 pub(super) fn lines() -> Vec<Line> {
-    let release = rustix::system::uname().release().to_string_lossy().into_owned();
-    vec![kernel(&release), jit(read_to_string("/proc/sys/net/core/bpf_jit_enable").ok().as_deref()), gpu()]
+    let clock = "/sys/devices/system/clocksource/clocksource0";
+    let read = |file: &str| read_to_string(Path::new(clock).join(file)).unwrap_or_default();
+    let frequency = "/sys/devices/system/cpu/cpu0/cpufreq";
+    let of_cpu = |file: &str| read_to_string(Path::new(frequency).join(file)).ok();
+    vec![
+        clock_source(&read("current_clocksource"), &read("available_clocksource")),
+        time::line(),
+        governor(of_cpu("scaling_governor").as_deref(), of_cpu("scaling_driver").as_deref()),
+        gpu::line(Path::new("/")),
+    ]
 }
 
-pub(super) fn kernel(release: &str) -> Line {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse().ok());
-    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    if version >= OLDEST_KERNEL {
-        return Line::ok("kernel", format!("Linux {release}"));
+pub(super) fn clock_source(current: &str, available: &str) -> Line {
+    let current = current.trim();
+    if current.is_empty() {
+        return Line::ok("clock source", "not shown here");
     }
-    let (major, minor) = OLDEST_KERNEL;
-    Line::fail(
-        "kernel",
-        format!("Linux {release} is too old"),
-        format!("boot a kernel from {major}.{minor} on"),
-    )
-}
-
-pub(super) fn jit(enabled: Option<&str>) -> Line {
-    match enabled.map(str::trim) {
-        Some("1" | "2") => Line::ok("bpf jit", "on"),
-        Some(_) => Line::warn(
-            "bpf jit",
-            "off: the XDP program is interpreted, several times slower",
-            "sysctl -w net.core.bpf_jit_enable=1",
-        ),
-        None => Line::warn(
-            "bpf jit",
-            "unknown: there is no /proc/sys/net/core/bpf_jit_enable",
-            "normal in a network namespace; elsewhere use a kernel with CONFIG_BPF_JIT",
-        ),
+    if FAST_CLOCKS.contains(&current) {
+        return Line::ok("clock source", current);
+    }
+    let line = Line::warn("clock source", format!("{current}: slow to read"));
+    match available.split_whitespace().find(|clock| FAST_CLOCKS.contains(clock)) {
+        Some(faster) => line
+            .run(format!("echo {faster} > /sys/devices/system/clocksource/clocksource0/current_clocksource"))
+            .advise("but first ask `dmesg | grep -i clocksource` why the kernel left it"),
+        None => {
+            line.advise("the kernel found no steady TSC: look at `dmesg | grep -i tsc`, firmware, hypervisor")
+        }
     }
 }
 
-fn gpu() -> Line {
-    let driver = read_to_string("/proc/driver/nvidia/version").unwrap_or_default();
-    let library =
-        ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib/wsl/lib"]
-            .iter()
-            .find(|folder| Path::new(folder).join("libcuda.so.1").exists());
-    match (driver.lines().next(), library) {
-        (Some(driver), Some(folder)) => Line::ok("gpu", format!("{driver}; libcuda in {folder}")),
-        (Some(driver), None) => Line::warn(
-            "gpu",
-            format!("{driver}, but no libcuda.so.1"),
-            "install the driver's CUDA library, or leave it: the model runs on the CPU",
-        ),
-        (None, _) => Line::ok("gpu", "none: the model runs on the CPU"),
+pub(super) fn governor(governor: Option<&str>, driver: Option<&str>) -> Line {
+    let driver = driver.unwrap_or_default().trim();
+    match governor.map(str::trim) {
+        None => Line::ok("cpu governor", "the machine, or its hypervisor, chooses the frequency"),
+        Some(slow @ ("powersave" | "conservative")) if !DYNAMIC.contains(&driver) => {
+            Line::warn("cpu governor", format!("{slow}: CPUs are slow when a burst comes"))
+                .run("cpupower frequency-set -g performance")
+        }
+        Some(governor) if driver.is_empty() => Line::ok("cpu governor", governor),
+        Some(governor) => Line::ok("cpu governor", format!("{governor} ({driver})")),
     }
 }
 
@@ -95,13 +92,12 @@ pub(super) fn memory(capture: &CaptureConfig, nic: &Nic) -> Line {
 pub(super) fn judge_memory(need: u64, available: Option<u64>, found: String) -> Line {
     let remedy = "lower capture.flow_map_entries or capture.ring_entries, or add memory";
     match available {
-        Some(available) if need > available => Line::fail(
-            "memory",
-            format!("{found}, more than is available ({})", mebibytes(available)),
-            remedy,
-        ),
+        Some(available) if need > available => {
+            let found = format!("{found}, more than is available ({})", mebibytes(available));
+            Line::fail("memory", found).advise(remedy)
+        }
         Some(available) if need > available / 2 => {
-            Line::warn("memory", format!("{found}, over half of what is available"), remedy)
+            Line::warn("memory", format!("{found}, over half of what is available")).advise(remedy)
         }
         _ => Line::ok("memory", found),
     }

@@ -2,8 +2,6 @@
 
 use std::fs::read_to_string;
 
-use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use rustix::process::{Resource, getrlimit};
 
 use super::{Line, machine};
@@ -21,17 +19,8 @@ const IPC_LOCK: u32 = 14;
 /// Stands for cap_bpf and cap_perfmon too, as it did before Linux 5.8.
 const SYS_ADMIN: u32 = 21;
 
-/// Capabilities and AF_XDP.
-pub(super) fn lines(mode: Mode) -> Vec<Line> {
-    let mut lines = vec![capabilities(effective(), mode)];
-    if mode == Mode::Mirror {
-        lines.push(af_xdp());
-    }
-    lines
-}
-
 /// CapEff of this process; none where it cannot be read.
-fn effective() -> u64 {
+pub(super) fn effective() -> u64 {
     let status = read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
@@ -41,14 +30,21 @@ fn has(effective: u64, number: u32) -> bool {
     effective >> number & 1 == 1
 }
 
+fn granted(effective: u64, number: u32) -> bool {
+    has(effective, number) || (number == BPF.0 || number == PERFMON.0) && has(effective, SYS_ADMIN)
+}
+
+/// Whether the XDP program can be loaded.
+pub(super) fn may_load(effective: u64) -> bool {
+    [BPF, NET_ADMIN, PERFMON].iter().all(|(number, ..)| granted(effective, *number))
+}
+
 pub(super) fn capabilities(effective: u64, mode: Mode) -> Line {
     let mut needed = vec![BPF, NET_ADMIN, PERFMON];
     if mode == Mode::Mirror {
         needed.push(NET_RAW);
     }
-    let granted = |number| {
-        has(effective, number) || (number == BPF.0 || number == PERFMON.0) && has(effective, SYS_ADMIN)
-    };
+    let granted = |number| granted(effective, number);
     let missing: Vec<String> = needed
         .iter()
         .filter(|(number, ..)| !granted(*number))
@@ -59,30 +55,9 @@ pub(super) fn capabilities(effective: u64, mode: Mode) -> Line {
     }
     let names: Vec<&str> = needed.iter().map(|(_, name, _)| *name).collect();
     let program = std::env::current_exe().map_or("vesper".to_owned(), |path| path.display().to_string());
-    Line::fail(
-        "capabilities",
-        format!("missing: {}", missing.join(", ")),
-        format!(
-            "run as root, or: setcap {}+ep {program}; under systemd: AmbientCapabilities={}",
-            names.join(","),
-            names.join(" ").to_uppercase()
-        ),
-    )
-}
-
-fn af_xdp() -> Line {
-    match socket_with(AddressFamily::XDP, SocketType::RAW, SocketFlags::CLOEXEC, None) {
-        Ok(_closed_again) => Line::ok("af_xdp", "there"),
-        Err(Errno::PERM) => Line::ok("af_xdp", "there, and closed to this user: see capabilities"),
-        Err(Errno::AFNOSUPPORT) => Line::fail(
-            "af_xdp",
-            "missing in this kernel, or not allowed here",
-            "use a kernel with CONFIG_XDP_SOCKETS and allow AF_XDP (systemd RestrictAddressFamilies), or --mode host",
-        ),
-        Err(error) => {
-            Line::fail("af_xdp", format!("no socket: {error}"), "use --mode host, which needs none")
-        }
-    }
+    Line::fail("capabilities", format!("missing: {}", missing.join(", ")))
+        .run(format!("setcap {}+ep {program}", names.join(",")))
+        .advise(format!("run as root; under systemd: AmbientCapabilities={}", names.join(" ").to_uppercase()))
 }
 
 /// UMEM is locked memory; BPF maps are not, from Linux 5.11 on.
@@ -93,11 +68,12 @@ pub(super) fn locked_memory(capture: &CaptureConfig, nic: &Nic) -> Line {
 
 pub(super) fn judge_locked(need: u64, limit: Option<u64>, unlimited: bool) -> Line {
     match limit {
-        Some(limit) if need > limit && !unlimited => Line::fail(
-            "memlock",
-            format!("{} may be locked, samples need {}", size::format(limit), size::format(need)),
-            "ulimit -l unlimited; under systemd: LimitMEMLOCK=infinity; or lower capture.ring_entries",
-        ),
+        Some(limit) if need > limit && !unlimited => {
+            let found = format!("{} may be locked, samples need {}", size::format(limit), size::format(need));
+            Line::fail("memlock", found)
+                .run("ulimit -l unlimited")
+                .advise("under systemd: LimitMEMLOCK=infinity; or lower capture.ring_entries")
+        }
         _ => Line::ok("memlock", format!("{} to lock, which is allowed", size::format(need))),
     }
 }

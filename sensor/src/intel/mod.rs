@@ -16,7 +16,7 @@ pub mod set;
 pub mod source;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use config::{FeedConfig, FeedKind, IntelConfig};
 pub use item::{Item, Refused, Value};

@@ -17,13 +17,14 @@ fn address(text: &str) -> [u8; 16] {
     }
 }
 
-fn set(config: &IntelConfig, lists: &[(FeedConfig, &str)]) -> Set {
+/// Lists as they are read from files.
+pub(crate) fn set(config: &IntelConfig, lists: &[(FeedConfig, &str)]) -> Set {
     let read =
         |(config, text): &(FeedConfig, &str)| formats::read(config, text.as_bytes(), NOW).unwrap().items;
     Set::build(config, lists.iter().map(|list| FeedItems { config: &list.0, items: read(list) }).collect())
 }
 
-fn feed(name: &str) -> FeedConfig {
+pub(crate) fn feed(name: &str) -> FeedConfig {
     FeedConfig { name: name.to_owned(), ..FeedConfig::default() }
 }
 

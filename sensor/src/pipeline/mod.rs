@@ -6,6 +6,7 @@
 mod watcher;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Duration;
@@ -14,7 +15,8 @@ use watcher::Watcher;
 
 use crate::analysis::{Analysis, AnalysisConfig, Keep};
 use crate::capture::nic::Nic;
-use crate::capture::nic::prepare::{Prepared, prepare};
+use crate::capture::nic::prepare::{Lasting, Prepared, prepare};
+use crate::capture::pins::Pins;
 use crate::capture::{Live, TICK_ROOM};
 use crate::config::Config;
 use crate::incidents::Advice;
@@ -43,6 +45,7 @@ pub struct Pipeline {
     sinks: Sinks,
     shared: Arc<Shared>,
     top: Arc<SharedTop>,
+    rest: Arc<AtomicBool>,
 }
 
 /// The store, and what goes with it.
@@ -91,8 +94,13 @@ impl Pipeline {
             analysis.keep_journal(Sample::new(&config.journal, config.score.seed));
         }
         let (sender, events) = sync_channel(config.capture.queue_batches as usize + TICK_ROOM);
-        let prepared = prepare(&config.capture, nic, &config.state_dir);
-        let mut live = Live::start(&config.capture, nic, sender)?;
+        let pins = Pins::open(&config.capture, nic)?;
+        let lasting = match &pins {
+            Some(pins) => Lasting::Pinned { held: pins.held(nic) },
+            None => Lasting::Process,
+        };
+        let prepared = prepare(&config.capture, nic, &config.state_dir, lasting);
+        let mut live = Live::start_with(&config.capture, nic, sender, pins)?;
         let lists = match live.lister.take() {
             Some(lister) => intel::Keeper::start(&config.intel, &config.state_dir, lister)?,
             None => None,
@@ -105,9 +113,10 @@ impl Pipeline {
         let waiting = watcher.waiting.clone();
         watcher.set_aside = opened.notice;
         watcher.advice = Some(opened.advice);
+        let rest = watcher.rest.clone();
         let analysis =
             thread::Builder::new().name("analysis".to_owned()).spawn(move || watcher.run(&events))?;
-        Ok(Pipeline { live, prepared, analysis, lists, mailbox, waiting, sinks: running, shared, top })
+        Ok(Pipeline { live, prepared, analysis, lists, mailbox, waiting, sinks: running, shared, top, rest })
     }
 
     /// What a person wants to know about the start.
@@ -136,13 +145,18 @@ impl Pipeline {
     }
 
     /// Stops in the order of the path: no more packets, then everything that was counted is analysed, then every
-    /// alert is delivered or given up. Returns the final status.
-    pub fn stop(self) -> Arc<Status> {
+    /// alert is delivered or given up. With `stay` the program goes on counting for the next process, where it is pinned.
+    /// Returns the final status.
+    pub fn stop(self, stay: bool) -> Arc<Status> {
         if let Some(lists) = self.lists {
             lists.stop();
         }
-        self.live.stop();
-        drop(self.prepared);
+        self.rest.store(!(stay && self.live.pinned()), Relaxed);
+        if self.live.stop(stay) {
+            self.prepared.keep();
+        } else {
+            drop(self.prepared);
+        }
         // Capture dropped its ends of the queue: the analysis ends when it has read it all.
         let Ok((analysis, outlets)) = self.analysis.join() else {
             tracing::error!("the analysis had panicked: the summary is the last one it wrote");

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::Receiver;
 
 use crate::alert::condition::Condition;
@@ -63,18 +63,23 @@ pub(super) struct Watcher {
     warnings: Vec<String>,
     /// Nothing is in flight any more.
     at_rest: bool,
+    /// Whether packets rest too when capture is gone: the program does not stay on the interface.
+    pub(super) rest: Arc<AtomicBool>,
     /// Counters at the latest publication.
     published: Reading,
 }
 
 impl Watcher {
     pub(super) fn new(
-        analysis: Analysis,
+        mut analysis: Analysis,
         outlets: Outlets,
         live: &Live,
         config: &Config,
         shared: Arc<Shared>,
     ) -> Watcher {
+        if live.earlier.totals.seen.packets > 0 {
+            analysis.resume();
+        }
         Watcher {
             analysis,
             outlets,
@@ -92,7 +97,8 @@ impl Watcher {
                 queues: live.queues.clone(),
                 ..CaptureStatus::default()
             },
-            ledger: Ledger::default(),
+            ledger: Ledger::after(&live.earlier),
+            rest: Arc::new(AtomicBool::new(true)),
             started: live.clock.now(),
             first_packet: 0,
             last_packet: 0,
@@ -111,7 +117,12 @@ impl Watcher {
             set_aside: None,
             warnings: Vec::new(),
             at_rest: false,
-            published: Reading { time: live.clock.now(), ..Reading::default() },
+            published: Reading {
+                time: live.clock.now(),
+                packets: live.earlier.totals.seen.packets,
+                bytes: live.earlier.totals.seen.bytes,
+                ..Reading::default()
+            },
         }
     }
 
@@ -263,7 +274,11 @@ impl Watcher {
     fn publish(&mut self) {
         let now = self.clock.now();
         self.fill_bins();
-        let residue = if self.at_rest { self.ledger.residue_at_rest() } else { self.ledger.residue() };
+        let residue = if self.at_rest && self.rest.load(Relaxed) {
+            self.ledger.residue_at_rest()
+        } else {
+            self.ledger.residue()
+        };
         self.analysis.set_ledger_off(!residue.is_zero());
         for condition in self.conditions(&residue) {
             if let Some(alert) = self.analysis.condition(&condition, now) {

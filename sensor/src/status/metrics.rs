@@ -201,7 +201,13 @@ fn samples(families: &mut Families, status: &Status) {
             ("fill_ring_empty", bins.lost_fill_ring_empty),
             ("rx_dropped", bins.lost_rx_dropped),
             ("invalid_descs", bins.lost_invalid_descs),
+            ("restart", bins.lost_restart),
         ],
+    );
+    families.counter(
+        "capture_samples_earlier_total",
+        "Samples that sensors accounted for before this one took over from them.",
+        status.ledger.samples_before,
     );
     families.counter(
         "flow_samples_parsed_total",

@@ -68,9 +68,14 @@ pub(super) fn enqueue(tx: &Connection, recipients: &[Recipient], event: &EventRo
     if recipients.is_empty() {
         return Ok(());
     }
-    let (told, alert) = told(tx, event)?;
+    let (told, alert, worse) = told(tx, event)?;
     let kind = alert.map(|alert| (alert.alert.threat_type, alert.alert.severity));
-    for recipient in recipients.iter().filter(|recipient| (recipient.wanted)(told, kind)) {
+    for recipient in recipients {
+        // Who hears of new alerts only must hear that one turned out to be worse, or to be something else.
+        let news = worse && (recipient.wanted)(Told::Raised, kind);
+        if !news && !(recipient.wanted)(told, kind) {
+            continue;
+        }
         tx.prepare_cached("INSERT INTO outbox (sink, event, told, since) VALUES (?, ?, ?, ?)")?
             .execute(params![recipient.name, event.id, told.name(), event.time])?;
         count(tx, &recipient.name, "stored", 1)?;
@@ -78,11 +83,15 @@ pub(super) fn enqueue(tx: &Connection, recipients: &[Recipient], event: &EventRo
     Ok(())
 }
 
-fn told(tx: &Connection, event: &EventRow) -> rusqlite::Result<(Told, Option<StoredAlert>)> {
+/// What an event tells, of which alert, and whether the alert is called by another type or is more severe than before.
+fn told(tx: &Connection, event: &EventRow) -> rusqlite::Result<(Told, Option<StoredAlert>, bool)> {
     if event.kind == EventKind::Decision.name() {
-        return Ok((Told::Decision, None));
+        return Ok((Told::Decision, None, false));
     }
-    let Ok(alert) = serde_json::from_str::<StoredAlert>(&event.json) else { return Ok((Told::System, None)) };
+    let Ok(alert) = serde_json::from_str::<StoredAlert>(&event.json) else {
+        return Ok((Told::System, None, false));
+    };
+    let mut worse = false;
     let before: Option<String> = tx
         .prepare_cached("SELECT json FROM events WHERE about = ? AND id < ? ORDER BY id DESC LIMIT 1")?
         .query_row(params![event.about, event.id], |row| row.get(0))
@@ -97,13 +106,18 @@ fn told(tx: &Connection, event: &EventRow) -> rusqlite::Result<(Told, Option<Sto
             if raised == Some(event.time) { Told::Raised } else { Told::Updated }
         }
         Some(before) => {
-            let was =
-                serde_json::from_str::<StoredAlert>(&before).map(|alert| alert.state).unwrap_or_default();
+            let before = serde_json::from_str::<StoredAlert>(&before).ok();
+            let was = before.as_ref().map(|before| before.state).unwrap_or_default();
+            worse = alert.state != AlertState::Resolved
+                && before.is_some_and(|before| {
+                    alert.alert.threat_type != before.alert.threat_type
+                        || alert.alert.severity > before.alert.severity
+                });
             let over = alert.state == AlertState::Resolved && was != AlertState::Resolved;
             if over { Told::Resolved } else { Told::Updated }
         }
     };
-    Ok((told, Some(alert)))
+    Ok((told, Some(alert), worse))
 }
 
 /// What a sink has yet to be told, the oldest first. Reads no more than `limit` rows behind the row `after`.

@@ -1,12 +1,15 @@
 //! Real files: what was written is there, and what was changed shows.
 
+use std::sync::Arc;
+
 use clap::Parser;
 
 use super::alerts::{self, AlertState, Change};
 use super::events::{self, EventKind};
-use super::outbox::{self, Settle};
-use super::testing::{alert, get, insert, open, raised, tell};
-use super::{Store, StoreConfig, StoreError, audit, command, verify};
+use super::outbox::{self, Settle, Wanted};
+use super::testing::{self, alert, get, insert, open, raised, tell};
+use super::{Recipient, Store, StoreConfig, StoreError, audit, command, verify};
+use crate::alert::{Severity, ThreatType};
 use crate::cli::{Cli, Command};
 use crate::incidents::Resolution;
 use crate::sinks::Told;
@@ -86,6 +89,36 @@ fn an_alert_goes_through_its_states() {
     assert_eq!(actions, ["alert.reopen", "alert.resolve", "alert.acknowledge"]);
     assert_eq!(store.read(|connection| alerts::fingerprint(connection, &id)).unwrap(), [0.5, -1.0]);
     assert_eq!(store.read(alerts::latest_number).unwrap(), Some(("20260101".to_owned(), 1)));
+}
+
+#[test]
+fn who_hears_of_new_alerts_only_hears_that_one_turned_out_worse() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let people: Wanted = Arc::new(|told, kind| {
+        told == Told::Raised && kind.is_some_and(|(_, severity)| severity >= Severity::Medium)
+    });
+    let recipient = |name: &str, wanted| Recipient { name: name.to_owned(), wanted };
+    store.set_recipients(vec![recipient("people", people), recipient("all", Arc::new(testing::all))]);
+    let mut low = raised(1);
+    (low.alert.threat_type, low.alert.severity) = (ThreatType::Anomaly, Severity::Low);
+    let mut alert = low.alert.clone();
+    store.write(move |tx| alerts::insert(tx, &low, 1)).unwrap();
+    let mut steps = vec![(ThreatType::Anomaly, Severity::Low), (ThreatType::PortScan, Severity::Medium)];
+    steps.extend([(ThreatType::PortScan, Severity::Medium), (ThreatType::BruteForce, Severity::High)]);
+    for (step, (kind, severity)) in steps.into_iter().enumerate() {
+        (alert.threat_type, alert.severity) = (kind, severity);
+        alert.details.count += 1;
+        let alert = alert.clone();
+        store.write(move |tx| alerts::update(tx, &alert, 2 + step as i64)).unwrap().unwrap();
+    }
+    let told = |name: &str| -> Vec<(i64, Told)> {
+        let pending = store.read(|connection| outbox::pending(connection, name, 0, 100)).unwrap();
+        pending.iter().map(|pending| (pending.message.event, pending.message.told)).collect()
+    };
+    assert_eq!(told("people"), [(3, Told::Updated), (5, Told::Updated)]);
+    let all: Vec<Told> = told("all").into_iter().map(|(_, told)| told).collect();
+    assert_eq!(all, [Told::Raised, Told::Updated, Told::Updated, Told::Updated, Told::Updated]);
 }
 
 #[test]

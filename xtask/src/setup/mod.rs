@@ -4,6 +4,7 @@
 mod api;
 mod bench;
 mod browser;
+mod dist;
 mod ebpf;
 mod eval;
 mod grafana;
@@ -104,6 +105,7 @@ pub fn for_tests() -> Result<()> {
         ensure(&[grafana::NPM, grafana::SCHEMA])?;
         ensure(&api::REQUIREMENTS)?;
         ensure(&browser::REQUIREMENTS)?;
+        ensure(&[dist::CARGO_DEB, dist::DPKG_DEV, dist::LINTIAN, dist::SSH, dist::SYSTEMD, dist::SSHD])?;
     }
     // Without nextest the tests run through `cargo test`, so this one is no reason to stop.
     if let Err(error) = ensure(&[NEXTEST]) {
@@ -115,6 +117,16 @@ pub fn for_tests() -> Result<()> {
 /// The compiler and the linker of the XDP program.
 pub fn for_ebpf() -> Result<()> {
     ensure(&ebpf::REQUIREMENTS)
+}
+
+/// What packages cannot be made without.
+pub fn for_dist() -> Result<()> {
+    ensure(&[dist::CARGO_DEB, dist::DPKG_DEV, dist::LINTIAN])
+}
+
+/// What packages cannot be taken to other machines without.
+pub fn for_deploy() -> Result<()> {
+    ensure(&[dist::SSH])
 }
 
 /// What fuzzing cannot do without.

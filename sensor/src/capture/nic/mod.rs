@@ -1,5 +1,5 @@
-//! Network interfaces: facts, asked of the kernel without any privilege; what they count; and [`prepare`], the only
-//! part that changes anything.
+//! Network interfaces: facts, asked of the kernel without any privilege; what they count; and [`prepare`] and
+//! [`lasting`], the only parts that change anything.
 //!
 //! Names and states come over rtnetlink, which knows the namespace the process is in; `/sys` shows the namespace
 //! it was mounted in, which `nsenter --net` leaves behind, so it is believed only about the very same interface.
@@ -8,11 +8,15 @@ pub mod counters;
 
 mod ethtool;
 
+pub mod lasting;
+
 pub mod mtu;
 
 mod netlink;
 
 mod numa;
+
+pub mod owners;
 
 pub mod prepare;
 
@@ -27,6 +31,7 @@ pub use numa::Numa;
 
 use std::path::PathBuf;
 
+use super::program::XdpAttached;
 use ethtool::Ethtool;
 
 /// An interface.
@@ -52,8 +57,12 @@ pub struct Nic {
     pub rx_queues: u32,
     /// Whether a default route leaves through it.
     pub holds_default_route: bool,
+    /// Whether an administrator made it promiscuous.
+    pub promiscuous: bool,
     /// How many want it promiscuous; 0 is nobody.
     pub promiscuity: u32,
+    /// The XDP program on it, in the driver or in the network stack, and its id.
+    pub program: Option<(XdpAttached, u32)>,
     /// Index of the interface under it, or at the other end of a veth; 0 for none, or one in another namespace.
     pub lower: u32,
     /// MTU of the other end of a veth; 0 where it cannot be seen.
@@ -157,7 +166,7 @@ impl Nic {
 }
 
 /// The folder of this interface, unless `/sys` shows another namespace.
-fn sys_folder(nic: &Nic) -> Option<PathBuf> {
+pub(crate) fn sys_folder(nic: &Nic) -> Option<PathBuf> {
     let folder = PathBuf::from("/sys/class/net").join(&nic.name);
     let read = |file: &str| std::fs::read_to_string(folder.join(file)).unwrap_or_default();
     let mac = nic.mac.map(|byte| format!("{byte:02x}")).join(":");

@@ -9,6 +9,7 @@ use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::net::{recv, sendto, socket_with, sockopt};
 
+use super::super::program::XdpAttached;
 use super::Nic;
 
 pub(super) const NLMSG_ERROR: u16 = 2;
@@ -28,10 +29,17 @@ const IFLA_PROMISCUITY: u16 = 30;
 const IFLA_NUM_RX_QUEUES: u16 = 32;
 /// The peer lives in another namespace: its index means nothing here.
 const IFLA_LINK_NETNSID: u16 = 37;
+const IFLA_XDP: u16 = 43;
+const IFLA_XDP_ATTACHED: u16 = 2;
+const IFLA_XDP_PROG_ID: u16 = 4;
 const IFLA_INFO_KIND: u16 = 1;
+/// NLM_F_REQUEST | NLM_F_ACK.
+const REQUEST_ACK: u16 = 0x5;
 const IFF_UP: u32 = 0x1;
 const IFF_RUNNING: u32 = 0x40;
 const IFF_LOOPBACK: u32 = 0x8;
+/// As an administrator sets it: what packet sockets ask for does not show here.
+const IFF_PROMISC: u32 = 0x100;
 /// Length of nlmsghdr and of ifinfomsg.
 pub(super) const HEADER: usize = 16;
 /// A machine with more interfaces than this is shown in part.
@@ -123,6 +131,7 @@ fn link(message: &[u8]) -> Option<Nic> {
         index,
         admin_up: flags & IFF_UP != 0,
         loopback: flags & IFF_LOOPBACK != 0,
+        promiscuous: flags & IFF_PROMISC != 0,
         link_up: flags & IFF_UP != 0 && flags & IFF_RUNNING != 0,
         ..Nic::default()
     };
@@ -134,6 +143,7 @@ fn link(message: &[u8]) -> Option<Nic> {
             IFLA_MTU => nic.mtu = number(value),
             IFLA_NUM_RX_QUEUES => nic.rx_queues = number(value),
             IFLA_PROMISCUITY => nic.promiscuity = number(value),
+            IFLA_XDP => nic.program = program(value),
             IFLA_LINK => lower = number(value),
             IFLA_LINK_NETNSID => elsewhere = true,
             IFLA_LINKINFO => {
@@ -145,6 +155,25 @@ fn link(message: &[u8]) -> Option<Nic> {
     }
     nic.lower = if elsewhere { 0 } else { lower };
     Some(nic)
+}
+
+/// Sets promiscuous mode as an administrator does: it stays until somebody takes it back.
+pub(super) fn set_promiscuous(ifindex: u32, on: bool) -> io::Result<()> {
+    let flags = if on { IFF_PROMISC } else { 0 };
+    // An ifinfomsg: family and type, index, flags, and which of them are meant.
+    let body = [[0; 4], ifindex.to_ne_bytes(), flags.to_ne_bytes(), IFF_PROMISC.to_ne_bytes()].concat();
+    acknowledged(&ask(None, RTM_NEWLINK, REQUEST_ACK, &body)?)
+}
+
+/// Where a program is, and its id.
+fn program(value: &[u8]) -> Option<(XdpAttached, u32)> {
+    let of = |wanted: u16| Attributes(value).find(|(kind, _)| *kind == wanted).map(|(_, value)| value);
+    let attached = match of(IFLA_XDP_ATTACHED)?.first()? {
+        1 => XdpAttached::Native,
+        2 => XdpAttached::Generic,
+        _ => return None,
+    };
+    Some((attached, number(of(IFLA_XDP_PROG_ID)?)))
 }
 
 /// What an interface counted (struct rtnl_link_stats64).
@@ -159,14 +188,31 @@ pub(super) struct Stats64 {
 
 /// The counters of one interface.
 pub(super) fn stats64(ifindex: u32) -> io::Result<Stats64> {
+    stats_of(&one_link(ifindex)?).ok_or_else(|| io::ErrorKind::Unsupported.into())
+}
+
+/// What the kernel says about one interface: an ifinfomsg and its attributes.
+pub(super) fn one_link(ifindex: u32) -> io::Result<Vec<u8>> {
     let mut request = [0; HEADER];
     request[4..8].copy_from_slice(&ifindex.to_ne_bytes());
     let datagram = answer(&ask(None, RTM_GETLINK, REQUEST, &request)?)?;
     match message(&datagram) {
-        Some((RTM_NEWLINK, body, _)) => stats_of(body).ok_or_else(|| io::ErrorKind::Unsupported.into()),
+        Some((RTM_NEWLINK, body, _)) => Ok(body.to_vec()),
         Some((NLMSG_ERROR, body, _)) => Err(settle(body).err().unwrap_or(io::ErrorKind::Unsupported.into())),
         _ => Err(io::ErrorKind::InvalidData.into()),
     }
+}
+
+/// Sets flags (IFF_*) of one interface; the others stay as they are.
+pub(super) fn set_flags(ifindex: u32, flags: u32) -> io::Result<()> {
+    /// NLM_F_REQUEST | NLM_F_ACK.
+    const ORDER: u16 = 5;
+    let mut request = [0; HEADER];
+    request[4..8].copy_from_slice(&ifindex.to_ne_bytes());
+    request[8..12].copy_from_slice(&flags.to_ne_bytes());
+    // Which of the flags are meant.
+    request[12..16].copy_from_slice(&flags.to_ne_bytes());
+    acknowledged(&ask(None, RTM_NEWLINK, ORDER, &request)?)
 }
 
 fn stats_of(message: &[u8]) -> Option<Stats64> {

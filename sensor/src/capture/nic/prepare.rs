@@ -1,8 +1,9 @@
 //! Makes an interface fit to be watched, and puts it back.
 //!
-//! Promiscuous mode belongs to a descriptor and ends with it. Every other change is written to the state folder
-//! before it is made: what a killed sensor left is put back by the next one. Nothing here is fatal: a driver that
-//! refuses is reported, and the sensor sees less.
+//! Promiscuous mode belongs to a descriptor and ends with it, unless the program is to count on while no sensor runs. Every
+//! other change is written to the state folder before it is made: what a killed sensor left is put back by the next one, or
+//! taken over where its program still counts, so that the interface is not set up anew under it. Nothing here is fatal: a
+//! driver that refuses is reported, and the sensor sees less.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -12,7 +13,7 @@ use super::super::config::{CaptureConfig, Mode, NicRings};
 use super::super::xsk::promiscuous;
 use super::ethtool::Ethtool;
 use super::saved::{self, Change, Saved};
-use super::{Nic, rss, sys_folder};
+use super::{Nic, netlink, rss, sys_folder};
 
 /// Offloads that hide packets from XDP, and how. Names as `ethtool -k` has them in netlink.
 const HIDING: [(&str, &str); 7] = [
@@ -36,28 +37,51 @@ pub struct Prepared {
     state_dir: PathBuf,
     /// One line for each change and each refusal.
     lines: Vec<String>,
+    kept: bool,
     _promiscuous: Option<OwnedFd>,
+}
+
+/// How long the changes are to last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lasting {
+    /// As long as this process.
+    Process,
+    /// Until somebody takes them back: the program stays too.
+    Pinned {
+        /// The program of an earlier sensor counts now.
+        held: bool,
+    },
 }
 
 /// Puts back what a killed sensor left, then changes what is to be changed. In `host` mode, and with
 /// `prepare_nic = false`, that is nothing.
-pub fn prepare(config: &CaptureConfig, nic: &Nic, state_dir: &Path) -> Prepared {
-    put_back(state_dir);
+pub fn prepare(config: &CaptureConfig, nic: &Nic, state_dir: &Path, lasting: Lasting) -> Prepared {
+    let wanted = config.mode == Mode::Mirror && config.prepare_nic;
+    let taken_over = match Saved::read(state_dir) {
+        Ok(Some(left)) if wanted && lasting == (Lasting::Pinned { held: true }) && left.is_on(nic) => {
+            Some(left)
+        }
+        _ => None,
+    };
+    if taken_over.is_none() {
+        put_back(state_dir);
+    }
     let mut prepared = Prepared {
         nic: nic.clone(),
-        saved: Saved::new(nic),
+        saved: taken_over.unwrap_or_else(|| Saved::new(nic)),
         state_dir: state_dir.to_owned(),
         lines: Vec::new(),
+        kept: false,
         _promiscuous: None,
     };
-    if config.mode == Mode::Mirror && config.prepare_nic {
-        prepared.change_all(config);
+    if wanted {
+        prepared.change_all(config, lasting);
     }
     prepared
 }
 
 /// Puts back what an earlier sensor left in this state folder.
-fn put_back(state_dir: &Path) {
+pub(in super::super) fn put_back(state_dir: &Path) {
     let left = match Saved::read(state_dir) {
         Ok(Some(left)) => left,
         Ok(None) => return,
@@ -72,14 +96,14 @@ fn put_back(state_dir: &Path) {
         Ok(nic) if left.is_on(&nic) => {
             tracing::warn!(
                 interface = left.interface,
-                "an earlier sensor did not stop properly: putting back {} settings that it had changed",
+                "settings of an earlier sensor are still on the interface: putting {} of them back",
                 left.changes.len()
             );
             restore(&nic, &left.changes);
         }
         _ => tracing::info!(
             interface = left.interface,
-            "an earlier sensor did not stop properly; the interface it had changed is gone, or was made anew"
+            "the interface that an earlier sensor had changed is gone, or was made anew"
         ),
     }
     Saved::remove(state_dir);
@@ -105,8 +129,17 @@ impl Prepared {
         &self.lines
     }
 
-    fn change_all(&mut self, config: &CaptureConfig) {
+    /// Leaves everything as it is: the program goes on counting. What was changed stays written down.
+    pub fn keep(mut self) {
+        self.kept = true;
+    }
+
+    fn change_all(&mut self, config: &CaptureConfig, lasting: Lasting) {
         let name = self.nic.name.clone();
+        if lasting != Lasting::Process && !self.nic.promiscuous {
+            let line = "promiscuous mode on for as long as the program stays".to_owned();
+            self.change(Change::Promiscuous, line, &format!("ip link set {name} promisc on"));
+        }
         match promiscuous(self.nic.index) {
             Ok(membership) => {
                 self._promiscuous = Some(membership);
@@ -221,6 +254,9 @@ impl Prepared {
 
 impl Drop for Prepared {
     fn drop(&mut self) {
+        if self.kept {
+            return;
+        }
         // An interface of that name may be another one by now.
         if !self.saved.changes.is_empty()
             && super::find(&self.nic.name).is_ok_and(|nic| self.saved.is_on(&nic))
@@ -234,6 +270,7 @@ impl Drop for Prepared {
 fn apply(nic: &Nic, change: &Change) -> io::Result<()> {
     match change {
         Change::Offload(name) => Ethtool::open(nic.index)?.set_feature(name, false),
+        Change::Promiscuous => netlink::set_promiscuous(nic.index, true),
         Change::Ring { now, .. } => Ethtool::open(nic.index)?.set_rings(*now),
         Change::Rss { now, .. } => {
             rss::set(&nic.name, now)?;
@@ -252,6 +289,9 @@ fn restore(nic: &Nic, changes: &[Change]) {
     for change in changes.iter().rev() {
         let (what, result) = match change {
             Change::Offload(name) => (format!("{name} on"), put_offload_back(nic, name)),
+            Change::Promiscuous => {
+                ("promiscuous mode off".to_owned(), netlink::set_promiscuous(nic.index, false))
+            }
             Change::Ring { was, now } => (format!("receive ring {was}"), put_ring_back(nic, *was, *now)),
             Change::Rss { was, now } => {
                 let unchanged = rss::hash(&nic.name).is_ok_and(|hash| {

@@ -33,6 +33,8 @@ pub(super) enum Change {
         /// Since.
         now: RssHash,
     },
+    /// Promiscuous mode was off, and is on.
+    Promiscuous,
     /// A number in a file of the interface's folder under /sys/class/net.
     Sys {
         /// Name of the file.

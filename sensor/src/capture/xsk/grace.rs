@@ -11,24 +11,24 @@ const BPF_MAP_TYPE_ARRAY_OF_MAPS: u32 = 12;
 /// `union bpf_attr`, the part for `BPF_MAP_CREATE` (include/uapi/linux/bpf.h).
 #[repr(C)]
 #[derive(Default)]
-struct CreateAttr {
-    map_type: u32,
-    key_size: u32,
-    value_size: u32,
-    max_entries: u32,
-    map_flags: u32,
-    inner_map_fd: u32,
+pub(super) struct CreateAttr {
+    pub(super) map_type: u32,
+    pub(super) key_size: u32,
+    pub(super) value_size: u32,
+    pub(super) max_entries: u32,
+    pub(super) map_flags: u32,
+    pub(super) inner_map_fd: u32,
 }
 
-/// `union bpf_attr`, the part for `BPF_MAP_UPDATE_ELEM`.
+/// `union bpf_attr`, the part for one element of a map.
 #[repr(C)]
 #[derive(Default)]
-struct UpdateAttr {
-    map_fd: u32,
-    _pad: u32,
-    key: u64,
-    value: u64,
-    flags: u64,
+pub(super) struct ElementAttr {
+    pub(super) map_fd: u32,
+    pub(super) _pad: u32,
+    pub(super) key: u64,
+    pub(super) value: u64,
+    pub(super) flags: u64,
 }
 
 /// An RCU grace period on demand. An update of a map of maps returns only when every program that may have seen the old
@@ -63,18 +63,18 @@ impl GracePeriod {
     /// Returns when every program that was running at the call has ended.
     pub fn wait(&self) -> io::Result<()> {
         let (key, value) = (0u32, self.inner.as_raw_fd());
-        let attr = UpdateAttr {
+        let attr = ElementAttr {
             map_fd: self.outer.as_raw_fd() as u32,
             key: &raw const key as u64,
             value: &raw const value as u64,
-            ..UpdateAttr::default()
+            ..ElementAttr::default()
         };
         // SAFETY: the attribute names a key and a value of the map's sizes, both read during the call.
         unsafe { bpf(BPF_MAP_UPDATE_ELEM, &attr) }.map(drop)
     }
 }
 
-fn create(attr: &CreateAttr) -> io::Result<OwnedFd> {
+pub(super) fn create(attr: &CreateAttr) -> io::Result<OwnedFd> {
     // SAFETY: the attribute holds no address.
     let fd = unsafe { bpf(BPF_MAP_CREATE, attr) }?;
     // SAFETY: `fd` was just made and nobody else owns it.
@@ -83,7 +83,7 @@ fn create(attr: &CreateAttr) -> io::Result<OwnedFd> {
 
 /// # Safety
 /// `attr` is the part of `union bpf_attr` that `command` takes, and every address in it is good for the call.
-unsafe fn bpf<A>(command: libc::c_long, attr: &A) -> io::Result<libc::c_int> {
+pub(super) unsafe fn bpf<A>(command: libc::c_long, attr: &A) -> io::Result<libc::c_int> {
     // SAFETY: the caller's promise; the kernel takes missing bytes at the end as 0.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, &raw const *attr, size_of::<A>()) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as libc::c_int) }

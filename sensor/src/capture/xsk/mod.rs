@@ -22,6 +22,8 @@ mod promiscuous;
 
 mod queue;
 
+mod record;
+
 mod socket;
 
 mod umem;
@@ -31,5 +33,6 @@ pub use grace::GracePeriod;
 pub use mapped::Mapped;
 pub use promiscuous::promiscuous;
 pub use queue::{QueueOptions, StatisticsReader, XskQueue};
+pub use record::{Record, per_cpu};
 pub use socket::{Statistics, ZeroCopy};
 pub use umem::HUGE_PAGE;

@@ -261,3 +261,30 @@ fn cost() {
         );
     }
 }
+
+#[test]
+fn listed_names_and_clients_are_told_of_where_they_are_said() {
+    use crate::intel::IntelConfig;
+    use crate::intel::tests::{feed, set};
+    let hello = tls::made::hello(Some(b"cdn.Evil.example"));
+    let text = "evil.example # malware\nt13d1516h2_8daaf6152771_e5627efa2ab1 # an implant's client\n";
+    let mut lab = Lab::new();
+    lab.0.lists(std::sync::Arc::new(set(&IntelConfig::default(), &[(feed("ours"), text)])));
+    lab.tcp(443, &hello, false, NOW);
+    lab.web(b"GET / HTTP/1.1\r\nHost: evil.example:8080\r\n\r\n", false, NOW);
+    lab.web(b"GET / HTTP/1.1\r\nHost: devil.example\r\n\r\n", false, NOW);
+    let query = question(b"a.b.evil.example", kind::A);
+    let asks = key(2, 40_000, 53, proto::UDP);
+    lab.0.sample(&packet(asks, false), &query, NOW, 1);
+    let said: Vec<_> = lab.0.take_hits().into_iter().map(|hit| (hit.hit.kind, hit.name, hit.ports)).collect();
+    assert_eq!(
+        said,
+        [
+            ("ja4", None, [40_000, 443]),
+            ("domain", Some("cdn.Evil.example".to_owned()), [40_000, 443]),
+            ("domain", Some("evil.example".to_owned()), [40_000, 80]),
+            ("domain", Some("a.b.evil.example".to_owned()), [40_000, 53]),
+        ]
+    );
+    assert!(lab.0.take_hits().is_empty(), "each is told once");
+}

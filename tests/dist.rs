@@ -1,0 +1,140 @@
+//! The package, from its first installation to its purge, on a Debian box with systemd as PID 1.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use sensor_tests::machine::Machine;
+use sensor_tests::package::{package, repacked};
+
+const VESPER: &str = env!("CARGO_BIN_EXE_vesper");
+const READY: &str = "curl --silent --fail --max-time 5 http://127.0.0.1:8888/-/ready";
+const INSTALL: &str = "apt-get install -y -q -o Dpkg::Options::=--force-confold";
+
+/// A property of the service.
+fn property(machine: &Machine, name: &str) -> String {
+    machine.run(&format!("systemctl show --value --property {name} vesper")).trim().to_owned()
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn installed_started_hung_reloaded_upgraded_and_purged() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = package(VESPER, "0.1.0", folder.path());
+    // Its settings have changed too: that must not ask a question, nor win.
+    let new = repacked(&old, "0.2.0", |tree| {
+        let settings = tree.join("etc/vesper/vesper.toml");
+        let text = fs::read_to_string(&settings).unwrap();
+        fs::write(settings, format!("# Another default.\n{text}")).unwrap();
+    });
+    let machine = Machine::boot("dist");
+    let before = machine.changes();
+
+    // Nothing is watched that nobody named.
+    machine.put(&old, "/tmp/old.deb");
+    let said = machine.run(&format!("{INSTALL} /tmp/old.deb"));
+    assert!(said.contains("what shall it watch?"), "{said}");
+    assert_eq!(property(&machine, "ActiveState"), "inactive");
+    machine.run("systemctl is-enabled vesper && man --path 1 vesper-run && id vesper");
+    assert_eq!(machine.run("stat --format %U:%a /etc/vesper/credentials").trim(), "vesper:700");
+
+    // Started, it is ready when systemd says so. An interface without traffic is enough.
+    machine.run("sed -i 's/^#interface = .*/interface = \"rx0\"/' /etc/vesper/vesper.toml");
+    machine.run("mkdir -p /etc/systemd/system/vesper.service.d && printf '[Service]\\nWatchdogSec=3s\\nTimeoutAbortSec=2s\\n' \
+                 > /etc/systemd/system/vesper.service.d/short.conf && systemctl daemon-reload");
+    machine.run("systemctl start vesper");
+    machine.run(READY);
+    assert_eq!(property(&machine, "User"), "vesper");
+    assert!(
+        property(&machine, "StatusText").contains("ledger balanced"),
+        "{}",
+        property(&machine, "StatusText")
+    );
+
+    // A process that hangs is ended and begun anew.
+    let hung = property(&machine, "MainPID");
+    machine.run(&format!("kill -STOP {hung}"));
+    let other = format!("test $(systemctl show --value --property MainPID vesper) != {hung} && {READY}");
+    machine.wait(&other, Duration::from_secs(60));
+    assert_eq!(property(&machine, "NRestarts"), "1");
+    assert!(machine.run("journalctl --no-pager --unit vesper").contains("Watchdog timeout"));
+
+    // Other settings are taken up by the same process.
+    let running = property(&machine, "MainPID");
+    machine.run("sed -i 's/^#one_in = .*/one_in = 32/' /etc/vesper/vesper.toml && systemctl reload vesper");
+    machine.wait("journalctl --no-pager --unit vesper | grep -q 'capture.sample'", Duration::from_secs(10));
+    assert_eq!(property(&machine, "MainPID"), running);
+
+    // What was learned and decided outlives an upgrade.
+    machine.run(
+        "runuser -u vesper -- vesper incidents add --title our-scanner --symptom 'many ports' --action 'called the owner'",
+    );
+    let settings = machine.run("cat /etc/vesper/vesper.toml");
+    machine.put(&new, "/tmp/new.deb");
+    machine.run(&format!("{INSTALL} /tmp/new.deb"));
+    assert_eq!(machine.run("dpkg-query --show --showformat '${Version}' vesper"), "0.2.0");
+    machine.wait(READY, Duration::from_secs(30));
+    assert_ne!(property(&machine, "MainPID"), running);
+    assert_eq!(machine.run("cat /etc/vesper/vesper.toml"), settings);
+    assert!(machine.run("runuser -u vesper -- vesper incidents list").contains("our-scanner"));
+
+    // Removed, it watches nothing and forgets nothing; purged, it was never there.
+    machine.run("apt-get remove -y -q vesper");
+    assert!(!machine.run("ip link show rx0").contains("xdp"));
+    machine.run("test -e /etc/vesper/vesper.toml && test -e /var/lib/vesper && test ! -e /sys/fs/bpf/vesper");
+    machine.run("apt-get purge -y -q vesper");
+    let left: Vec<String> = machine.changes().into_iter().filter(|change| !before.contains(change)).collect();
+    // Files of accounts are written anew by every tool that looks after them.
+    let accounts = [
+        "./etc/passwd",
+        "./etc/group",
+        "./etc/subuid",
+        "./etc/subgid",
+        "./etc/shadow",
+        "./etc/gshadow",
+        "./etc/.pwd.lock",
+    ];
+    let left: Vec<&String> =
+        left.iter().filter(|file| !accounts.iter().any(|account| file.starts_with(account))).collect();
+    assert!(left.is_empty(), "purge left {left:#?}");
+    machine.run("! grep vesper /etc/passwd /etc/group /etc/shadow /etc/gshadow /etc/subuid /etc/subgid");
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn the_same_program_is_packed_into_the_same_bytes() {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let sums = folders.each_ref().map(|folder| {
+        package(VESPER, "0.1.0", folder.path());
+        fs::read_to_string(folder.path().join("SHA256SUMS")).unwrap()
+    });
+    assert_eq!(sums[0], sums[1]);
+    assert_eq!(sums[0].lines().count(), 3, "{}", sums[0]);
+    let checked = Command::new("sha256sum").args(["--check", "SHA256SUMS"]).current_dir(&folders[0]).output();
+    assert!(checked.unwrap().status.success());
+    let package = folders[0].path().read_dir().unwrap().map(|file| file.unwrap().path());
+    let package =
+        package.into_iter().find(|file| file.extension().is_some_and(|kind| kind == "deb")).unwrap();
+    holds_no_path_of_this_machine(folders[0].path(), &package);
+    let lintian =
+        Command::new("lintian").args(["--allow-root", "--fail-on", "error,warning"]).arg(&package).output();
+    let lintian = lintian.unwrap();
+    assert!(lintian.status.success(), "{}", String::from_utf8_lossy(&lintian.stdout));
+}
+
+/// Debug information and symbols are gone with all they said.
+fn holds_no_path_of_this_machine(folder: &Path, package: &Path) {
+    let tree = folder.join("tree");
+    assert!(Command::new("dpkg-deb").arg("--extract").arg(package).arg(&tree).status().unwrap().success());
+    let symbols = Command::new("nm").arg(tree.join("usr/bin/vesper")).output().unwrap();
+    assert!(symbols.stdout.is_empty(), "there are symbols");
+    let bill = fs::read_to_string(tree.join("usr/share/doc/vesper/sbom.cdx.json")).unwrap();
+    assert!(bill.contains("pkg:cargo/aya@"), "the bill of materials names no aya");
+    assert!(!bill.contains("proptest"), "the bill of materials names what only tests use");
+    assert!(
+        !bill.contains(env!("CARGO_MANIFEST_DIR")),
+        "the bill of materials names a folder of this machine"
+    );
+}

@@ -1,0 +1,369 @@
+//! A sensor is killed, stopped, upgraded and started twice, while packets come as fast as they can be made: the next one
+//! accounts for every one of them.
+#![allow(clippy::disallowed_methods, reason = "gaps are measured")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod foreign;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use aya::programs::links::{FdLink, PinnedLink};
+use sensor_tests::frames::udp;
+use sensor_tests::generator::Generator;
+use sensor_tests::namespace::{Namespace, inside};
+use sensor_tests::running::Running;
+use serde_json::Value;
+
+const VESPER: &str = env!("CARGO_BIN_EXE_vesper");
+const FLOWS: u64 = 10_000;
+
+/// A BPF file system, settings and state of the test's own.
+struct Ground {
+    folder: tempfile::TempDir,
+}
+
+impl Ground {
+    /// In the mount namespace that `ip netns exec` made: it goes with the test.
+    fn new() -> Ground {
+        let folder = tempfile::tempdir().unwrap();
+        let made = Ground { folder };
+        std::fs::create_dir(made.pins()).unwrap();
+        let mounted = Command::new("mount").args(["-t", "bpf", "bpf"]).arg(made.pins()).status().unwrap();
+        assert!(mounted.success());
+        made
+    }
+
+    fn pins(&self) -> PathBuf {
+        self.folder.path().join("bpf")
+    }
+
+    fn config(&self, name: &str, more: &str) -> PathBuf {
+        let (path, state) = (self.folder.path().join(format!("{name}.toml")), self.folder.path().join(name));
+        let text = format!(
+            "state_dir = {state:?}\n[capture]\ninterface = \"rx0\"\npin_dir = {:?}\n{more}\n",
+            self.pins()
+        );
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn start(&self, config: &Path) -> Running {
+        self.start_with(&[], config)
+    }
+
+    fn start_with(&self, more: &[&str], config: &Path) -> Running {
+        let mut command = Command::new(VESPER);
+        command.args(["run", "--json"]).args(more);
+        let mut running = Running::start_by(command, config);
+        running.wait_for("watching");
+        running
+    }
+
+    fn vesper(&self, arguments: &[&str], config: &Path) -> (bool, String) {
+        let output = Command::new(VESPER).args(arguments).arg("--config").arg(config).output().unwrap();
+        let said =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        (output.status.success(), said)
+    }
+
+    /// Ids of the link and of its program.
+    fn ids(&self) -> (u32, u32) {
+        let link = FdLink::from(PinnedLink::from_pin(self.pins().join("rx0/link")).unwrap());
+        let info = link.info().unwrap();
+        (info.id(), info.program_id())
+    }
+}
+
+impl Drop for Ground {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.pins()).status();
+    }
+}
+
+/// Packets that come until somebody has had enough.
+struct Load {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+    began: Instant,
+}
+
+impl Load {
+    fn start() -> Load {
+        Load::of(Generator::new("tx0", FLOWS))
+    }
+
+    /// Three of four packets belong to flows never seen before.
+    fn flood() -> Load {
+        let mut generator = Generator::new("tx0", FLOWS);
+        generator.flood(4, 2);
+        Load::of(generator)
+    }
+
+    fn of(mut generator: Generator) -> Load {
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = stop.clone();
+        let thread = thread::spawn(move || {
+            while !told.load(Relaxed) {
+                generator.send(&frame(), 50_000);
+            }
+        });
+        Load { stop, thread, began: Instant::now() }
+    }
+
+    /// Returns how long there was load.
+    fn stop(self) -> Duration {
+        self.stop.store(true, Relaxed);
+        self.thread.join().unwrap();
+        thread::sleep(Duration::from_millis(300));
+        self.began.elapsed()
+    }
+}
+
+/// Runs the rest of a test in a namespace with a veth pair.
+fn within(name: &str, test: impl FnOnce(&Ground)) {
+    if inside() {
+        test(&Ground::new());
+    } else {
+        Namespace::new("restart").run_test(name);
+    }
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn a_kill_under_load_loses_no_packet() {
+    within("a_kill_under_load_loses_no_packet", |made| {
+        let config = made.config("one", "");
+        let mut first = made.start(&config);
+        let ids = made.ids();
+        let load = Load::start();
+        thread::sleep(Duration::from_secs(3));
+        first.process.0.kill().unwrap();
+        let (killed, at_kill) = (Instant::now(), received());
+        first.process.0.wait().unwrap();
+        let mut second = made.start(&config);
+        let (gap, in_gap) = (killed.elapsed(), received() - at_kill);
+        second_half("kill -9", made, ids, &mut second, load, gap, in_gap, at_kill);
+    });
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn a_stop_and_a_start_under_load_lose_no_packet_and_no_sample() {
+    within("a_stop_and_a_start_under_load_lose_no_packet_and_no_sample", |made| {
+        let config = made.config("one", "");
+        let mut first = made.start(&config);
+        let ids = made.ids();
+        let load = Load::start();
+        thread::sleep(Duration::from_secs(3));
+        let (stopped, at_stop) = (Instant::now(), received());
+        let summary = first.stop_by("-TERM");
+        no_residue(&summary);
+        let mut second = made.start(&config);
+        let (gap, in_gap) = (stopped.elapsed(), received() - at_stop);
+        let metrics = second_half("SIGTERM", made, ids, &mut second, load, gap, in_gap, at_stop);
+        assert_eq!(metric(&metrics, "vesper_capture_samples_lost_total{reason=\"restart\"}"), 0);
+    });
+}
+
+/// Packets pass, samples are copies in a ring buffer, and each CPU has its part of the table.
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn a_kill_in_host_mode_in_the_network_stack_loses_no_packet() {
+    within("a_kill_in_host_mode_in_the_network_stack_loses_no_packet", |made| {
+        let config = made.config("one", "mode = \"host\"\nxdp = \"generic\"");
+        let mut first = made.start(&config);
+        let ids = made.ids();
+        let load = Load::start();
+        thread::sleep(Duration::from_secs(2));
+        first.process.0.kill().unwrap();
+        let (killed, at_kill) = (Instant::now(), received());
+        first.process.0.wait().unwrap();
+        let mut second = made.start(&config);
+        let (gap, in_gap) = (killed.elapsed(), received() - at_kill);
+        second_half("kill -9, host", made, ids, &mut second, load, gap, in_gap, at_kill);
+    });
+}
+
+/// Flows come and go all the time, and more of them than are admitted: a kill meets entries that are being retired.
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn one_kill_after_another_while_flows_come_and_go() {
+    within("one_kill_after_another_while_flows_come_and_go", |made| {
+        let config = made.config("one", "map_idle_timeout = \"1s\"\nflow_map_entries = 16384");
+        let mut running = made.start(&config);
+        let load = Load::flood();
+        for kill in 0..6 {
+            thread::sleep(Duration::from_millis(900 + 137 * kill));
+            running.process.0.kill().unwrap();
+            running.process.0.wait().unwrap();
+            running = made.start(&config);
+        }
+        thread::sleep(Duration::from_secs(2));
+        let load = load.stop();
+        let (received, summary) = (received(), running.stop());
+        println!("six kills: {received} packets in {load:?}, counted {}", summary["packets"]);
+        assert_eq!(summary["packets"], received, "{summary}");
+        no_residue(&summary);
+    });
+}
+
+/// The rest, which is the same however the first sensor ended.
+fn second_half(
+    how: &str,
+    made: &Ground,
+    (link, program): (u32, u32),
+    second: &mut Running,
+    load: Load,
+    gap: Duration,
+    in_gap: u64,
+    before: u64,
+) -> String {
+    let now = made.ids();
+    assert_eq!(now.0, link, "the link stays");
+    assert_ne!(now.1, program, "the program is the new sensor's");
+    assert!(in_gap > 0, "packets came while nobody was there");
+    // While packets fly.
+    let mut metrics = String::new();
+    for _ in 0..15 {
+        thread::sleep(Duration::from_millis(200));
+        metrics = get("/metrics");
+        for equation in ["wire", "wire_bytes", "flows", "flows_bytes", "samples", "parsing"] {
+            let name = format!("vesper_ledger_residue{{equation=\"{equation}\"}}");
+            assert_eq!(metric(&metrics, &name), 0, "{name} while packets fly");
+        }
+    }
+    let load = load.stop();
+    let received = received();
+    let summary = second.stop();
+    println!(
+        "{how}: {received} packets in {load:?} ({:.0} a second), {before} before, {in_gap} while no sensor ran \
+         ({gap:?}), counted {}",
+        received as f64 / load.as_secs_f64(),
+        summary["packets"],
+    );
+    assert_eq!(summary["packets"], received, "all that the interface received is counted");
+    no_residue(&summary);
+    assert!(!made.pins().join("rx0").exists(), "SIGINT takes everything away");
+    metrics
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn another_size_of_the_table_drains_the_old_maps_first() {
+    within("another_size_of_the_table_drains_the_old_maps_first", |made| {
+        let config = made.config("one", "");
+        let mut first = made.start(&config);
+        let ids = made.ids();
+        let load = Load::start();
+        thread::sleep(Duration::from_secs(2));
+        first.process.0.kill().unwrap();
+        let (killed, at_kill) = (Instant::now(), received());
+        first.process.0.wait().unwrap();
+        let config = made.config("one", "flow_map_entries = 65536");
+        let mut second = made.start(&config);
+        let (gap, in_gap) = (killed.elapsed(), received() - at_kill);
+        second.wait_for("the maps of the sensor before are drained");
+        assert!(!made.pins().join("rx0/1").exists() && made.pins().join("rx0/2/ABOUT").exists());
+        second_half("another table", made, ids, &mut second, load, gap, in_gap, at_kill);
+    });
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn a_second_sensor_is_refused_with_the_process_id_of_the_first() {
+    within("a_second_sensor_is_refused_with_the_process_id_of_the_first", |made| {
+        let config = made.config("one", "");
+        let mut first = made.start(&config);
+        let pid = first.process.0.id().to_string();
+        let (done, said) = made.vesper(&["run"], &config);
+        assert!(
+            !done && said.contains(&format!("process id {pid}")) && said.contains("state folder"),
+            "{said}"
+        );
+        // With a state and a port of its own it meets the first one at the interface.
+        let other = made.config("two", "[api]\nlisten = \"127.0.0.1:8889\"");
+        for arguments in [&["run"][..], &["detach"]] {
+            let (done, said) = made.vesper(arguments, &other);
+            let wanted = format!("a sensor with process id {pid} runs on rx0 already: stop it first");
+            assert!(!done && said.contains(&wanted), "{said}");
+        }
+        first.process.0.kill().unwrap();
+        first.process.0.wait().unwrap();
+        // A dead one is nobody.
+        let mut third = made.start(&other);
+        third.stop();
+    });
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn what_a_stopped_sensor_left_is_taken_away() {
+    within("what_a_stopped_sensor_left_is_taken_away", |made| {
+        let config = made.config("one", "");
+        let mut first = made.start(&config);
+        first.stop_by("-TERM");
+        assert!(program_on("rx0"), "counting goes on");
+        assert!(promiscuous("rx0"));
+        Generator::new("tx0", 10).send(&frame(), 640);
+        let (done, said) = made.vesper(&["detach"], &config);
+        assert!(
+            done && said.contains(&format!("{} packets, {0} of them not analysed", received())),
+            "{said}"
+        );
+        assert!(!program_on("rx0") && !promiscuous("rx0") && !made.pins().join("rx0").exists());
+        let (done, said) = made.vesper(&["detach"], &config);
+        assert!(done && said.contains("nothing of a stopped sensor"), "{said}");
+
+        made.start_with(&["--detach-on-exit"], &config).stop_by("-TERM");
+        assert!(!program_on("rx0") && !promiscuous("rx0") && !made.pins().join("rx0").exists());
+    });
+}
+
+/// The generator writes addresses and ports.
+fn frame() -> Vec<u8> {
+    udp(([192, 0, 2, 9].into(), 9), ([192, 0, 2, 1].into(), 53), &[0; 18])
+}
+
+fn no_residue(summary: &Value) {
+    for (equation, residue) in summary["residue"].as_object().unwrap() {
+        assert_eq!(residue, 0, "{equation}: {summary}");
+    }
+}
+
+fn program_on(interface: &str) -> bool {
+    link_details(interface).contains("prog/xdp")
+}
+
+fn promiscuous(interface: &str) -> bool {
+    link_details(interface).contains("PROMISC")
+}
+
+fn link_details(interface: &str) -> String {
+    let output = Command::new("ip").args(["-d", "link", "show", interface]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Packets that the interface received, by its own counter.
+fn received() -> u64 {
+    std::fs::read_to_string("/sys/class/net/rx0/statistics/rx_packets").unwrap().trim().parse().unwrap()
+}
+
+fn get(path: &str) -> String {
+    let mut stream = TcpStream::connect("127.0.0.1:8888").unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn metric(metrics: &str, name: &str) -> i64 {
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+    line.unwrap_or_else(|| panic!("{name}: {metrics}")).trim().parse::<f64>().unwrap() as i64
+}
