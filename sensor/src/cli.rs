@@ -53,6 +53,12 @@ pub enum Command {
     Token(TokenArgs),
     /// Say whether everything is in place, why it matters and what mends it: kernel, interface, clock, GPU, disk, sinks.
     Check(CheckArgs),
+    /// Opens the GPU and lets it prove itself: the sensor does so before it opens the GPU itself.
+    #[command(name = crate::score::device::PROBE_COMMAND, hide = true)]
+    GpuProbe {
+        /// Which GPU, counted from 0.
+        index: usize,
+    },
     /// Write man pages and shell completions, for packages.
     #[command(hide = true)]
     Manual {

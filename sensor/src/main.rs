@@ -11,14 +11,22 @@ use clap::Parser;
 use sensor::api::ApiError;
 use sensor::cli::{AnalyzeArgs, Cli, Command, EXIT_CONFIG, EXIT_DONE, EXIT_FAILED};
 use sensor::config::{self, ConfigError, Overrides};
+use sensor::score::device;
+use sensor::score::gpu::Failure;
 use sensor::store::StoreError;
 use sensor::telemetry;
 
 /// Read by rayon and by candle, once set at the start of a process.
 const THREADS: &str = "RAYON_NUM_THREADS";
 
+/// Exit code of the probe where there is no GPU.
+const ABSENT: u8 = 3;
+
 fn main() -> ExitCode {
     one_matrix_thread();
+    if let Ok(program) = std::env::current_exe() {
+        device::probe_by(program);
+    }
     let result = match Cli::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Detach(arguments) => manage::detach(&arguments),
@@ -29,6 +37,7 @@ fn main() -> ExitCode {
         Command::Incidents(arguments) => manage::incidents(&arguments),
         Command::Config(arguments) => manage::config(&arguments),
         Command::Token(arguments) => manage::token(&arguments),
+        Command::GpuProbe { index } => return probe_gpu(index),
         Command::Manual { folder } => sensor::manual::write(&folder).context("write the manual"),
         Command::Check(arguments) => {
             return match sensor::check::run(&arguments, &mut std::io::stdout().lock()) {
@@ -56,6 +65,20 @@ fn one_matrix_thread() {
         // Returns only if it failed; then we are slower, and nothing else.
         let _failed =
             std::process::Command::new(program).args(std::env::args_os().skip(1)).env(THREADS, "1").exec();
+    }
+}
+
+/// One line says the GPU's name, or what is wrong with it.
+fn probe_gpu(index: usize) -> ExitCode {
+    match device::probe_command(index) {
+        Ok(name) => {
+            println!("{name}");
+            ExitCode::from(EXIT_DONE)
+        }
+        Err(failure) => {
+            println!("{failure}");
+            ExitCode::from(if matches!(failure, Failure::Absent(_)) { ABSENT } else { EXIT_FAILED })
+        }
     }
 }
 

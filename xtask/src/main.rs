@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "a tool for people: it measures how long things take")]
 
 mod bench;
+mod cuda;
 mod dashboards;
 mod demo;
 mod deploy;
@@ -34,11 +35,15 @@ usage: cargo xtask COMMAND
                              --frames: the packet generator of the kernel, against a program that only drops
   bench flood [OPTIONS]      a spoofed flood between the packets of established flows
   bench stages [OPTIONS]     time of each stage of the sensor, by Criterion
+  bench score [OPTIONS]      windows a second through the model, against onnxruntime and the machine's limits
+  bench gpu                  the same on an NVIDIA GPU, and that it finds what the CPU finds; exit code 3 without one
   bench kernel [OPTIONS]     nanoseconds a packet in the kernel
                              options: --rounds N, --pcap FILE, --only NAME,NAME; results in target/bench
   eval [DIR] [OPTIONS]       how well the sensor detects: on the captures in DIR (../shared/data) and on made traffic
                              options: --only SET,SET, --seeds N, --vesper (no baselines), --sensor FILE (another
                              build of vesper), --ablation, --write-docs; results in target/eval
+  cuda [--dev]               build the sensor for NVIDIA GPUs, also where there is none; says where it is
+  cuda test                  that it starts without a GPU and survives drivers that do not work
   dashboards [--check]       write dashboards/grafana from xtask/src/dashboards; --check only compares
   dist [OPTIONS]             a Debian package, an archive, checksums and the bill of materials, in target/dist
                              options: --profile NAME, --features cuda, --sensor FILE (built already), --version V,
@@ -58,7 +63,7 @@ usage: cargo xtask COMMAND
   lab attack KIND            port-scan, syn-flood, brute-force, beacon or exfiltration, in the lab that is up
   setup                      install what test and demo need, and nothing else
 
-exit codes: 0 done, 1 failed, 2 usage";
+exit codes: 0 done, 1 failed, 2 usage, 3 no GPU (bench gpu)";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -68,6 +73,7 @@ fn main() -> ExitCode {
         ["test", rest @ ..] => test::command(rest),
         ["bench", rest @ ..] => bench::command(rest),
         ["eval", rest @ ..] => eval::command(rest),
+        ["cuda", rest @ ..] => cuda::command(rest),
         ["dashboards", rest @ ..] => dashboards::command(rest),
         ["deploy", rest @ ..] => deploy::command(rest),
         ["dist", rest @ ..] => dist::command(rest),
@@ -91,6 +97,10 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
         Err(error) if error.is::<Reported>() => ExitCode::FAILURE,
+        Err(error) if error.is::<bench::gpu::NoGpu>() => {
+            eprintln!("{error}");
+            ExitCode::from(3)
+        }
         Err(error) => {
             eprintln!("\nerror: {error:#}");
             ExitCode::FAILURE

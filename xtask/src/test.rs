@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::step::Steps;
-use crate::{Reported, ebpf, misused, program, setup, tidy};
+use crate::{Reported, cuda, ebpf, misused, program, setup, tidy};
 
 /// `cargo xtask test [FILTER]`; the filter narrows the tests, the checks are the same.
 pub fn command(args: &[&str]) -> Result<()> {
@@ -45,6 +45,11 @@ pub fn command(args: &[&str]) -> Result<()> {
             None
         }
     };
+    if std::env::var_os("VESPER_LONG").is_some() {
+        note("cuda", steps.run("cuda", cuda::test));
+    } else {
+        steps.skip("cuda", "the build for GPUs takes minutes: VESPER_LONG=1 has it built and tested");
+    }
     note("doc tests", steps.run("doc tests", || program::run(cargo_test(&["--doc"]).arg("--quiet"))));
     let mut closing = None;
     let tests = steps.run("tests", || {

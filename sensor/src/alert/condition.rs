@@ -45,6 +45,11 @@ pub enum Condition {
         /// How many since the last look.
         packets: u64,
     },
+    /// The GPU failed while it was in use; the CPU does its work.
+    Gpu {
+        /// What it said.
+        reason: String,
+    },
 }
 
 impl Condition {
@@ -57,6 +62,7 @@ impl Condition {
             Condition::Detached { .. } => "detached",
             Condition::SetAside { .. } => "set aside",
             Condition::Missed { .. } => "missed",
+            Condition::Gpu { .. } => "gpu",
         }
     }
 
@@ -73,7 +79,7 @@ impl Condition {
             Condition::Flood { .. } | Condition::LinkDown { .. } | Condition::Missed { .. } => Severity::High,
             Condition::Detached { .. } => Severity::Critical,
             Condition::SetAside { .. } => Severity::High,
-            Condition::Ledger { .. } => Severity::Medium,
+            Condition::Ledger { .. } | Condition::Gpu { .. } => Severity::Medium,
         }
     }
 
@@ -96,6 +102,7 @@ impl Condition {
             Condition::Missed { packets, .. } => {
                 (*packets, "packets that never reached XDP", *packets as f64, 0.0)
             }
+            Condition::Gpu { .. } => (0, "GPUs lost", 1.0, 0.0),
         }
     }
 
@@ -153,6 +160,10 @@ impl Condition {
             Condition::Missed { interface, packets } => format!(
                 "{packets} packets reached {interface} and were dropped before XDP could count them: its ring was full. \
                  Set capture.nic_rings = \"max\", or spread the load over more queues."
+            ),
+            Condition::Gpu { reason } => format!(
+                "The GPU failed: {reason}. No window was lost: the model goes on on the CPU, and the GPU is tried again \
+                 every score.gpu_retry. If it fails again, look at `nvidia-smi` and `dmesg`, or set score.device = \"cpu\"."
             ),
         }
     }

@@ -47,6 +47,7 @@ use crate::journal::{Sample as JournalSample, Window as JournalWindow};
 use crate::ledger::{AlertBins, SampleBins, ScoringBins};
 use crate::score::ScoreError;
 use crate::score::config::ScoreConfig;
+use crate::score::gpu::GpuStatus;
 use crate::score::scorer::{KINDS, ScoreState, Scorer};
 use crate::score::shadow::{Agreement, Shadow};
 use crate::status::top::Top;
@@ -396,6 +397,11 @@ impl Analysis {
     /// The name of the model with its training steps, as alerts carry it.
     pub fn model_name(&self) -> String {
         self.scorer.name()
+    }
+
+    /// What became of the GPU, where there is one or there should be.
+    pub fn gpu(&self) -> Option<GpuStatus> {
+        self.scorer.gpu()
     }
 
     /// Where the model stands.

@@ -219,7 +219,7 @@ impl Analysis {
 
         let threshold = self.scorer.threshold();
         work.exemplars.begin();
-        for places in rows.flows.chunks(self.portion) {
+        for places in rows.flows.chunks(self.scorer.portion(self.portion)) {
             portion.clear();
             work.facts.clear();
             for &place in places {

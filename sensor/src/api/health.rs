@@ -26,7 +26,8 @@ pub enum State {
 /// One part of the sensor.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Component {
-    /// Its name: `pipeline`, `capture`, `nic`, `model`, `ledger`, `store`, `journal`, `intel`, or `sink` with a label.
+    /// Its name: `pipeline`, `capture`, `nic`, `model`, `ledger`, `store`, `journal`, `gpu`, `intel`, or
+    /// `sink` with a label.
     pub name: String,
     /// How it is.
     pub state: State,
@@ -64,6 +65,7 @@ impl Health {
             store(status),
             journal(status),
         ];
+        components.extend(gpu(status));
         components.extend(intel(status));
         let sinks: Vec<Component> = status
             .sinks
@@ -181,6 +183,16 @@ fn intel(status: &Status) -> Option<Component> {
     }
     let reason = (!reasons.is_empty()).then(|| format!("the last good lists stay: {}", reasons.join("; ")));
     Some(component("intel", State::Degraded, reason))
+}
+
+/// The CPU does its work: nothing is lost but time.
+fn gpu(status: &Status) -> Option<Component> {
+    let gpu = status.gpu.as_ref()?;
+    let reason = (!gpu.ready).then(|| {
+        let why = if gpu.reason.is_empty() { "it is being opened" } else { &gpu.reason };
+        format!("the model runs on the CPU: {}", printable(why, 300))
+    });
+    Some(component("gpu", State::Degraded, reason))
 }
 
 fn journal(status: &Status) -> Component {

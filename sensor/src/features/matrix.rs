@@ -1,6 +1,7 @@
 //! Rows of features, laid out so that a feature of 16 rows is done at once: blocks of 16 rows, column by column.
 
 use super::spec::{Feature, Scale};
+use crate::score::vectors::widest;
 
 /// Rows in a block: four vectors of the machines that every 64-bit x86 is.
 pub const LANES: usize = 16;
@@ -70,11 +71,16 @@ impl Matrix {
 
     /// Puts all values on the scale of their feature, once.
     pub fn encode(&mut self) {
-        for block in self.columns.chunks_exact_mut(self.features.len()) {
-            for (column, scale) in block.iter_mut().zip(&self.scales) {
-                scale.encode(column);
-            }
-        }
+        widest(
+            #[inline(always)]
+            || {
+                for block in self.columns.chunks_exact_mut(self.features.len()) {
+                    for (column, scale) in block.iter_mut().zip(&self.scales) {
+                        scale.encode(column);
+                    }
+                }
+            },
+        );
     }
 
     /// The blocks, each a column for each feature; what is in the last one beyond the rows means nothing.
@@ -111,7 +117,7 @@ impl Encoder {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn encode(&self, column: &mut Column) {
         let (high, part) = (self.high, self.part);
         let Some(per_knee) = self.per_knee else {
@@ -122,14 +128,14 @@ impl Encoder {
 }
 
 /// `ln(1 + value)` of a value that is not negative, without a branch.
-#[inline]
+#[inline(always)]
 pub fn ln_1p(value: f32) -> f32 {
     ln(1.0 + value)
 }
 
 /// Natural logarithm of a positive normal number within 2 units in the last place; `logf` of the Cephes library
 /// (Moshier 1992). No branch, so that a column is done at once, and the same on every machine.
-#[inline]
+#[inline(always)]
 pub(super) fn ln(value: f32) -> f32 {
     const HALF_ROOT: u32 = 0x3f35_04f3;
     let bits = value.to_bits();

@@ -152,7 +152,13 @@ impl Pipeline {
             lists.stop();
         }
         self.rest.store(!(stay && self.live.pinned()), Relaxed);
-        if self.live.stop(stay) {
+        let stays = if stay {
+            self.live.leave()
+        } else {
+            self.live.stop();
+            false
+        };
+        if stays {
             self.prepared.keep();
         } else {
             drop(self.prepared);

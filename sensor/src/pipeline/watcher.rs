@@ -54,8 +54,9 @@ pub(super) struct Watcher {
     admitted: u32,
     /// The latest second's.
     flood: Flood,
-    /// Packets that never reached XDP, as far as they were told.
+    /// Packets that never reached XDP, and failures of the GPU, as far as they were told.
     missed: u64,
+    gpu_failures: u64,
     pub(super) advice: Option<Arc<Advice>>,
     /// In words, what was set aside when the store was opened; told once.
     pub(super) set_aside: Option<String>,
@@ -113,6 +114,7 @@ impl Watcher {
             admitted: config.capture.new_flows_per_second,
             flood: Flood::default(),
             missed: 0,
+            gpu_failures: 0,
             advice: None,
             set_aside: None,
             warnings: Vec::new(),
@@ -257,6 +259,11 @@ impl Watcher {
             conditions.push(Condition::Missed { interface: interface(), packets: missed - self.missed });
             self.missed = missed;
         }
+        if let Some(gpu) = self.analysis.gpu().filter(|gpu| gpu.failures > self.gpu_failures) {
+            self.gpu_failures = gpu.failures;
+            let reason = if gpu.reason.is_empty() { "it works again".to_owned() } else { gpu.reason };
+            conditions.push(Condition::Gpu { reason });
+        }
         conditions
     }
 
@@ -352,6 +359,7 @@ impl Watcher {
             model: self.outlets.keeper.status(),
             intel: self.lists.as_ref().map(intel::StatusReader::read),
             intel_counts: self.analysis.intel().clone(),
+            gpu: self.analysis.gpu(),
             shadow: self.analysis.agreement(),
             state_dir: self.state_dir.clone(),
             truncated: false,

@@ -5,6 +5,19 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Where the model runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceChoice {
+    /// On a GPU, if there is one.
+    #[default]
+    Auto,
+    /// On the CPU.
+    Cpu,
+    /// On a GPU; where that cannot be, on the CPU, and the health says so.
+    Cuda,
+}
+
 /// How long the model warms up, and how it learns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -62,6 +75,21 @@ pub struct ScoreConfig {
     /// A model file that runs beside the live one, decides nothing and is compared with it in the metrics, as
     /// `candidate.safetensors`; empty is none. Relative paths start at `state_dir`. It costs as much as scoring does.
     pub shadow: PathBuf,
+    /// Where the model runs: `auto` is on an NVIDIA GPU where there is one and the program was built for it, else on the CPU;
+    /// `cuda` is the same, and the health says when it is not; `cpu` looks for none.
+    pub device: DeviceChoice,
+    /// Which GPU, counted from 0.
+    pub gpu: usize,
+    /// Memory of the GPU that batches may take; 0B is the smaller of 4 GiB and 60 % of what it has. 0B, or 64MiB or
+    /// more.
+    #[serde(with = "crate::config::size")]
+    pub gpu_memory: u64,
+    /// Batches become smaller when one takes longer than this on the GPU, and larger when there is time. 1ms to 1s.
+    #[serde(with = "crate::config::duration")]
+    pub gpu_latency: Duration,
+    /// A GPU that failed is tried again after so long; the CPU does its work meanwhile. 1s or more.
+    #[serde(with = "crate::config::duration")]
+    pub gpu_retry: Duration,
     /// Seeds the first weights and the choice of training rows.
     pub seed: u64,
 }
@@ -90,6 +118,11 @@ impl Default for ScoreConfig {
             snapshot_every: Duration::from_secs(3600),
             snapshots: 24,
             shadow: PathBuf::new(),
+            device: DeviceChoice::Auto,
+            gpu: 0,
+            gpu_memory: 0,
+            gpu_latency: Duration::from_millis(100),
+            gpu_retry: Duration::from_secs(60),
             seed: 0x7e59_e201,
         }
     }
@@ -159,6 +192,11 @@ impl ScoreConfig {
         let every = crate::config::duration::format(self.snapshot_every);
         check(self.snapshot_every >= Duration::from_secs(60), "snapshot_every", every, "1m or more");
         check(self.snapshots <= 1000, "snapshots", self.snapshots.to_string(), "at most 1000");
+        let memory = self.gpu_memory == 0 || self.gpu_memory >= 64 << 20;
+        check(memory, "gpu_memory", crate::config::size::format(self.gpu_memory), "0B, or 64MiB or more");
+        let latency = (0.001..=1.0).contains(&self.gpu_latency.as_secs_f64());
+        check(latency, "gpu_latency", format!("{:?}", self.gpu_latency), "1ms to 1s");
+        check(self.gpu_retry.as_secs() >= 1, "gpu_retry", format!("{:?}", self.gpu_retry), "1s or more");
         for units in self.layers {
             check(within(units, 1, 256), "layers", format!("{:?}", self.layers), "1 to 256 each");
         }

@@ -1,7 +1,7 @@
 //! The network on the CPU, by hand: 16 rows at a time, and nothing allocated. A thousand weights are too few for a
 //! library of tensors: it spends more on each operation than the operation takes.
 
-use super::autoencoder::{BETA1, BETA2, DECAY, EPSILON, Weights};
+use super::weights::{BETA1, BETA2, DECAY, EPSILON, Weights};
 use crate::features::matrix::{Column, LANES};
 
 /// A layer: the same order as in [`Weights`], a row of weights for each unit.
@@ -57,6 +57,16 @@ impl Dense {
         }
     }
 
+    /// Goes on from weights of the same shapes.
+    pub fn take_up(&mut self, weights: &Weights) {
+        *self = Dense::new(weights);
+    }
+
+    /// Training steps so far.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
     /// Everything that was learned.
     pub fn weights(&self) -> Weights {
         let units = self.layers.iter().map(|layer| layer.biases.len());
@@ -71,12 +81,14 @@ impl Dense {
     }
 
     /// What the network expects instead of the rows of a block.
+    #[inline(always)]
     pub fn expect(&mut self, block: &[Column]) -> &[Column] {
         self.active[0].copy_from_slice(block);
         self.forward();
         self.active.last().map_or(&[], Vec::as_slice)
     }
 
+    #[inline(always)]
     fn forward(&mut self) {
         let last = self.layers.len() - 1;
         for (place, layer) in self.layers.iter().enumerate() {
@@ -86,6 +98,7 @@ impl Dense {
     }
 
     /// One step of AdamW on a batch of rows, one after the other; features weighted by `weights` (one per feature).
+    #[inline(always)]
     pub fn train(&mut self, rows: &[f32], weights: &[f32], rate: f32) {
         let width = weights.len();
         let count = rows.len() / width;
@@ -112,6 +125,7 @@ impl Dense {
     }
 
     /// Adds a block to the gradients.
+    #[inline(always)]
     fn backward(&mut self) {
         for (place, layer) in self.layers.iter().enumerate().rev() {
             let [weights, biases] = &mut self.slopes[place];
@@ -142,6 +156,7 @@ impl Dense {
     }
 
     /// AdamW, from the gradients, which begin anew.
+    #[inline(always)]
     fn descend(&mut self, rate: f32) {
         self.step += 1;
         let steps = self.step.min(i32::MAX as u64) as i32;
@@ -170,6 +185,7 @@ impl Dense {
 
 impl Layer {
     /// Two units at a time: more additions at once than one has, and each input is loaded half as often.
+    #[inline(always)]
     fn forward(&self, input: &[Column], output: &mut [Column], relu: bool) {
         let rows = self.weights.chunks(2 * self.inputs).zip(self.biases.chunks(2));
         for (output, (rows, biases)) in output.chunks_mut(2).zip(rows) {
@@ -213,55 +229,5 @@ fn add_products(sum: &mut Column, one: &Column, two: &Column) {
 fn add(sum: &mut Column, input: &Column, weight: f32) {
     for (sum, input) in sum.iter_mut().zip(input) {
         *sum += input * weight;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::autoencoder::Autoencoder;
-    use super::super::random::Random;
-    use super::*;
-    use candle_core::Device;
-
-    /// The tensor library, with its automatic gradients, is the reference.
-    #[test]
-    fn learns_what_the_tensors_learn() {
-        for layers in [[16, 8], [5, 3], [1, 1]] {
-            let mut random = Random::new(3);
-            let mut start = Weights::random(7, layers, &mut random);
-            // Not zero: with a layer that is silent the next one would be at the corner of ReLU, whose slope is a matter
-            // of taste.
-            start.tensors.chunks_mut(2).for_each(|pair| pair[1][0].fill(0.1));
-            let mut tensors = Autoencoder::from_weights(&start, &Device::Cpu).unwrap();
-            let mut dense = Dense::new(&start);
-            let weights = [1.0, 0.5, 3.0, 1.0, 2.0, 1.0, 0.7];
-            for step in 0..60 {
-                let rows: Vec<f32> = (0..(20 + step % 20) * 7).map(|_| random.symmetric().abs()).collect();
-                tensors.train(&rows, &weights, 0.01).unwrap();
-                dense.train(&rows, &weights, 0.01);
-                if step > 0 {
-                    continue;
-                }
-                // The first moments are the gradient; later on AdamW makes much of the last digits.
-                let (theirs, ours) = (tensors.weights().unwrap(), dense.weights());
-                assert_eq!((theirs.step, &theirs.sizes), (ours.step, &ours.sizes));
-                assert_eq!(theirs.tensors.len(), ours.tensors.len());
-                for ([_, theirs, _], [_, ours, _]) in theirs.tensors.iter().zip(&ours.tensors) {
-                    assert_eq!(theirs.len(), ours.len());
-                    for (theirs, ours) in theirs.iter().zip(ours) {
-                        assert!((theirs - ours).abs() < 1e-7 + theirs.abs() * 1e-4, "{theirs} {ours}");
-                    }
-                }
-            }
-            let rows: Vec<f32> = (0..LANES * 7).map(|_| random.symmetric().abs()).collect();
-            let expected = tensors.expect(&rows).unwrap();
-            let block: Vec<Column> =
-                (0..7).map(|feature| std::array::from_fn(|lane| rows[lane * 7 + feature])).collect();
-            for (feature, column) in dense.expect(&block).iter().enumerate() {
-                for (lane, value) in column.iter().enumerate() {
-                    assert!((value - expected[lane * 7 + feature]).abs() < 2e-2);
-                }
-            }
-        }
     }
 }

@@ -3,9 +3,6 @@
 /// Scoring failed, or a saved state does not fit.
 #[derive(Debug, thiserror::Error)]
 pub enum ScoreError {
-    /// The tensor library refused.
-    #[error("the model could not be computed: {0}")]
-    Tensor(#[from] candle_core::Error),
     /// A saved state that is no saved state, or one that was damaged.
     #[error("the saved model state is damaged ({what}): delete it to learn anew")]
     Damaged {

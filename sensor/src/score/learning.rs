@@ -83,7 +83,7 @@ impl Scorer {
                 tracing::debug!(kind = kind.name(), member = member.group.name(), fit = ?member.tail.fit, "tail");
             }
         }
-        let mut reference = models(&self.config, &mut Random::new(0))?;
+        let mut reference = models(&self.config, &mut Random::new(0), self.gpu.as_ref());
         for (copy, model) in reference.iter_mut().zip(&self.models) {
             copy.copy(model)?;
         }
@@ -101,16 +101,15 @@ impl Scorer {
         steps
     }
 
-    pub(super) fn train(&mut self, steps: usize, rate: f64) -> Result<(), ScoreError> {
+    pub(super) fn train(&mut self, steps: usize, rate: f64) {
         // After a restart the sets fill anew; a handful of rows would be learned by heart.
         let few = self.models.iter().map(|model| model.set.len()).max().unwrap_or(0) < self.config.batch_rows;
         if few && self.phase == Phase::Active {
-            return Ok(());
+            return;
         }
         self.generation += steps as u64;
         for model in &mut self.models {
-            model.train(steps, &self.config, rate, &mut self.random)?;
+            model.train(steps, &self.config, rate, &mut self.random);
         }
-        Ok(())
     }
 }

@@ -1,14 +1,15 @@
 //! A member of the ensemble: it judges one group of features, in its own way, and knows how its values are spread.
 
-use super::ScoreError;
-use super::autoencoder::Weights;
 use super::config::ScoreConfig;
-use super::network::{Network, Trimming};
+use super::dense::Dense;
+use super::fused::Part;
 use super::random::Random;
 use super::tail::{Fit, Tail};
+use super::trimming::Trimming;
+use super::vectors::widest;
+use super::weights::Weights;
 use crate::features::matrix::{Column, LANES, ln_1p};
 use crate::features::spec::{Feature, Group};
-use candle_core::Device;
 
 /// Scales of calm tails, of the logarithm of squared deviations. Traffic of one hour is unlike that of the next.
 const CALM: f64 = 0.25;
@@ -17,7 +18,7 @@ const CALM_HISTORY: f64 = 0.4;
 /// How a member comes to a value.
 pub enum Method {
     /// An autoencoder's squared deviation, feature by feature, in units of what is usual.
-    Learned(Network),
+    Learned(Dense),
     /// The distance from zero, in units of what is the least that counts: nothing is learned.
     FromZero,
     /// The sum, nats.
@@ -64,7 +65,7 @@ impl FastFit {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn decades(&self, values: &Column) -> Column {
         std::array::from_fn(|lane| {
             let over = (values[lane] - self.cut) * self.per_scale;
@@ -91,25 +92,24 @@ impl Member {
         features: &'static [Feature],
         config: &ScoreConfig,
         random: &mut Random,
-        device: &Device,
-    ) -> Result<Option<Member>, ScoreError> {
+    ) -> Option<Member> {
         let columns: Vec<usize> =
             (0..features.len()).filter(|&place| features[place].group == group).collect();
         if columns.is_empty() {
-            return Ok(None);
+            return None;
         }
         let method = match group {
             Group::Volume | Group::Connection | Group::Content => {
                 let [outer, inner] = config.layers;
                 // The middle is narrower than the row, or it would be copied.
                 let layers = [outer.min(columns.len() * 2), inner.min((columns.len() / 2).max(1))];
-                Method::Learned(Network::new(columns.len(), layers, random, device)?)
+                Method::Learned(Dense::new(&Weights::random(columns.len(), layers, random)))
             }
             Group::Evidence | Group::History => Method::FromZero,
             Group::Rarity => Method::Nats,
         };
         let tail = fresh(group);
-        Ok(Some(Member {
+        Some(Member {
             group,
             features: columns.iter().map(|&place| features[place]).collect(),
             // A feature that tells when it moves a little must be learned more exactly. The strongest counts six times.
@@ -122,11 +122,12 @@ impl Member {
             highest: 0.0,
             batch: Vec::new(),
             trimming: Trimming::default(),
-        }))
+        })
     }
 
     /// Each feature's part of the value for the rows of a block, before the mean or sum; `expected` is what the
     /// network says, or 0.
+    #[inline(always)]
     fn parts(&mut self, block: &[Column], deviation: &[f32], mut take: impl FnMut(usize, &Column, &Column)) {
         for (input, &place) in self.input.iter_mut().zip(&self.columns) {
             *input = block[place];
@@ -135,7 +136,7 @@ impl Member {
         let nats = matches!(self.method, Method::Nats);
         let learned = matches!(self.method, Method::Learned(_));
         let expected = match &mut self.method {
-            Method::Learned(network) => network.expect_block(&self.input),
+            Method::Learned(network) => network.expect(&self.input),
             Method::FromZero | Method::Nats => &[],
         };
         for (local, (feature, seen)) in self.features.iter().zip(&self.input).enumerate() {
@@ -161,6 +162,7 @@ impl Member {
     }
 
     /// The member's values for the rows of a block: `ln(1 + mean square)`, of evidence `ln(1 + sum of squares)`, or nats.
+    #[inline(always)]
     pub fn values(&mut self, block: &[Column], deviation: &[f32]) -> Column {
         let mut sums = [0.0; LANES];
         self.parts(block, deviation, |_, parts, _| {
@@ -174,8 +176,14 @@ impl Member {
         std::array::from_fn(|lane| ln_1p(sums[lane] * per))
     }
 
+    /// The same from the means of squares of all networks, row by row, of which this member's is number `place`.
+    #[inline(always)]
+    pub(super) fn values_of(&self, squares: &[f32], networks: usize, place: usize) -> Column {
+        std::array::from_fn(|lane| ln_1p(squares.get(lane * networks + place).copied().unwrap_or_default()))
+    }
+
     /// How rare such values are: decades of seconds until ordinary traffic shows them again.
-    #[inline]
+    #[inline(always)]
     pub fn decades(&self, values: &Column) -> Column {
         self.fit.decades(values)
     }
@@ -189,15 +197,22 @@ impl Member {
 
     /// Learns from a batch of whole rows. The rows that fit worst, a part `trim` of them, teach nothing (least trimmed
     /// squares, Rousseeuw 1984).
-    pub fn train(&mut self, rows: &[f32], width: usize, trim: f64, rate: f64) -> Result<(), ScoreError> {
+    pub fn train(&mut self, rows: &[f32], width: usize, trim: f64, rate: f64) {
         let Method::Learned(network) = &mut self.method else {
-            return Ok(());
+            return;
         };
         self.batch.clear();
         for row in rows.chunks_exact(width) {
             self.batch.extend(self.columns.iter().map(|&place| row[place]));
         }
-        network.train(&self.batch, &self.weights, (trim, &mut self.trimming), rate)
+        let (trimming, batch, weights) = (&mut self.trimming, &self.batch, &self.weights);
+        widest(
+            #[inline(always)]
+            || {
+                let rows = trimming.kept(network, batch, weights, trim);
+                network.train(rows, weights, rate as f32);
+            },
+        );
     }
 
     /// An alert without a type was told because of this member: such a value, at the threshold, is one that ordinary
@@ -234,11 +249,29 @@ impl Member {
         self.fit = FastFit::new(&self.tail.fit);
     }
 
-    /// What its network learned, if it has one.
-    pub fn weights(&self) -> Result<Option<Weights>, ScoreError> {
+    /// Its network and how its features are judged, for another device.
+    pub(super) fn part(&self, deviation: &[f32]) -> Option<Part> {
+        Some(Part {
+            weights: self.weights()?,
+            teach: self.weights.clone(),
+            per_usual: self.columns.iter().map(|&place| 1.0 / deviation[place]).collect(),
+            most: self.features.iter().map(|feature| feature.most).collect(),
+        })
+    }
+
+    /// Training steps that its network has behind it, if it has one.
+    pub(super) fn step(&self) -> Option<u64> {
         match &self.method {
-            Method::Learned(network) => Ok(Some(network.weights()?)),
-            Method::FromZero | Method::Nats => Ok(None),
+            Method::Learned(network) => Some(network.step()),
+            Method::FromZero | Method::Nats => None,
+        }
+    }
+
+    /// What its network learned, if it has one.
+    pub fn weights(&self) -> Option<Weights> {
+        match &self.method {
+            Method::Learned(network) => Some(network.weights()),
+            Method::FromZero | Method::Nats => None,
         }
     }
 }

@@ -1,13 +1,15 @@
 //! A model of one kind of row: the members that judge it, what they learn from, and what deviation is usual.
 
-use super::ScoreError;
 use super::config::ScoreConfig;
+use super::gpu::Gpu;
 use super::member::{Member, Method};
+use super::offload::Offload;
 use super::random::Random;
 use super::training_set::TrainingSet;
+use super::vectors::widest;
 use crate::features::matrix::{Column, LANES, Matrix};
 use crate::features::spec::{Feature, GROUPS};
-use candle_core::Device;
+use std::sync::Arc;
 
 /// An ordinary deviation of a normal distribution is exceeded by a tenth of its values at so many of itself: outliers
 /// beyond that tenth, and attacks among them, do not make more usual.
@@ -28,6 +30,7 @@ pub struct Model {
     values: Vec<Column>,
     /// The row at hand, or several.
     pub(super) scratch: Matrix,
+    pub(super) offload: Offload,
 }
 
 impl Model {
@@ -36,15 +39,15 @@ impl Model {
         features: &'static [Feature],
         config: &ScoreConfig,
         random: &mut Random,
-        device: &Device,
-    ) -> Result<Model, ScoreError> {
+        gpu: Option<Arc<Gpu>>,
+    ) -> Model {
         let mut members = Vec::new();
         for group in GROUPS {
             if !config.without.iter().any(|name| name == group.name()) {
-                members.extend(Member::new(group, features, config, random, device)?);
+                members.extend(Member::new(group, features, config, random));
             }
         }
-        Ok(Model {
+        Model {
             features,
             values: vec![[0.0; LANES]; members.len()],
             members,
@@ -52,16 +55,38 @@ impl Model {
             threshold: f32::INFINITY,
             set: TrainingSet::new(features.len(), config.training_rows),
             scratch: Matrix::new(features),
-        })
+            offload: Offload::new(gpu),
+        }
     }
 
     /// Appends the scores of all rows: of each row the most surprising member's decades of seconds.
     pub fn score(&mut self, rows: &Matrix, scores: &mut Vec<f32>) {
+        let squares = self.squares_on_gpu(rows);
+        widest(
+            #[inline(always)]
+            || self.score_blocks(rows, squares.as_deref(), scores),
+        );
+    }
+
+    /// `squares` are the networks' where the GPU computed them.
+    #[inline(always)]
+    fn score_blocks(&mut self, rows: &Matrix, squares: Option<&[f32]>, scores: &mut Vec<f32>) {
+        let networks =
+            self.members.iter().filter(|member| matches!(member.method, Method::Learned(_))).count();
+        let mut squares = squares.map(|squares| squares.chunks(LANES * networks));
         let mut left = rows.rows();
         for block in rows.blocks() {
             let mut best = [f32::MIN; LANES];
+            let squares = squares.as_mut().and_then(Iterator::next);
+            let mut place = 0;
             for (member, values) in self.members.iter_mut().zip(&mut self.values) {
-                *values = member.values(block, &self.deviation);
+                *values = match (squares, &member.method) {
+                    (Some(squares), Method::Learned(_)) => {
+                        place += 1;
+                        member.values_of(squares, networks, place - 1)
+                    }
+                    _ => member.values(block, &self.deviation),
+                };
                 let decades = member.decades(values);
                 best = std::array::from_fn(|lane| best[lane].max(decades[lane]));
             }
@@ -124,13 +149,11 @@ impl Model {
     }
 
     /// Learns from the training set.
-    pub fn train(
-        &mut self,
-        steps: usize,
-        config: &ScoreConfig,
-        rate: f64,
-        random: &mut Random,
-    ) -> Result<(), ScoreError> {
+    pub fn train(&mut self, steps: usize, config: &ScoreConfig, rate: f64, random: &mut Random) {
+        if self.train_on_gpu(steps, (config.batch_rows, config.trim, rate), random) {
+            return;
+        }
+        self.offload.changed();
         let width = self.features.len();
         for _ in 0..steps {
             let rows = self.set.batch(config.batch_rows, random);
@@ -138,14 +161,14 @@ impl Model {
                 break;
             }
             for member in &mut self.members {
-                member.train(rows, width, config.trim, rate)?;
+                member.train(rows, width, config.trim, rate);
             }
         }
-        Ok(())
     }
 
     /// The warm-up is over: how far off are the networks usually, feature by feature? Nine tenths of the rows decide.
     pub fn measure_deviation(&mut self) {
+        self.offload.changed();
         let rows = self.set.len();
         if rows == 0 {
             return;
@@ -163,7 +186,7 @@ impl Model {
                     *input = block[place];
                 }
                 let lanes = (rows - number * LANES).min(LANES);
-                let expected = network.expect_block(&input);
+                let expected = network.expect(&input);
                 for (off, (seen, expected)) in off.iter_mut().zip(input.iter().zip(expected)) {
                     off.extend((0..lanes).map(|lane| (seen[lane] - expected[lane].clamp(0.0, 1.0)).abs()));
                 }

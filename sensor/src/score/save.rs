@@ -1,15 +1,14 @@
 //! The models as plain numbers, and the checks that such numbers must pass.
 
 use super::ScoreError;
-use super::autoencoder::Weights;
-use super::device::device;
+use super::dense::Dense;
 use super::drift::Drift;
 use super::member::{Member, Method};
 use super::model::Model;
-use super::network::Network;
 use super::random::Random;
 use super::scorer::{KINDS, Phase, Scorer};
 use super::tail::Tail;
+use super::weights::Weights;
 use serde::{Deserialize, Serialize};
 
 /// What a member of the ensemble learned.
@@ -61,8 +60,8 @@ impl Scorer {
     /// Everything that was learned. Rows kept for training are not: after a restart they are collected anew.
     pub fn save(&self) -> Result<ScorerState, ScoreError> {
         Ok(ScorerState {
-            models: self.models.iter().map(Model::save).collect::<Result<_, _>>()?,
-            reference: self.reference.iter().flatten().map(Model::save).collect::<Result<_, _>>()?,
+            models: self.models.iter().map(Model::save).collect(),
+            reference: self.reference.iter().flatten().map(Model::save).collect(),
             drift: self.drift.to_vec(),
             phase: self.phase,
             rows: self.rows,
@@ -104,7 +103,7 @@ impl Scorer {
                 what: format!("{} models, expected {}", states.len(), KINDS.len()),
             });
         }
-        let mut models = super::scorer::models(&self.config, &mut Random::new(0))?;
+        let mut models = super::scorer::models(&self.config, &mut Random::new(0), self.gpu.as_ref());
         for ((model, state), kind) in models.iter_mut().zip(states).zip(KINDS) {
             model.restore(state, kind.name())?;
         }
@@ -114,24 +113,22 @@ impl Scorer {
 
 impl Model {
     /// Everything that was learned.
-    pub fn save(&self) -> Result<ModelState, ScoreError> {
-        let member = |member: &Member| {
-            Ok(MemberState {
-                name: member.group.name().to_owned(),
-                weights: member.weights()?,
-                tail: member.tail.clone(),
-            })
+    pub fn save(&self) -> ModelState {
+        let member = |member: &Member| MemberState {
+            name: member.group.name().to_owned(),
+            weights: member.weights(),
+            tail: member.tail.clone(),
         };
-        Ok(ModelState {
+        ModelState {
             features: self.features.iter().map(|feature| feature.name.to_owned()).collect(),
-            members: self.members.iter().map(member).collect::<Result<_, ScoreError>>()?,
+            members: self.members.iter().map(member).collect(),
             deviation: self.deviation.clone(),
-        })
+        }
     }
 
     /// Takes up what another one learned, which has the same members.
     pub fn copy(&mut self, other: &Model) -> Result<(), ScoreError> {
-        self.restore(&other.save()?, "reference")
+        self.restore(&other.save(), "reference")
     }
 
     /// Takes up a saved state, if it fits.
@@ -151,6 +148,7 @@ impl Model {
         if !state.deviation.iter().all(|value| value.is_finite() && *value > 0.0) {
             return Err(impossible(name));
         }
+        self.offload.changed();
         for (member, state) in self.members.iter_mut().zip(&state.members) {
             member.take_up(state, name)?;
         }
@@ -183,9 +181,9 @@ impl Member {
 }
 
 /// A network with the saved weights, if they fit in place of the present ones.
-fn fitting(network: &Network, weights: &Weights, name: &str) -> Result<Network, ScoreError> {
+fn fitting(network: &Dense, weights: &Weights, name: &str) -> Result<Dense, ScoreError> {
     let shape = |what: String| Err(ScoreError::Shape { what: format!("{name} model: {what}") });
-    let expected = network.weights()?.sizes;
+    let expected = network.weights().sizes;
     if expected != weights.sizes {
         return shape(format!("layers {:?}, expected {expected:?}", weights.sizes));
     }
@@ -203,5 +201,5 @@ fn fitting(network: &Network, weights: &Weights, name: &str) -> Result<Network, 
     if !finite || !positive {
         return Err(impossible(name));
     }
-    Network::from_weights(weights, &device())
+    Ok(Dense::new(weights))
 }

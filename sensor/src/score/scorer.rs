@@ -1,10 +1,10 @@
 //! The models of all kinds of rows through their states: warming, calibrating, active.
 
 use super::ScoreError;
-use super::config::ScoreConfig;
-use super::device::device;
+use super::config::{DeviceChoice, ScoreConfig};
 use super::drift::Drift;
 use super::explain::Explanation;
+use super::gpu::{Gpu, GpuStatus, MOST_ROWS};
 use super::lessons::{Hold, Lessons};
 use super::model::Model;
 use super::random::Random;
@@ -14,6 +14,7 @@ use crate::features::rows::Rows;
 use crate::features::spec::{self, Feature};
 use crate::ledger::ScoringBins;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// While warming every row counts four times: it has to be learned in half a minute.
 const WARMUP_STEPS_PER_ROW: f64 = 4.0;
@@ -117,6 +118,7 @@ impl Kind {
 pub struct Scorer {
     pub(super) config: ScoreConfig,
     pub(super) random: Random,
+    pub(super) gpu: Option<Arc<Gpu>>,
     /// One for each kind of rows, in the order of [`KINDS`].
     pub models: [Model; KINDS.len()],
     /// The models as they were, which must agree with what is learned; none before the model is active.
@@ -148,10 +150,12 @@ pub struct Scorer {
     pub(super) taken: Vec<usize>,
 }
 
-pub(super) fn models(config: &ScoreConfig, random: &mut Random) -> Result<[Model; KINDS.len()], ScoreError> {
-    let device = device();
-    let mut model = |kind: Kind| Model::new(kind.features(), config, random, &device);
-    Ok([model(Kind::Flow)?, model(Kind::Host)?, model(Kind::Link)?])
+pub(super) fn models(
+    config: &ScoreConfig,
+    random: &mut Random,
+    gpu: Option<&Arc<Gpu>>,
+) -> [Model; KINDS.len()] {
+    KINDS.map(|kind| Model::new(kind.features(), config, random, gpu.cloned()))
 }
 
 /// Each member has an equal part of the budget (Bonferroni).
@@ -163,10 +167,20 @@ fn threshold(models: &[Model], budget_per_hour: f64) -> f64 {
 impl Scorer {
     /// Knows nothing; `budget_per_hour` false alarms are allowed once active.
     pub fn new(config: &ScoreConfig, budget_per_hour: f64) -> Result<Scorer, ScoreError> {
+        Scorer::on(super::device::gpu(config), config, budget_per_hour)
+    }
+
+    /// The same, with the help of this GPU.
+    pub fn on(
+        gpu: Option<Arc<Gpu>>,
+        config: &ScoreConfig,
+        budget_per_hour: f64,
+    ) -> Result<Scorer, ScoreError> {
         let mut random = Random::new(config.seed);
-        let models = models(config, &mut random)?;
+        let models = models(config, &mut random, gpu.as_ref());
         let threshold = threshold(&models, budget_per_hour);
         Ok(Scorer {
+            gpu,
             models,
             reference: None,
             config: config.clone(),
@@ -240,6 +254,25 @@ impl Scorer {
         }
     }
 
+    /// What became of the GPU, where there is one or there should be.
+    pub fn gpu(&self) -> Option<GpuStatus> {
+        match (&self.gpu, self.config.device) {
+            (Some(gpu), _) => Some(gpu.status()),
+            (None, DeviceChoice::Cuda) => {
+                let reason = "score.device is \"cuda\", and there is no GPU that could be used: see the log"
+                    .to_owned();
+                Some(GpuStatus { reason, ..GpuStatus::default() })
+            }
+            (None, DeviceChoice::Auto | DeviceChoice::Cpu) => None,
+        }
+    }
+
+    /// Rows that are best scored at once, where `on_cpu` are on the CPU.
+    pub fn portion(&self, on_cpu: usize) -> usize {
+        let gpu = self.gpu.as_ref().filter(|gpu| gpu.ready());
+        gpu.map_or(on_cpu, |gpu| (gpu.batch_rows() * 2).clamp(on_cpu, MOST_ROWS.max(on_cpu)))
+    }
+
     /// The model of a kind.
     pub fn model(&mut self, kind: Kind) -> &mut Model {
         &mut self.models[kind as usize]
@@ -298,7 +331,7 @@ impl Scorer {
                 self.models.iter_mut().for_each(Model::forget_window);
                 self.admit(scores, who)?;
                 let steps = self.steps(rows, WARMUP_STEPS_PER_ROW, self.config.warmup_steps);
-                self.train(steps, self.config.learning_rate)?;
+                self.train(steps, self.config.learning_rate);
             }
             Phase::Calibrating => {
                 self.bins.withheld_calibrating += all;
@@ -316,7 +349,7 @@ impl Scorer {
                     None => {
                         self.admit(scores, who)?;
                         let steps = self.steps(rows, ACTIVE_STEPS_PER_ROW, self.config.active_steps);
-                        self.train(steps, self.config.learning_rate * self.config.active_rate)?;
+                        self.train(steps, self.config.learning_rate * self.config.active_rate);
                     }
                 }
                 self.renew(hold)?;

@@ -49,7 +49,7 @@ impl Scorer {
         let steps = ((taken as f64 * STEPS_PER_ROW) as usize).min(self.config.warmup_steps);
         self.generation += steps as u64;
         for model in &mut self.models {
-            model.train(steps, &self.config, self.config.learning_rate, &mut self.random)?;
+            model.train(steps, &self.config, self.config.learning_rate, &mut self.random);
         }
         Ok(())
     }

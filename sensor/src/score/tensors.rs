@@ -2,10 +2,10 @@
 //! one record.
 
 use super::ScoreError;
-use super::autoencoder::Weights;
 use super::checkpoint::{About, Checkpoint, Tensor};
 use super::save::{ModelState, ScorerState};
 use super::scorer::{KINDS, Phase};
+use super::weights::Weights;
 
 /// The record beside the tensors.
 const STATE: &str = "state";

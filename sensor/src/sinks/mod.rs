@@ -5,6 +5,7 @@
 //! come twice, with the same id, and never not at all: what cannot be delivered waits over every restart, and what nobody
 //! tries any more is counted and can be tried again.
 
+mod backoff;
 pub mod config;
 mod status;
 pub mod targets;
@@ -141,5 +142,7 @@ fn end(handles: &[Arc<Handle>], patience: Duration) -> Vec<SinkStatus> {
     handles.iter().map(|handle| handle.join(deadline)).collect()
 }
 
+#[cfg(test)]
+mod replace_tests;
 #[cfg(test)]
 mod tests;

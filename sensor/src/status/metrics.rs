@@ -40,6 +40,7 @@ pub fn render(status: &Status, api: &ApiCounts) -> Result<String, prometheus::Er
     app(&mut families, &status.app);
     scoring(&mut families, status);
     super::score::drift(&mut families, status);
+    super::score::gpu(&mut families, status);
     alerts(&mut families, status);
     super::store::metrics(&mut families, status.store.as_ref());
     super::sinks::metrics(&mut families, &status.sinks);

@@ -43,6 +43,7 @@ use crate::intel::IntelStatus;
 use crate::journal::JournalStatus;
 use crate::ledger::{Ledger, Residue};
 use crate::model::ModelStatus;
+use crate::score::gpu::GpuStatus;
 use crate::score::scorer::KINDS;
 use crate::score::shadow::Agreement;
 use crate::sinks::SinkStatus;
@@ -114,6 +115,8 @@ pub struct Status {
     pub store: Option<IngestStatus>,
     /// Every sink.
     pub sinks: Vec<SinkStatus>,
+    /// The GPU; absent where there is none.
+    pub gpu: Option<GpuStatus>,
     /// How the model in the shadow agrees with the live one, if there is one.
     pub shadow: Option<Agreement>,
     /// The learned state on disk.

@@ -2,6 +2,7 @@
 
 use super::exposition::Families;
 use super::{ModelState, ScoreStatus, Status};
+use crate::score::gpu::GpuStatus;
 use crate::score::scorer::{KINDS, ScoreState};
 
 impl From<ScoreState> for ScoreStatus {
@@ -44,5 +45,34 @@ pub(super) fn drift(families: &mut Families, status: &Status) {
         "How far a feature's mean of the last ten minutes is from where it was when the model's reference was taken, in \
          usual deviations.",
         series,
+    );
+}
+
+/// Zero where there is no GPU.
+pub(super) fn gpu(families: &mut Families, status: &Status) {
+    let none = GpuStatus::default();
+    let gpu = status.gpu.as_ref().unwrap_or(&none);
+    families.gauge("score_gpu_ready", "Whether the model runs on a GPU.", f64::from(gpu.ready));
+    families.counter(
+        "score_gpu_failures_total",
+        "Times the GPU failed while it was in use; the CPU did its work, no window was lost.",
+        gpu.failures,
+    );
+    families.counter("score_gpu_rows_total", "Windows whose networks were computed on the GPU.", gpu.rows);
+    families.counter("score_gpu_training_steps_total", "Training steps done on the GPU.", gpu.steps);
+    families.gauge(
+        "score_gpu_batch_rows",
+        "Rows of a batch on the GPU, which follows the load.",
+        gpu.batch_rows as f64,
+    );
+    families.gauge(
+        "score_gpu_memory_bytes",
+        "Memory of the GPU that was taken since the sensor opened it, at the latest batch.",
+        gpu.memory as f64,
+    );
+    families.gauge(
+        "score_gpu_memory_limit_bytes",
+        "Memory of the GPU that batches may take.",
+        gpu.memory_cap as f64,
     );
 }

@@ -6,11 +6,13 @@
 
 mod child;
 pub mod frame;
+pub mod gpu;
 mod input;
 mod live;
 mod machine;
 mod offline;
 mod program;
+mod score;
 mod stages;
 mod table;
 
@@ -83,6 +85,8 @@ pub fn command(args: &[&str]) -> Result<()> {
         }
         ["stages", rest @ ..] => stages::run(&Options::without_frames(rest)?),
         ["flood", rest @ ..] => live::flood::run(&Options::without_frames(rest)?),
+        ["score", rest @ ..] => score::run(&Options::without_frames(rest)?),
+        ["gpu"] => gpu::run(),
         ["kernel", rest @ ..] => program::kernel(&Options::without_frames(rest)?),
         _ => Err(misused("bench", args)),
     }

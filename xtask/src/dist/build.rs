@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::Version;
-use crate::program;
+use crate::{program, setup};
 
 /// Where sources seem to be, in messages of panics.
 const SOURCE: &str = "/usr/src/vesper";
@@ -26,8 +26,12 @@ pub fn sensor(profile: &str, features: Option<&str>, version: &Version) -> Resul
         remapped.iter().map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display())).collect();
     let c: Vec<String> =
         remapped.iter().map(|(from, to)| format!("-ffile-prefix-map={}={to}", from.display())).collect();
-    let mut cargo = program::cargo();
-    cargo.args(["build", "--locked", "--package", "sensor", "--bin", "vesper", "--profile", profile]);
+    // For GPUs the lock file is that of another folder, made from ours.
+    let (mut cargo, locked) = match features {
+        Some("cuda") => (setup::cuda()?.cargo(), None),
+        _ => (program::cargo(), Some("--locked")),
+    };
+    cargo.arg("build").args(locked).args(["--package", "sensor", "--bin", "vesper", "--profile", profile]);
     cargo.arg("--target-dir").arg(&target);
     if let Some(features) = features {
         cargo.args(["--features", features]);

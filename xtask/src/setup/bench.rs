@@ -53,6 +53,36 @@ pub fn for_nfstream() -> bool {
     done.is_ok()
 }
 
+/// Another program that computes networks.
+const ONNX: Requirement = Requirement {
+    what: "onnxruntime",
+    present: || {
+        program::run_quietly(Command::new(onnx_python()).args(["-c", "import onnx, onnxruntime"])).is_ok()
+    },
+    install: Install::Own(
+        || python::install(&onnx_environment(), &["onnxruntime==1.23.2", "onnx==1.19.1", "numpy<2.4"]),
+        "pip install onnxruntime==1.23.2 onnx==1.19.1 in target/bench/onnx",
+    ),
+};
+
+/// Whether onnxruntime is here, or could be brought here; says why not.
+pub fn for_onnx() -> bool {
+    let done = ensure(&[VENV, ONNX]);
+    if let Err(error) = &done {
+        println!("going on without onnxruntime: {error:#}");
+    }
+    done.is_ok()
+}
+
+/// The Python that has onnxruntime.
+pub fn onnx_python() -> PathBuf {
+    onnx_environment().join("bin/python")
+}
+
+fn onnx_environment() -> PathBuf {
+    program::root().join("target/bench/onnx")
+}
+
 /// What `bench live` cannot do without.
 pub fn for_live_bench() -> Result<()> {
     super::for_lab()?;

@@ -4,6 +4,7 @@
 mod api;
 mod bench;
 mod browser;
+mod cuda;
 mod dist;
 mod ebpf;
 mod eval;
@@ -23,6 +24,8 @@ use crate::program;
 use crate::step::announced;
 
 pub use bench::{for_live_bench, for_nfstream, for_offline_bench, nfstream_python};
+pub use bench::{for_onnx, onnx_python};
+pub use cuda::{CudaBuild, cuda};
 pub use ebpf::toolchain;
 pub use eval::{eval_python, for_eval};
 

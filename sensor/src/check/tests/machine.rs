@@ -78,10 +78,10 @@ fn rights_and_memory() {
     ]);
     assert!(privileges::may_load(all) && privileges::may_load(root) && !privileges::may_load(1 << 12));
     assert_eq!(machine::available("MemTotal: 5 kB\nMemAvailable:   2048 kB\n"), Some(2 << 20));
-    // 234 bytes an entry in the kernel, 133 in the sensor, and a lane's 128 KiB of prefixes.
+    // 330 bytes an entry in the kernel, 13 in the sensor, and a lane's 128 KiB of prefixes.
     assert_eq!(
         machine::flow_table_bytes(&CaptureConfig::default(), 1),
-        262_144 * (234 + 133) + 128 + (128 << 10)
+        262_144 * (330 + 13) + 128 + (128 << 10)
     );
     let nic = Nic { rx_queues: 2, ..Nic::default() };
     assert_eq!(machine::umem_bytes(&CaptureConfig::default(), &nic), 32 << 20);
