@@ -5,7 +5,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -74,12 +74,65 @@ fn the_console_works_in_a_browser() {
                 running.wait_for("watching");
                 done(&mut node.0);
             }
+            "do: candidate" => {
+                candidate(&config, folder.path());
+                done(&mut node.0);
+            }
             _ => said.push(line),
         }
     }
     assert!(node.0.wait().unwrap().success(), "{said:#?}");
     assert_eq!(said.last().map(String::as_str), Some("all done"), "{said:#?}");
     running.stop();
+}
+
+/// A sensor that asks for tokens, in a browser.
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn signing_in_in_a_browser() {
+    let sensor = Namespace::new("signin");
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("vesper.toml");
+    let text = format!(
+        "state_dir = {:?}\n[capture]\ninterface = \"rx0\"\n[api]\ntokens_file = \"tokens\"\n[[sinks.webhook]]\n\
+         url = \"http://127.0.0.1:1/?token=hunter2\"\n",
+        folder.path()
+    );
+    std::fs::write(&config, text).unwrap();
+    let token = |name: &str, scope: &str| {
+        let output = vesper(&config, &["token", "new", name, "--scope", scope]);
+        output.trim().to_owned()
+    };
+    let tokens = [token("reader", "read"), token("boss", "admin")].join(" ");
+    let mut running = Running::start(VESPER, &sensor, &config);
+    running.wait_for("watching");
+    let mut node = sensor.command("node");
+    let tools = root().join("target/tools/console");
+    node.arg(root().join("tests/console/signin.mjs"))
+        .env("VESPER_BASE", "http://127.0.0.1:8888")
+        .env("VESPER_PLAYWRIGHT", tools)
+        .env("VESPER_CHROMIUM", "/usr/bin/chromium")
+        .env("VESPER_TOKENS", tokens);
+    let output = node.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    println!("{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && said.trim_end().ends_with("all done"), "{said}");
+    running.stop();
+}
+
+/// The live model as the candidate.
+fn candidate(config: &Path, folder: &Path) {
+    let file = folder.join("exported.safetensors");
+    for verb in ["export", "import"] {
+        vesper(config, &["model", verb, &file.to_string_lossy()]);
+    }
+}
+
+/// What the program prints.
+fn vesper(config: &Path, arguments: &[&str]) -> String {
+    let output = Command::new(VESPER).args(arguments).arg("--config").arg(config).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }
 
 fn done(node: &mut Child) {

@@ -3,11 +3,15 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
+use sensor_tests::frames::udp;
+use sensor_tests::generator::Generator;
 use sensor_tests::machine::Machine;
+use sensor_tests::namespace::inside;
 use sensor_tests::package::{package, repacked};
+use sensor_tests::running::Ended;
 
 const VESPER: &str = env!("CARGO_BIN_EXE_vesper");
 const READY: &str = "curl --silent --fail --max-time 5 http://127.0.0.1:8888/-/ready";
@@ -100,6 +104,71 @@ fn installed_started_hung_reloaded_upgraded_and_purged() {
         left.iter().filter(|file| !accounts.iter().any(|account| file.starts_with(account))).collect();
     assert!(left.is_empty(), "purge left {left:#?}");
     machine.run("! grep vesper /etc/passwd /etc/group /etc/shadow /etc/gshadow /etc/subuid /etc/subgid");
+}
+
+/// Sends 100,000 packets a second until it is ended; runs in the network of a box.
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn sends_in_a_box() {
+    if !inside() {
+        return;
+    }
+    let mut generator = Generator::new("tx0", 1000);
+    let frame = udp(([192, 0, 2, 9].into(), 9), ([192, 0, 2, 1].into(), 53), &[0; 18]);
+    let began = Instant::now();
+    for burst in 1..12_000 {
+        generator.send(&frame, 1024);
+        let due = Duration::from_micros(burst * 10_240);
+        std::thread::sleep(due.saturating_sub(began.elapsed()));
+    }
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn an_upgrade_under_load_leaves_no_packet_uncounted() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = package(VESPER, "0.1.0", folder.path());
+    let new = repacked(&old, "0.2.0", |_tree| {});
+    let machine = Machine::boot("upgrade");
+    machine.put(&old, "/tmp/old.deb");
+    machine.put(&new, "/tmp/new.deb");
+    machine.run(&format!("{INSTALL} /tmp/old.deb"));
+    machine.run(
+        "sed -i 's/^#interface = .*/interface = \"rx0\"/' /etc/vesper/vesper.toml && systemctl start vesper",
+    );
+    let mut sender = machine.namespace.command(&std::env::current_exe().unwrap().to_string_lossy());
+    sender.args(["sends_in_a_box", "--exact", "--ignored"]).env("VESPER_TEST_INSIDE", "1");
+    let mut sender = Ended(sender.stdout(Stdio::null()).spawn().unwrap());
+    let many = "test $(cat /sys/class/net/rx0/statistics/rx_packets) -gt 200000";
+    machine.wait(many, Duration::from_secs(20));
+    let (before, began) = (received(&machine), Instant::now());
+    let first = property(&machine, "MainPID");
+    machine.run(&format!("{INSTALL} /tmp/new.deb"));
+    machine.wait(READY, Duration::from_secs(30));
+    let (during, took) = (received(&machine) - before, began.elapsed());
+    std::thread::sleep(Duration::from_secs(2));
+    sender.0.kill().unwrap();
+    sender.0.wait().unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+    let said = machine.run("curl --silent http://127.0.0.1:8888/api/v1/statistics");
+    let summary: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let received = received(&machine);
+    println!(
+        "{received} packets, {during} of them during the upgrade ({took:?}, {:.0} a second), counted {}",
+        during as f64 / took.as_secs_f64(),
+        summary["packets"]
+    );
+    assert_ne!(property(&machine, "MainPID"), first);
+    assert_eq!(machine.run("dpkg-query --show --showformat '${Version}' vesper"), "0.2.0");
+    assert_eq!(summary["packets"], received, "{said}");
+    for (equation, residue) in summary["residue"].as_object().unwrap() {
+        assert_eq!(residue, 0, "{equation}: {said}");
+    }
+}
+
+/// Packets that the interface received, by its own counter.
+fn received(machine: &Machine) -> u64 {
+    machine.run("cat /sys/class/net/rx0/statistics/rx_packets").trim().parse().unwrap()
 }
 
 #[test]

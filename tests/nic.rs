@@ -1,5 +1,5 @@
 //! The interface: made fit to be watched and put back, its limits explained, its link listened to.
-//! Everything a veth pair can do; what only hardware has is said by `vesper check` (tests/check.rs), and refused here.
+//! Everything a veth pair can do; what only hardware has is said by `vesper check` (tests/check), and refused here.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;

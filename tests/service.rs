@@ -103,6 +103,56 @@ fn a_removed_interface_is_said_and_unhealthy() {
     running.stop();
 }
 
+/// Sinks change while packets come; what cannot is named, and what is wrong changes nothing.
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn a_reload_takes_up_sinks_and_names_what_needs_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("vesper.toml");
+    let begin = format!("state_dir = {:?}\n[capture]\ninterface = \"rx0\"\n", folder.path());
+    let write = |more: &str| std::fs::write(&config, format!("{begin}{more}")).unwrap();
+    write("");
+    let namespace = Namespace::new("reload");
+    let mut running = Running::start(VESPER, &namespace, &config);
+    running.wait_for("watching");
+    let sinks = |running: &Running, wanted: &[&str]| {
+        // The state that the API reads is written once a second.
+        for _ in 0..50 {
+            let answer = running.get(&namespace, "/api/v1/sinks");
+            if wanted.iter().all(|name| answer.contains(&format!("\"name\":\"{name}\"")))
+                && answer.matches("\"name\":").count() == wanted.len()
+            {
+                return;
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        panic!("{wanted:?}: {}", running.get(&namespace, "/api/v1/sinks"));
+    };
+    let reload = || {
+        let url = "http://127.0.0.1:8888/api/v1/config/reload";
+        let arguments = ["--silent", "--max-time", "10", "-X", "POST", url];
+        let output = namespace.command("curl").args(arguments).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    sinks(&running, &["jsonl"]);
+    write("[flow]\nmax_flows = 70000\n[[sinks.webhook]]\nname = \"soc\"\nurl = \"http://127.0.0.1:1\"\n");
+    let answer = reload();
+    assert!(answer.contains(r#""taken_up":["sinks"]"#), "{answer}");
+    assert!(answer.contains(r#""need_restart":["flow.max_flows"]"#), "{answer}");
+    sinks(&running, &["jsonl", "soc"]);
+    write("[[sinks.webhook]]\nurl = \"gopher://x\"\n");
+    let answer = reload();
+    assert!(answer.contains("gopher") && answer.contains("remedy"), "{answer}");
+    sinks(&running, &["jsonl", "soc"]);
+    write("[sinks.eve]\nenabled = true\n");
+    let pid = running.process.0.id().to_string();
+    assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+    running.wait_for("settings read");
+    sinks(&running, &["jsonl", "eve"]);
+    let summary = running.stop();
+    assert_eq!(summary["residue"]["sinks"], 0, "{summary}");
+}
+
 /// Two hosts talk over a veth pair; tc mirrors one end of it to the sensor's port, as a switch would.
 #[test]
 #[ignore = "needs root: cargo xtask test"]

@@ -57,6 +57,26 @@ export function measured(value, unit = '') {
   return `${Math.abs(value) >= 1e4 ? si(value) : figure(value)}${unit ? `\u00a0${unit}` : ''}`;
 }
 
+// Seconds in a unit, and how many of them it takes to be the unit that is said.
+const SPANS = [
+  ['year', 31_536_000, 1],
+  ['day', 86_400, 2],
+  ['hour', 3600, 1],
+  ['minute', 60, 2],
+  ['second', 1, 0],
+];
+
+// How often ordinary traffic has such a score, in the words of the alerts: scores are decades of time, and the threshold is
+// what ordinary traffic reaches `budget` times an hour.
+export function rarity(score, threshold, budget) {
+  if (!(threshold > 0 && budget > 0) || !Number.isFinite(score)) return null;
+  const seconds = (3600 / budget) * 10 ** (score - threshold);
+  const [unit, size] = SPANS.find(([, length, least]) => seconds >= length * least);
+  const number = Math.max(1, Math.round(seconds / size));
+  if (unit === 'year' && number > 1000) return 'practically never';
+  return number > 1 ? `about once in ${number} ${unit}s` : `about once in a${unit === 'hour' ? 'n' : ''} ${unit}`;
+}
+
 // A feature's name as words: `bytes_out_above_usual` is "bytes out above usual".
 export function wordsOf(share) {
   if (share.feature === 'other') return `${figure(share.value)} other features together`;

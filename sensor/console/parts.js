@@ -163,6 +163,17 @@ export const hostLink = (address) =>
 export const alertLink = (id, ...text) => h('a', { href: `#/alerts/${encoded(id)}` }, ...(text.length ? text : [id]));
 export const incidentLink = (id) => h('a', { class: 'mono', href: `#/incidents/${encoded(id)}` }, id);
 
+// What people and the starter incidents write: commands stand between backticks. In these, SOURCE and DEST become the
+// addresses of the alert, if they are addresses.
+export function prose(text, alert = {}) {
+  const parts = String(text ?? '').split('`');
+  if (parts.length % 2 === 0) return text;
+  const names = { SOURCE: alert.source_ip, DEST: alert.destination_ip };
+  const filled = (command) =>
+    command.replace(/\b(SOURCE|DEST)\b/g, (name) => (/^[0-9a-fA-F.:]+$/.test(names[name] ?? '') ? names[name] : name));
+  return parts.map((part, at) => (at % 2 ? h('code', {}, filled(part)) : part));
+}
+
 // Something that is asked for, again and again if wanted, and shown as far as it came.
 export function resource(update) {
   const alive = new AbortController();

@@ -49,8 +49,7 @@ export function changed() {
 export const mayWrite = () => state.status?.access?.write === true;
 export const mayAdminister = () => state.status?.access?.admin === true;
 
-// Of the alerts that nobody acknowledged. The status counts the acknowledged ones as well; where not all alerts are here,
-// its count is the better one.
+// Of the alerts that nobody acknowledged. Where not all of them are here, the status knows how many there are.
 export function openBySeverity() {
   const counts = {};
   let sum = 0;

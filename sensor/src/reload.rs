@@ -2,6 +2,7 @@
 //! wrong, everything stays as it is.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use toml::Value;
 
@@ -9,6 +10,7 @@ use crate::alert::AlertConfig;
 use crate::capture::Steering;
 use crate::cli::ConfigArgs;
 use crate::config::{self, Config, ConfigError};
+use crate::sinks::{self, Sinks};
 
 /// Settings that wait for the analysis, which takes them up between two windows.
 #[derive(Debug, Default)]
@@ -42,7 +44,11 @@ pub struct Reloader {
     running: Config,
     steering: Steering,
     waiting: Arc<Waiting>,
+    sinks: Sinks,
 }
+
+/// For what sinks do when others take their place.
+const SINK_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Reloader {
     /// `running` is what the sensor was started with.
@@ -51,8 +57,9 @@ impl Reloader {
         running: Config,
         steering: Steering,
         waiting: Arc<Waiting>,
+        sinks: Sinks,
     ) -> Reloader {
-        Reloader { arguments, running, steering, waiting }
+        Reloader { arguments, running, steering, waiting, sinks }
     }
 
     /// What runs now.
@@ -60,7 +67,7 @@ impl Reloader {
         &self.running
     }
 
-    /// Reads the settings as at the start, and takes up what it may.
+    /// Reads the settings as at the start, and takes up what it may. Takes seconds where sinks change.
     pub fn reload(&mut self) -> Result<Reloaded, ConfigError> {
         let (file, overrides) = (self.arguments.config.as_deref(), self.arguments.overrides());
         let loaded = config::load(file, std::env::vars(), &overrides)?;
@@ -76,6 +83,16 @@ impl Reloader {
             self.waiting.leave(new.alert.clone());
             self.running.alert = new.alert.clone();
             reloaded.taken_up.push("alert".to_owned());
+        }
+        if new.sinks != self.running.sinks {
+            let changed = sinks::configured(&new.sinks, &self.running.state_dir);
+            match self.sinks.replace(changed, SINK_PATIENCE) {
+                Ok(()) => {
+                    self.running.sinks = new.sinks.clone();
+                    reloaded.taken_up.push("sinks".to_owned());
+                }
+                Err(error) => reloaded.warnings.push(error.to_string()),
+            }
         }
         reloaded.need_restart = differing(&self.running, &new);
         Ok(reloaded)

@@ -72,7 +72,8 @@ pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
     notify::watch(&shared)?;
 
     let (steering, waiting) = (pipeline.live().steering.clone(), pipeline.waiting().clone());
-    let mut reloader = Reloader::new(arguments.config.clone(), config.clone(), steering, waiting);
+    let sinks = pipeline.sinks().clone();
+    let mut reloader = Reloader::new(arguments.config.clone(), config.clone(), steering, waiting, sinks);
     let mailbox = pipeline.mailbox().clone();
     let (reloads, mut asked_to_reload) = tokio::sync::mpsc::channel::<api::Reload>(1);
     let app = App::new(Parts {
@@ -94,7 +95,7 @@ pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
             };
             notify::reloading();
             promote(&mailbox, reloader.running());
-            let told = reload(&mut reloader);
+            let told = tokio::task::block_in_place(|| reload(&mut reloader));
             shown.set_config(reloader.running().clone());
             notify::ready();
             // Whoever asked may be gone.

@@ -1,10 +1,11 @@
 // The console in a real browser on the real sensor. tests/console.rs starts both, and does what is asked for on stdout:
-// a line `do: scan` or `do: restart`, answered by a line on stdin when it is done.
+// a line `do: scan`, `do: restart` or `do: candidate`, answered by a line on stdin when it is done.
 
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { browser, check, within } from './browser.mjs';
 import { everywhere, pages, throughTheApi } from './attack.mjs';
+import { isReadable, keysGoEverywhere, theThemeIsKept } from './look.mjs';
 
 const BASE = process.env.VESPER_BASE;
 const api = async (path, options) => {
@@ -21,6 +22,8 @@ async function ask(what) {
 
 const chromium = await browser();
 const page = await chromium.context.newPage();
+// A colleague's, who does nothing but look.
+const other = await chromium.context.newPage();
 
 async function alertsComeByThemselves() {
   await page.goto(`${BASE}/#/alerts`);
@@ -45,14 +48,22 @@ async function aPersonResolvesIt() {
   await page.keyboard.press('Enter');
   await page.waitForSelector('.alert-detail h2');
   check((await page.textContent('.why tbody')).length > 20, 'it says why, feature by feature');
+  check(/about once in \d+ \w+|practically never/.test(await page.textContent('#panel-why + *')), 'and how rare that is');
+  await other.goto(`${BASE}/#/alerts/${id}`);
+  await other.waitForSelector('.alert-head .state:has-text("open")');
+  await within(10_000, 'the other line is live', () => other.locator('.connection.live').count());
+  const sees = (state) => other.waitForSelector(`.alert-head .state:has-text("${state}")`, { timeout: 2000 });
   await page.keyboard.press('a');
   await within(5000, 'acknowledged', async () => (await api(`alerts/${id}`)).state === 'acknowledged');
   await within(5000, 'and shown so', async () => (await page.textContent('.alert-head .state')) === 'acknowledged');
+  await sees('acknowledged');
   await page.keyboard.press('r');
   await page.fill('dialog [name=action]', 'blocked the scanner at the switch');
   await page.fill('dialog [name=root_cause]', 'a forgotten inventory tool');
   await page.click('dialog [type=submit]');
   await within(5000, 'resolved', async () => (await page.textContent('.alert-head .state')) === 'resolved');
+  await sees('resolved');
+  check(true, 'a second tab sees both as they happen');
   check((await api(`alerts/${id}`)).resolved_by === 'local', 'acknowledge and resolve reach the store, by keys alone');
   return id;
 }
@@ -69,6 +80,7 @@ async function itSurvivesARestart(id) {
   await ask('restart');
   await gone;
   await within(30_000, 'the console connects again', () => page.locator('.connection.live').count());
+  await within(30_000, 'and the other tab', () => other.locator('.connection.live').count());
   chromium.expect();
   check(await page.evaluate(() => window.sameDocument), 'the console saw the sensor go and come back');
   await page.goto(`${BASE}/#/alerts/${id}`);
@@ -78,6 +90,29 @@ async function itSurvivesARestart(id) {
   check(
     story.includes('Acknowledged by local') && story.includes('blocked the scanner at the switch'),
     'what was done survives the restart',
+  );
+}
+
+async function modelsAreExchanged() {
+  const before = (await api('model')).promoted;
+  const taken = (number) =>
+    within(20_000, `model ${number} is taken up`, async () => (await api('model')).promoted === before + number);
+  await ask('candidate');
+  await page.goto(`${BASE}/#/model`);
+  await page.click('button:has-text("Promote the candidate")');
+  await page.waitForSelector('dialog[open]');
+  await page.keyboard.press('Escape');
+  await within(2000, 'Escape changes its mind', async () => (await page.locator('dialog[open]').count()) === 0);
+  await page.click('button:has-text("Promote the candidate")');
+  await page.click('dialog [type=submit]');
+  await taken(1);
+  await page.locator('button:has-text("Roll back to it")').last().click();
+  await page.click('dialog [type=submit]');
+  await taken(2);
+  const audit = (await api('audit?limit=10')).items.map((one) => one.action);
+  check(
+    audit.includes('model.promote') && audit.includes('model.rollback') && (await api('status')).model.state === 'active',
+    'a candidate is promoted, a snapshot comes back, and both are written down',
   );
 }
 
@@ -120,7 +155,12 @@ try {
   await evidenceIsDownloaded(id);
   await incidentsAreFound();
   await aCaptureIsAnalysed();
+  await modelsAreExchanged();
   await itSurvivesARestart(id);
+  await other.close();
+  await isReadable(page, BASE, id);
+  await theThemeIsKept(page, BASE);
+  await keysGoEverywhere(page, BASE);
   await throughTheApi(api);
   await pages(page, BASE, id);
   await everywhere(chromium.context, BASE, id);

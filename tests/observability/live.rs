@@ -22,12 +22,13 @@ const NAME: &str = "live::every_panel_has_data_from_a_live_sensor";
 const VESPER: &str = env!("CARGO_BIN_EXE_vesper");
 const SERVER: &str = "127.0.0.1:9090";
 /// Nothing to show is what they should show here; they must be answered all the same.
-const MAY_BE_EMPTY: [&str; 5] = [
+const MAY_BE_EMPTY: [&str; 6] = [
     "Alerts of Prometheus that fire",
     "AF_XDP sockets",
     "In no flow, by why",
     "Agreement",
     "Age of what was saved",
+    "Matches",
 ];
 /// Rates over a few seconds need as many readings.
 const READINGS: f64 = 6.0;
@@ -41,7 +42,12 @@ fn every_panel_has_data_from_a_live_sensor() {
     let namespace = Namespace::new("observe");
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("vesper.toml");
-    let settings = format!("state_dir = {:?}\n[capture]\ninterface = \"rx0\"\n", folder.path());
+    let list = folder.path().join("list.txt");
+    std::fs::write(&list, "203.0.113.0/24\n").unwrap();
+    let settings = format!(
+        "state_dir = {:?}\n[capture]\ninterface = \"rx0\"\n[[intel.feed]]\nname = \"own\"\npath = {list:?}\n",
+        folder.path()
+    );
     std::fs::write(&config, settings).unwrap();
     let mut sensor = Running::start(VESPER, &namespace, &config);
     sensor.wait_for("watching");

@@ -4,7 +4,8 @@
 use aya::maps::{Array, MapData, PerCpuArray, PerCpuValues};
 use sensor_ebpf::flow::FlowKey;
 
-use crate::{Ground, get, metric, no_residue, within};
+use crate::ground::{Ground, get, metric, no_residue};
+use crate::within;
 
 const MMAPABLE: u32 = 1 << 10;
 const SLOTS: u32 = 1024;

@@ -4,127 +4,15 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod foreign;
+mod ground;
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use aya::programs::links::{FdLink, PinnedLink};
-use sensor_tests::frames::udp;
+use ground::{Ground, Load, frame, get, metric, no_residue, program_on, promiscuous, received};
 use sensor_tests::generator::Generator;
 use sensor_tests::namespace::{Namespace, inside};
 use sensor_tests::running::Running;
-use serde_json::Value;
-
-const VESPER: &str = env!("CARGO_BIN_EXE_vesper");
-const FLOWS: u64 = 10_000;
-
-/// A BPF file system, settings and state of the test's own.
-struct Ground {
-    folder: tempfile::TempDir,
-}
-
-impl Ground {
-    /// In the mount namespace that `ip netns exec` made: it goes with the test.
-    fn new() -> Ground {
-        let folder = tempfile::tempdir().unwrap();
-        let made = Ground { folder };
-        std::fs::create_dir(made.pins()).unwrap();
-        let mounted = Command::new("mount").args(["-t", "bpf", "bpf"]).arg(made.pins()).status().unwrap();
-        assert!(mounted.success());
-        made
-    }
-
-    fn pins(&self) -> PathBuf {
-        self.folder.path().join("bpf")
-    }
-
-    fn config(&self, name: &str, more: &str) -> PathBuf {
-        let (path, state) = (self.folder.path().join(format!("{name}.toml")), self.folder.path().join(name));
-        let text = format!(
-            "state_dir = {state:?}\n[capture]\ninterface = \"rx0\"\npin_dir = {:?}\n{more}\n",
-            self.pins()
-        );
-        std::fs::write(&path, text).unwrap();
-        path
-    }
-
-    fn start(&self, config: &Path) -> Running {
-        self.start_with(&[], config)
-    }
-
-    fn start_with(&self, more: &[&str], config: &Path) -> Running {
-        let mut command = Command::new(VESPER);
-        command.args(["run", "--json"]).args(more);
-        let mut running = Running::start_by(command, config);
-        running.wait_for("watching");
-        running
-    }
-
-    fn vesper(&self, arguments: &[&str], config: &Path) -> (bool, String) {
-        let output = Command::new(VESPER).args(arguments).arg("--config").arg(config).output().unwrap();
-        let said =
-            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        (output.status.success(), said)
-    }
-
-    /// Ids of the link and of its program.
-    fn ids(&self) -> (u32, u32) {
-        let link = FdLink::from(PinnedLink::from_pin(self.pins().join("rx0/link")).unwrap());
-        let info = link.info().unwrap();
-        (info.id(), info.program_id())
-    }
-}
-
-impl Drop for Ground {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.pins()).status();
-    }
-}
-
-/// Packets that come until somebody has had enough.
-struct Load {
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
-    began: Instant,
-}
-
-impl Load {
-    fn start() -> Load {
-        Load::of(Generator::new("tx0", FLOWS))
-    }
-
-    /// Three of four packets belong to flows never seen before.
-    fn flood() -> Load {
-        let mut generator = Generator::new("tx0", FLOWS);
-        generator.flood(4, 2);
-        Load::of(generator)
-    }
-
-    fn of(mut generator: Generator) -> Load {
-        let stop = Arc::new(AtomicBool::new(false));
-        let told = stop.clone();
-        let thread = thread::spawn(move || {
-            while !told.load(Relaxed) {
-                generator.send(&frame(), 50_000);
-            }
-        });
-        Load { stop, thread, began: Instant::now() }
-    }
-
-    /// Returns how long there was load.
-    fn stop(self) -> Duration {
-        self.stop.store(true, Relaxed);
-        self.thread.join().unwrap();
-        thread::sleep(Duration::from_millis(300));
-        self.began.elapsed()
-    }
-}
 
 /// Runs the rest of a test in a namespace with a veth pair.
 fn within(name: &str, test: impl FnOnce(&Ground)) {
@@ -254,6 +142,33 @@ fn second_half(
     metrics
 }
 
+/// An upgrade: the program is another one, its records are the same. `VESPER_FORMER_OBJECT` may name that of an older
+/// version.
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn another_program_takes_the_place_of_the_former_one() {
+    within("another_program_takes_the_place_of_the_former_one", |made| {
+        let config = made.config("one", "");
+        let former = match std::env::var_os("VESPER_FORMER_OBJECT") {
+            Some(path) => path.into(),
+            None => made.other_object(),
+        };
+        let mut command = made.command();
+        command.env("VESPER_XDP_OBJECT", &former);
+        let mut first = Running::start_by(command, &config);
+        first.wait_for("watching");
+        let ids = made.ids();
+        let load = Load::start();
+        thread::sleep(Duration::from_secs(2));
+        let (stopped, at_stop) = (Instant::now(), received());
+        no_residue(&first.stop_by("-TERM"));
+        let mut second = made.start(&config);
+        let (gap, in_gap) = (stopped.elapsed(), received() - at_stop);
+        let metrics = second_half("upgrade", made, ids, &mut second, load, gap, in_gap, at_stop);
+        assert_eq!(metric(&metrics, "vesper_capture_samples_lost_total{reason=\"restart\"}"), 0);
+    });
+}
+
 #[test]
 #[ignore = "needs root: cargo xtask test"]
 fn another_size_of_the_table_drains_the_old_maps_first() {
@@ -324,46 +239,4 @@ fn what_a_stopped_sensor_left_is_taken_away() {
         made.start_with(&["--detach-on-exit"], &config).stop_by("-TERM");
         assert!(!program_on("rx0") && !promiscuous("rx0") && !made.pins().join("rx0").exists());
     });
-}
-
-/// The generator writes addresses and ports.
-fn frame() -> Vec<u8> {
-    udp(([192, 0, 2, 9].into(), 9), ([192, 0, 2, 1].into(), 53), &[0; 18])
-}
-
-fn no_residue(summary: &Value) {
-    for (equation, residue) in summary["residue"].as_object().unwrap() {
-        assert_eq!(residue, 0, "{equation}: {summary}");
-    }
-}
-
-fn program_on(interface: &str) -> bool {
-    link_details(interface).contains("prog/xdp")
-}
-
-fn promiscuous(interface: &str) -> bool {
-    link_details(interface).contains("PROMISC")
-}
-
-fn link_details(interface: &str) -> String {
-    let output = Command::new("ip").args(["-d", "link", "show", interface]).output().unwrap();
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// Packets that the interface received, by its own counter.
-fn received() -> u64 {
-    std::fs::read_to_string("/sys/class/net/rx0/statistics/rx_packets").unwrap().trim().parse().unwrap()
-}
-
-fn get(path: &str) -> String {
-    let mut stream = TcpStream::connect("127.0.0.1:8888").unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
-}
-
-fn metric(metrics: &str, name: &str) -> i64 {
-    let line = metrics.lines().find_map(|line| line.strip_prefix(name));
-    line.unwrap_or_else(|| panic!("{name}: {metrics}")).trim().parse::<f64>().unwrap() as i64
 }

@@ -22,8 +22,8 @@ pub mod generator;
 
 pub mod running;
 
-pub mod mirror;
-
 pub mod machine;
 
 pub mod package;
+
+pub mod mirror;

@@ -3,9 +3,10 @@
 import { h } from '../dom.js';
 import { path } from '../api.js';
 import { acknowledge, button, reopen, resolve } from '../actions.js';
-import { ago, bytes, count, duration, endpoint, figure, local, measured, percent, wordsOf, when } from '../format.js';
-import { alertLink, empty, facts, hostLink, incidentLink, panel, resource, table } from '../parts.js';
+import { ago, bytes, count, duration, endpoint, figure, local, measured, percent, rarity, wordsOf, when } from '../format.js';
+import { alertLink, empty, facts, hostLink, incidentLink, panel, prose, resource, table } from '../parts.js';
 import { alertState, severity, sourceOf } from '../severity.js';
+import { state } from '../state.js';
 
 const PACKETS_SHOWN = 100;
 // Of the score; smaller parts explain nothing.
@@ -45,8 +46,8 @@ export function detail({ id, update }) {
             why(alert),
             what(alert),
             neighbours(alert),
-            evidence(alert, packets),
             story(alert),
+            evidence(alert, packets),
           ],
           8,
         ),
@@ -103,7 +104,7 @@ function advice(alert, similar) {
     ? h(
         'div',
         { class: 'advice' },
-        h('p', { class: 'advice-action' }, recommendation.action),
+        h('p', { class: 'advice-action' }, prose(recommendation.action, alert)),
         h(
           'p',
           { class: 'quiet' },
@@ -152,8 +153,9 @@ function advice(alert, similar) {
 function why(alert) {
   const { details } = alert;
   const shares = (details.explanation ?? []).filter((share) => share.share >= SMALLEST_SHARE);
-  const ratio = details.threshold > 0 ? details.score / details.threshold : null;
-  const scored = details.threshold > 0 || details.score > 0;
+  const often = rarity(details.score, details.threshold, state.status?.model.budget_per_hour);
+  // What the counters say has no threshold.
+  const scored = details.threshold > 0;
   return panel(
     [
       'Why',
@@ -161,7 +163,7 @@ function why(alert) {
         ? h(
             'span',
             { class: 'quiet number' },
-            `score ${figure(details.score)}, alerts above ${figure(details.threshold)}${ratio ? ` (${figure(ratio)} times)` : ''} · confidence ${percent(alert.confidence)}`,
+            `${often ? `ordinary traffic: ${often} · ` : ''}score ${figure(details.score)}, alerts above ${figure(details.threshold)} · confidence ${percent(alert.confidence)}`,
           )
         : null,
     ],
@@ -176,7 +178,7 @@ function why(alert) {
               'tr',
               {},
               ['What was unusual', 'Seen', 'Expected', 'Share of the score'].map((text, at) =>
-                h('th', { scope: 'col', class: at ? 'right' : '' }, text),
+                h('th', { scope: 'col', class: at === 1 || at === 2 ? 'right' : '' }, text),
               ),
             ),
           ),
@@ -206,7 +208,7 @@ function why(alert) {
                 ),
                 h(
                   'td',
-                  { class: 'right' },
+                  {},
                   h(
                     'span',
                     { class: 'share' },

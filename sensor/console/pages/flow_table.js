@@ -1,9 +1,10 @@
 // A table of flows, as the flow page and the host page show it.
 
 import { h } from '../dom.js';
-import { ago, bytes, bytesPerSecond, count, figure, perSecond, when } from '../format.js';
+import { ago, bytes, bytesPerSecond, count, figure, perSecond, rarity, when } from '../format.js';
 import { hostLink, table } from '../parts.js';
 import { shape } from '../severity.js';
+import { state } from '../state.js';
 
 const keyOf = (flow) =>
   [flow.source_ip, flow.source_port, flow.destination_ip, flow.destination_port, flow.protocol].join(' ');
@@ -40,6 +41,7 @@ const above = (flow) => flow.score !== null && flow.threshold > 0 && flow.score 
 
 function score(flow) {
   if (flow.score === null || flow.score === undefined) return h('span', { class: 'quiet' }, '–');
-  const title = flow.threshold ? `alerts above ${figure(flow.threshold)}` : null;
+  const often = rarity(flow.score, flow.threshold, state.status?.model.budget_per_hour);
+  const title = often ? `ordinary traffic: ${often}; alerts above ${figure(flow.threshold)}` : null;
   return h('span', { title }, above(flow) ? [shape('high'), ' '] : null, figure(flow.score));
 }

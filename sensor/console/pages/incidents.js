@@ -5,7 +5,7 @@ import { path, post, query, remove } from '../api.js';
 import { button } from '../actions.js';
 import { count, percent, when } from '../format.js';
 import { failure, form, notice } from '../notices.js';
-import { alertLink, empty, facts, incidentLink, panel, problemBox, resource, table } from '../parts.js';
+import { alertLink, empty, facts, incidentLink, panel, problemBox, prose, resource, table } from '../parts.js';
 import { SEVERITIES, TYPES, severity } from '../severity.js';
 import { mayAdminister } from '../state.js';
 
@@ -168,7 +168,7 @@ export function incidents({ id, search, update }) {
       ),
       panel(
         'What helped',
-        h('p', { class: 'advice-action' }, incident.action || 'not written down'),
+        h('p', { class: 'advice-action' }, prose(incident.action) || 'not written down'),
         incident.outcome ? h('p', {}, incident.outcome) : null,
         facts([
           ['Recommended and worked', count(incident.worked ?? 0)],

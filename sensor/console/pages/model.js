@@ -4,7 +4,7 @@ import { h } from '../dom.js';
 import { Board, Chart } from '../chart.js';
 import { post, query } from '../api.js';
 import { button } from '../actions.js';
-import { ago, count, figure, percent, plural, when } from '../format.js';
+import { ago, bytes, count, figure, percent, plural, when } from '../format.js';
 import { form, notice } from '../notices.js';
 import { choices, empty, facts, meter, panel, problemBox, resource, table, tree } from '../parts.js';
 import { mayAdminister, state } from '../state.js';
@@ -127,7 +127,7 @@ export function model({ update }) {
     return panel(
       'Learning',
       facts([
-        ['Training steps', count(data.generation)],
+        ['Training steps when saved', data.generation ? count(data.generation) : null],
         ['Saved', data.saved_at ? when(data.saved_at, ago) : 'not yet'],
         ['Rows learned from', count(data.trained)],
         ['Taken up on request', count(data.promoted)],
@@ -199,9 +199,9 @@ export function model({ update }) {
               ),
               steps(now.state),
               facts([
-                ['Trained', now.name],
-                ['Threshold', figure(now.threshold)],
-                ['Budget', `${plural(now.budget_per_hour, 'false alarm')} an hour`],
+                ['Model', now.name || null],
+                ['Threshold', now.threshold ? `score ${figure(now.threshold)}` : null],
+                ['Budget', `${plural(now.budget_per_hour, 'false alarm')} an hour on ordinary traffic`],
                 ['Scored so far', `${count(state.status.totals.windows)} windows`],
               ]),
             )
@@ -227,13 +227,38 @@ export function model({ update }) {
             learning(data),
             shadow(data.shadow),
             panel('Snapshots', actions(data), snapshots(data)),
-            panel('Files', (data.models ?? []).length ? tree(data.models) : empty('No model is saved yet')),
+            panel('Files', (data.models ?? []).length ? files(data.models) : empty('No model is saved yet')),
           ],
           5,
         ),
       ];
     },
   };
+}
+
+function files(models) {
+  const columns = [
+    ['File', 'mono', (one) => one.file],
+    ['Role', '', (one) => one.role],
+    ['Model', 'mono', (one) => (one.generation === undefined ? '–' : `ensemble-${one.generation}`)],
+    ['State', '', (one) => one.state ?? '–'],
+    ['Saved', '', (one) => (one.saved_at ? when(new Date(one.saved_at / 1e6).toISOString(), ago) : '–')],
+    ['Threshold', 'right number', (one) => (one.threshold ? figure(one.threshold) : '–')],
+    ['Size', 'right number', (one) => bytes(one.bytes)],
+    ['Version', '', (one) => one.version ?? '–'],
+  ];
+  const problems = models.filter((one) => one.problem);
+  const live = models.find((one) => one.role === 'live') ?? models[0];
+  return [
+    table('Model files', columns, models),
+    problems.map((one) => h('p', { class: 'problem-line' }, `${one.file}: ${one.problem}`)),
+    h(
+      'details',
+      { class: 'section' },
+      h('summary', {}, 'What the live model looks at, and what it remembers'),
+      tree({ members: live.members, features: live.features, remembered: live.remembered }),
+    ),
+  ];
 }
 
 function steps(now) {

@@ -16,7 +16,7 @@ import {
   when,
   wordsOf,
 } from '../format.js';
-import { alertLink, choices, empty, hostLink, loading, panel, problemBox, resource } from '../parts.js';
+import { alertLink, choices, empty, hostLink, loading, panel, problemBox, prose, resource } from '../parts.js';
 import { alertState, grouped, severity, shape } from '../severity.js';
 import { loadAlerts, openBySeverity, state } from '../state.js';
 import { TALKERS, ledger, notes, parts, readiness, sinks, who } from './overview_parts.js';
@@ -156,7 +156,7 @@ function ready(status) {
       question,
       'ok',
       'Yes',
-      `alerts above a score of ${figure(model.threshold)}; ${model.name}`,
+      `alerts above a score of ${figure(model.threshold)}; model ${model.name}`,
       '#/model',
     );
   return answer(
@@ -281,7 +281,7 @@ function groupRow(group) {
           { class: 'group-advice' },
           h('span', { class: 'tag' }, 'worked before'),
           ' ',
-          latest.recommendation.action,
+          prose(latest.recommendation.action, latest),
         )
       : top
         ? h(

@@ -394,6 +394,11 @@ impl Analysis {
         KINDS.map(|kind| self.scorer.drift(kind))
     }
 
+    /// The name of the model with its training steps, as alerts carry it.
+    pub fn model_name(&self) -> String {
+        self.scorer.name()
+    }
+
     /// What became of the GPU, where there is one or there should be.
     pub fn gpu(&self) -> Option<GpuStatus> {
         self.scorer.gpu()

@@ -10,7 +10,7 @@ use rusqlite::{Connection, Transaction};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
-use super::access::Caller;
+use super::access::{Caller, coarse_bound};
 use super::app::{App, now};
 use super::flows::address;
 use super::input::{self, Id, Params, cursor, limit, time};
@@ -103,7 +103,7 @@ pub(super) struct Similar {
 enum Changed {
     /// as it stands now
     #[response(status = 200)]
-    Done(StoredAlert),
+    Done(Box<StoredAlert>),
     /// it is resolved
     #[response(status = 409, content_type = "application/problem+json")]
     Resolved(Body<'static>),
@@ -115,6 +115,7 @@ enum Changed {
         (status = 422, description = "this is no address", body = Body, content_type = "application/problem+json")))]
 pub(super) async fn alerts(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     Params(query): Params<Query>,
 ) -> Result<Json<List>, Problem> {
     let (limit, cursor) = (limit(query.limit)?, cursor(query.cursor.as_deref())?);
@@ -130,7 +131,9 @@ pub(super) async fn alerts(
         words: query.q.filter(|words| !words.trim().is_empty()),
         since: time("since", query.since.as_deref())?,
         until: time("until", query.until.as_deref())?,
-        min_score: query.min_score,
+        min_score: query
+            .min_score
+            .map(|least| if caller.sees_exactly() { least } else { coarse_bound(least) }),
     };
     let page = app.read(move |connection| list::list(connection, &filter, cursor, limit)).await?;
     Ok(Json(List { items: page.items, next: page.next.map(|next| next.to_string()) }))
@@ -222,14 +225,18 @@ async fn change(
 
 /// The sampled packets of an alert, as a file
 ///
-/// pcapng, which Wireshark opens; score and type are in the first packet's comment.
+/// pcapng, which Wireshark opens; type and, for those who may write, score are in the first packet's comment.
 #[utoipa::path(get, path = "/api/v1/alerts/{id}/evidence", tag = "alerts", security(("token" = ["read"])),
     params(("id" = String, Path, max_length = 64)),
     responses((status = 200, description = "a pcapng file", body = Vec<u8>,
         content_type = "application/vnd.tcpdump.pcap")))]
-pub(super) async fn evidence(State(app): State<Arc<App>>, Id(id): Id) -> Result<Response, Problem> {
-    let read = id.clone();
-    let file = app.read(move |connection| evidence::pcapng(connection, &read)).await?;
+pub(super) async fn evidence(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Id(id): Id,
+) -> Result<Response, Problem> {
+    let (read, exactly) = (id.clone(), caller.sees_exactly());
+    let file = app.read(move |connection| evidence::pcapng(connection, &read, exactly)).await?;
     let Some(file) = file else {
         return Err(Problem::missing("there are no packets of this alert", "the oldest evidence goes first"));
     };

@@ -104,7 +104,7 @@ struct Model {
     progress: f64,
     /// Score above which a window is unusual; 0 before the model is active.
     threshold: f64,
-    /// Its kind and its training steps.
+    /// Its name with its training steps, as alerts carry it in `model_used`.
     name: String,
     /// False alarms an hour that it may raise on ordinary traffic.
     budget_per_hour: f64,
@@ -138,7 +138,7 @@ struct FlowTable {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Sink {
     /// Its label.
-    name: String,
+    pub(super) name: String,
     /// Messages it took.
     delivered: u64,
     /// Messages that wait.
@@ -158,7 +158,7 @@ pub(super) struct Alerts {
     pub(super) open: u64,
     /// Somebody looks.
     pub(super) acknowledged: u64,
-    /// Both, by severity.
+    /// The open ones by severity.
     pub(super) by_severity: BySeverity,
 }
 
@@ -223,7 +223,7 @@ fn overview(status: &Status, caller: &Caller, alerts: Alerts, budget_per_hour: f
             state: status.score.state,
             progress: status.score.progress,
             threshold: status.score.threshold,
-            name: format!("{} training steps", status.model.generation),
+            name: status.model_name.clone(),
             budget_per_hour,
             shadow: shadow(status),
         },

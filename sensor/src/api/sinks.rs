@@ -14,14 +14,28 @@ use super::overview::{self, Sink};
 use super::problem::{Body, Problem};
 use crate::sinks::Outcome;
 use crate::sinks::trial::{self, TrialError};
-use crate::store::{audit, outbox};
+use crate::store::audit;
+use crate::store::outbox::{self, DeadLetter};
 use crate::telemetry::printable;
 
 /// Every sink.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Sinks {
-    items: Vec<Sink>,
+    items: Vec<Page>,
 }
+
+/// A sink, and what it could not be told.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SinkPage)]
+pub(super) struct Page {
+    #[serde(flatten)]
+    sink: Sink,
+    /// The dead letters, those given up last first; 20 at most, `dead_letter` counts all.
+    dead_letters: Vec<DeadLetter>,
+}
+
+/// Dead letters that are listed of each sink.
+const LETTERS: usize = 20;
 
 /// What a test came to.
 #[derive(Debug, Serialize, ToSchema)]
@@ -42,8 +56,16 @@ pub(super) struct Retried {
 /// Sinks
 #[utoipa::path(get, path = "/api/v1/sinks", tag = "sensor", security(("token" = ["read"])),
     responses((status = 200, description = "every sink, and what became of its messages", body = Sinks)))]
-pub(super) async fn sinks(State(app): State<Arc<App>>) -> Json<Sinks> {
-    Json(Sinks { items: overview::sinks(&app.status.latest()) })
+pub(super) async fn sinks(State(app): State<Arc<App>>) -> Result<Json<Sinks>, Problem> {
+    let sinks = overview::sinks(&app.status.latest());
+    let items = app.read(move |connection| {
+        let page = |sink: Sink| {
+            let dead_letters = outbox::dead(connection, &sink.name, LETTERS)?;
+            Ok(Page { sink, dead_letters })
+        };
+        sinks.into_iter().map(page).collect()
+    });
+    Ok(Json(Sinks { items: items.await? }))
 }
 
 /// Test a sink

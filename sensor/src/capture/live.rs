@@ -206,10 +206,19 @@ impl Live {
         self.pins.is_some()
     }
 
-    /// Hands on what is still in rings and map, and returns when it has all been handed on. The event queue must still be
-    /// read meanwhile. The program leaves the interface first, unless it is to stay: then it goes on counting, and chooses
-    /// no more samples. Whether it stays is returned.
-    pub fn stop(self, stay: bool) -> bool {
+    /// Detaches, hands on what is still in rings and map, and returns when it has all been handed on. The event
+    /// queue must still be read meanwhile.
+    pub fn stop(self) {
+        self.end(false);
+    }
+
+    /// The same, but where it is pinned the program stays: it goes on counting, and chooses no more samples. Returns
+    /// whether it did stay.
+    pub fn leave(self) -> bool {
+        self.end(true)
+    }
+
+    fn end(self, stay: bool) -> bool {
         let closing = self.watch.stop();
         self.stop_drain.store(true, Relaxed);
         let mut drainer = self.drain.join();

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::io;
 use std::path::Path;
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
@@ -19,7 +18,6 @@ use super::error::CaptureError;
 use super::listed::{Lister, Turning};
 use super::nic::{Nic, mtu};
 use super::pins::{self, About, Carried, Generation, Place};
-use super::readings::Reading;
 use super::refusal::{load_hint, refused};
 use super::steering::Target;
 use super::table::{self, Table, TableSize};
@@ -136,7 +134,7 @@ impl Program {
         let program: &mut Xdp = xdp(&mut ebpf, name)?;
         program.load().map_err(refused)?;
 
-        let (about, read) = kept(generation.as_ref(), inherited.is_some(), size)
+        let (about, read) = pins::kept(generation.as_ref(), inherited.is_some(), size)
             .map_err(|source| CaptureError::Mapping { map: pins::READ, source })?;
         let table = Table::map(&ebpf, size, &read, inherited.is_some())?;
         if inherited.is_none() {
@@ -379,20 +377,6 @@ fn steered_key(target: &Target) -> Option<Key<[u8; 16]>> {
 
 fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, CaptureError> {
     ebpf.take_map(name).ok_or(CaptureError::Object { name })
-}
-
-/// What is kept beside the table, and the map of what was read of it.
-fn kept(generation: Option<&Generation>, inherited: bool, size: TableSize) -> io::Result<(About, MapData)> {
-    if let (Some(generation), true) = (generation, inherited) {
-        let about = generation.about().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
-        return Ok((about, generation.map(pins::READ)?));
-    }
-    let (read, (about, map)) = (Reading::array(size.entries())?, About::create()?);
-    if let Some(generation) = generation {
-        read.pin(generation.path(pins::READ)).map_err(io::Error::other)?;
-        map.pin(generation.path(pins::ABOUT)).map_err(io::Error::other)?;
-    }
-    Ok((about, read))
 }
 
 pub(super) fn object() -> Result<Cow<'static, [u8]>, CaptureError> {

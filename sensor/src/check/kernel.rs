@@ -16,14 +16,8 @@ const FEATURES: [(Version, &str); 3] = [
     ((6, 8), "symmetric RSS made by the NIC"),
 ];
 
-/// Where the BPF filesystem belongs.
-pub(super) const BPFFS: &str = "/sys/fs/bpf";
-/// The sensor's folder there.
-pub(super) const PINS: &str = "/sys/fs/bpf/vesper";
 /// The switch of the compiler.
 pub(super) const JIT: &str = "/proc/sys/net/core/bpf_jit_enable";
-/// BPF_FS_MAGIC of linux/magic.h.
-const BPF_MAGIC: u64 = 0xcafe_4a11;
 
 /// Major and minor.
 pub(super) type Version = (u32, u32);
@@ -39,13 +33,7 @@ pub(super) fn lines() -> Vec<Line> {
         features(version, btf),
         jit(read_to_string(JIT).ok().as_deref()),
         unprivileged_bpf(unprivileged.as_deref()),
-        bpffs(magic(BPFFS), magic(PINS)),
     ]
-}
-
-/// Of the filesystem that a folder is on.
-fn magic(folder: &str) -> Option<u64> {
-    rustix::fs::statfs(folder).ok().map(|found| found.f_type as u64 & 0xffff_ffff)
 }
 
 /// As `uname -r` says it.
@@ -98,21 +86,5 @@ pub(super) fn unprivileged_bpf(disabled: Option<&str>) -> Line {
             .advise("put it into /etc/sysctl.d too, unless other programs need it"),
         Some(_) => Line::ok("unprivileged", "only privileged users may load BPF programs"),
         None => Line::ok("unprivileged", "not shown here"),
-    }
-}
-
-/// By the kinds of filesystem that its place and the sensor's folder in it are on. The unit shows the sensor its own folder
-/// only, so that one decides.
-pub(super) fn bpffs(place: Option<u64>, pins: Option<u64>) -> Line {
-    match (place, pins) {
-        (_, Some(BPF_MAGIC)) => Line::ok("bpffs", format!("{PINS} is there")),
-        (Some(BPF_MAGIC), _) => {
-            Line::warn("bpffs", format!("mounted, without {PINS}")).mended_by(Fix::Pins { mount: false })
-        }
-        (Some(_), _) => Line::warn("bpffs", format!("not mounted at {BPFFS}"))
-            .mended_by(Fix::Pins { mount: true })
-            .advise("nsenter --net instead of `ip netns exec`, which hides the machine's"),
-        (None, _) => Line::warn("bpffs", format!("there is no {BPFFS}"))
-            .advise("mount sysfs at /sys (in a container: with the host's /sys/fs/bpf)"),
     }
 }

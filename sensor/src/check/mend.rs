@@ -13,7 +13,8 @@ use rustix::fs::{Gid, Uid};
 use serde::Serialize;
 
 use super::Line;
-use super::kernel::{BPFFS, JIT, PINS};
+use super::kernel::JIT;
+use super::pins::BPFFS;
 use crate::capture::nic::{self, Nic, lasting};
 
 /// Rights of folders: for the user alone, and with its group reading, as the package's folders have them.
@@ -30,7 +31,12 @@ pub(super) enum Fix {
     /// Switches offloads of a mirror port off.
     OffloadsOff(Nic, Vec<&'static str>),
     /// Mounts the BPF filesystem if need be, and makes the sensor's folder in it.
-    Pins { mount: bool },
+    Pins {
+        /// It.
+        folder: PathBuf,
+        /// Whether there is none yet.
+        mount: bool,
+    },
     /// Switches the compiler for BPF programs on.
     Jit,
     /// Makes a folder, for the user that the service runs as where there is one.
@@ -74,9 +80,9 @@ impl Fix {
             Fix::Up(nic) => format!("ip link set {} up", nic.name),
             Fix::Promiscuous(nic) => format!("ip link set {} promisc on", nic.name),
             Fix::OffloadsOff(nic, names) => format!("ethtool -K {} {} off", nic.name, names.join(" off ")),
-            Fix::Pins { mount } => {
+            Fix::Pins { folder, mount } => {
                 let first = if *mount { format!("mount -t bpf bpf {BPFFS} && ") } else { String::new() };
-                format!("{first}{}", install(Path::new(PINS), PRIVATE))
+                format!("{first}{}", install(folder, PRIVATE))
             }
             Fix::Jit => "sysctl -w net.core.bpf_jit_enable=1".to_owned(),
             Fix::Folder(path) => install(path, SHARED),
@@ -88,8 +94,10 @@ impl Fix {
             Fix::Up(nic) => lasting::up(nic).map(|()| wait_for_link(&nic.name)),
             Fix::Promiscuous(nic) => lasting::promiscuous(nic),
             Fix::OffloadsOff(nic, names) => names.iter().try_for_each(|name| lasting::offload_off(nic, name)),
-            Fix::Pins { mount: false } => make(Path::new(PINS), PRIVATE),
-            Fix::Pins { mount: true } => mount().and_then(|()| make(Path::new(PINS), PRIVATE)),
+            Fix::Pins { folder, mount } => {
+                let mounted = if *mount { mount_bpffs() } else { Ok(()) };
+                mounted.and_then(|()| make(folder, PRIVATE))
+            }
             Fix::Jit => std::fs::write(JIT, "1"),
             Fix::Folder(path) => make(path, SHARED),
         }
@@ -108,7 +116,7 @@ fn wait_for_link(interface: &str) {
     }
 }
 
-fn mount() -> io::Result<()> {
+fn mount_bpffs() -> io::Result<()> {
     let output = Command::new("mount").args(["-t", "bpf", "bpf", BPFFS]).stdin(Stdio::null()).output()?;
     if output.status.success() {
         return Ok(());

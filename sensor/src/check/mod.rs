@@ -16,6 +16,7 @@ mod kernel;
 mod machine;
 mod mend;
 mod owners;
+mod pins;
 mod places;
 mod privileges;
 mod report;
@@ -161,6 +162,7 @@ fn everything(loaded: &Loaded) -> Vec<Line> {
     let (nic, interface) = interface::lines(capture);
     let known = nic.clone().unwrap_or_default();
     lines.extend(kernel::lines());
+    lines.push(pins::line(&capture.pin_dir));
     lines.extend(bpf::lines(capture.mode));
     lines.push(privileges::capabilities(privileges::effective(), capture.mode));
     lines.push(privileges::locked_memory(capture, &known));
@@ -168,7 +170,7 @@ fn everything(loaded: &Loaded) -> Vec<Line> {
     lines.extend(machine::lines());
     lines.extend(interface);
     if let Some(nic) = &nic {
-        lines.extend(owners::lines(nic));
+        lines.extend(owners::lines(nic, capture));
         lines.extend(fitness::lines(nic, capture, &config.state_dir));
     }
     lines.extend(places::folders(config));

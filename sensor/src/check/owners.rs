@@ -1,19 +1,16 @@
 //! Others on the interface: XDP programs that are attached, AF_XDP sockets that are bound.
 
-use std::path::Path;
-
-use aya::programs::links::{FdLink, PinnedLink};
-
-use super::{Line, kernel};
+use super::Line;
 use crate::capture::nic::{Nic, owners};
+use crate::capture::{CaptureConfig, pins};
 
 /// Names of the sensor's own programs.
 const OWN: &str = "vesper";
 
 /// Programs and sockets.
-pub(super) fn lines(nic: &Nic) -> Vec<Line> {
+pub(super) fn lines(nic: &Nic, capture: &CaptureConfig) -> Vec<Line> {
     let programs = owners::programs(nic).unwrap_or_default();
-    let pinned = pinned(&nic.name);
+    let pinned = pins::pinned_program(capture, &nic.name);
     let name = |id| if pinned == Some(id) { Some(OWN.to_owned()) } else { name_of(id) };
     let named: Vec<(u32, Option<String>)> =
         programs.iter().map(|program| (program.id, name(program.id))).collect();
@@ -24,13 +21,6 @@ pub(super) fn lines(nic: &Nic) -> Vec<Line> {
 
 fn is_own(name: &str) -> bool {
     name.starts_with(OWN)
-}
-
-/// The program that a sensor has pinned for this interface. BPF filesystems refuse names with dots.
-fn pinned(interface: &str) -> Option<u32> {
-    let folder = interface.replace('%', "%25").replace('.', "%2e");
-    let link = PinnedLink::from_pin(Path::new(kernel::PINS).join(folder).join("link")).ok()?;
-    Some(FdLink::from(link).info().ok()?.program_id())
 }
 
 /// Needs CAP_SYS_ADMIN, which a service has not.

@@ -96,7 +96,10 @@ fn reach_all(config: &SinksConfig) -> Vec<Reach> {
         .iter()
         .map(|(name, _)| Reach {
             name: name.clone(),
-            found: Reached::NotNow(format!("no answer within {} s, from DNS neither", PATIENCE.as_secs())),
+            found: Reached::NotNow(format!(
+                "silence for {} s: from DNS, or from the peer",
+                PATIENCE.as_secs()
+            )),
         })
         .collect();
     for (index, (_, alone)) in sinks.into_iter().enumerate() {

@@ -42,6 +42,7 @@ pub struct Pipeline {
     lists: Option<intel::Keeper>,
     mailbox: Arc<Mailbox>,
     waiting: Arc<Waiting>,
+    sinks: Sinks,
     shared: Arc<Shared>,
     top: Arc<SharedTop>,
     rest: Arc<AtomicBool>,
@@ -76,6 +77,7 @@ impl Pipeline {
         let sinks = Sinks::start(sinks::configured(&config.sinks, &config.state_dir), &opened.store)?;
         let ingest =
             Ingest::start(opened.store.clone(), Limits::of(&config.store), Some(opened.advice.hook()))?;
+        let running = sinks.clone();
         let mut analysis = Analysis::new(&AnalysisConfig::from(config))?;
         analysis.set_head(model::types::chosen(&config.state_dir));
         analysis.keep(Keep { top: true, evidence: true, ..Keep::default() });
@@ -114,7 +116,7 @@ impl Pipeline {
         let rest = watcher.rest.clone();
         let analysis =
             thread::Builder::new().name("analysis".to_owned()).spawn(move || watcher.run(&events))?;
-        Ok(Pipeline { live, prepared, analysis, lists, mailbox, waiting, shared, top, rest })
+        Ok(Pipeline { live, prepared, analysis, lists, mailbox, waiting, sinks: running, shared, top, rest })
     }
 
     /// What a person wants to know about the start.
@@ -132,6 +134,11 @@ impl Pipeline {
         &self.waiting
     }
 
+    /// The sinks that run.
+    pub fn sinks(&self) -> &Sinks {
+        &self.sinks
+    }
+
     /// Where a model waits that somebody asked for.
     pub fn mailbox(&self) -> &Arc<Mailbox> {
         &self.mailbox
@@ -145,7 +152,13 @@ impl Pipeline {
             lists.stop();
         }
         self.rest.store(!(stay && self.live.pinned()), Relaxed);
-        if self.live.stop(stay) {
+        let stays = if stay {
+            self.live.leave()
+        } else {
+            self.live.stop();
+            false
+        };
+        if stays {
             self.prepared.keep();
         } else {
             drop(self.prepared);

@@ -342,6 +342,7 @@ impl Watcher {
             },
             links: tables.links,
             score: self.analysis.state().into(),
+            model_name: self.analysis.model_name(),
             drift: self.analysis.drift(),
             app: tables.app,
             rates,

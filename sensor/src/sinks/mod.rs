@@ -5,6 +5,7 @@
 //! come twice, with the same id, and never not at all: what cannot be delivered waits over every restart, and what nobody
 //! tries any more is counted and can be tried again.
 
+mod backoff;
 pub mod config;
 mod status;
 pub mod targets;
@@ -12,7 +13,7 @@ pub mod trial;
 mod worker;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use config::{JsonlConfig, Limits, Only, SinksConfig, WebhookConfig};
@@ -34,10 +35,15 @@ pub struct Sink {
     pub target: Box<dyn Target>,
 }
 
-/// All sinks, running.
+/// All sinks, running; clones share them.
+#[derive(Clone, Debug)]
+pub struct Sinks(Arc<Inner>);
+
 #[derive(Debug)]
-pub struct Sinks {
-    handles: Vec<Handle>,
+struct Inner {
+    store: Store,
+    /// `None` after the end.
+    running: Mutex<Option<Vec<Arc<Handle>>>>,
 }
 
 /// A sink that could not start.
@@ -66,7 +72,19 @@ pub fn configured(config: &SinksConfig, state_dir: &Path) -> Vec<Sink> {
 impl Sinks {
     /// Starts a thread for each sink. What an earlier run left for a sink that is not among them expires.
     pub fn start(sinks: Vec<Sink>, store: &Store) -> Result<Sinks, SinksError> {
+        let running = Mutex::new(Some(Vec::new()));
+        let started = Sinks(Arc::new(Inner { store: store.clone(), running }));
+        started.replace(sinks, Duration::ZERO)?;
+        Ok(started)
+    }
+
+    /// Ends the sinks that run, as [`Sinks::stop`] does, and starts these. What waits for a sink that is among these too
+    /// waits on; an attempt that takes longer than `patience` may be made twice, with the same id.
+    pub fn replace(&self, sinks: Vec<Sink>, patience: Duration) -> Result<(), SinksError> {
+        let Some(before) = self.running().clone() else { return Ok(()) };
+        end(&before, patience);
         let names: Vec<String> = sinks.iter().map(|sink| sink.name.clone()).collect();
+        let store = &self.0.store;
         let gone = store.write(move |tx| outbox::expire_others(tx, &names, crate::store::ingest::now()))?;
         for (sink, messages) in gone {
             tracing::warn!(
@@ -83,30 +101,48 @@ impl Sinks {
             }
         };
         store.set_recipients(sinks.iter().map(recipient).collect());
-        let mut running = Sinks { handles: Vec::new() };
+        let mut handles = Vec::new();
         for sink in sinks {
             let name = sink.name.clone();
             let handle = Handle::start(sink, store).map_err(|source| SinksError::Thread { name, source })?;
-            running.handles.push(handle);
+            handles.push(Arc::new(handle));
         }
-        Ok(running)
+        if let Some(running) = self.running().as_mut() {
+            *running = handles;
+        } else {
+            // It was the end meanwhile.
+            end(&handles, Duration::ZERO);
+        }
+        Ok(())
     }
 
     /// What became of the messages, by sink.
     pub fn status(&self) -> Vec<SinkStatus> {
-        self.handles.iter().map(Handle::status).collect()
+        self.running().iter().flatten().map(|handle| handle.status()).collect()
     }
 
     /// Waits for attempts under way, and delivers what is due, for at most `patience`; the rest stays pending for the
-    /// next start. Returns the final bins.
+    /// next start. Returns the final bins. Nothing starts afterwards.
     pub fn stop(self, patience: Duration) -> Vec<SinkStatus> {
-        let deadline = clock() + patience;
-        for handle in &self.handles {
-            handle.stop(deadline);
-        }
-        self.handles.iter().map(|handle| handle.join(deadline)).collect()
+        let handles = self.running().take().unwrap_or_default();
+        end(&handles, patience)
+    }
+
+    /// A list is replaced in one step: sound after a panic elsewhere.
+    fn running(&self) -> MutexGuard<'_, Option<Vec<Arc<Handle>>>> {
+        self.0.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+fn end(handles: &[Arc<Handle>], patience: Duration) -> Vec<SinkStatus> {
+    let deadline = clock() + patience;
+    for handle in handles {
+        handle.stop(deadline);
+    }
+    handles.iter().map(|handle| handle.join(deadline)).collect()
+}
+
+#[cfg(test)]
+mod replace_tests;
 #[cfg(test)]
 mod tests;

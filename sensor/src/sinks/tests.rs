@@ -2,7 +2,6 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use super::targets::testing::{Request, read_request};
@@ -12,11 +11,11 @@ use crate::store::testing::{alert, open, raised};
 use crate::store::{alerts, ingest::now};
 use crate::telemetry::is_hostile;
 
-const LONG: Duration = Duration::from_secs(30);
+pub(super) const LONG: Duration = Duration::from_secs(30);
 
 /// What the server does with a request.
 #[derive(Clone, Copy)]
-enum Act {
+pub(super) enum Act {
     /// Status line and headers, no body.
     Answer(&'static str),
     /// Says 200, then a body that does not end.
@@ -26,7 +25,7 @@ enum Act {
 }
 
 /// Serves one request per connection, by the script and then with 200. Requests arrive at the receiver.
-fn server(script: &'static [Act]) -> (String, Receiver<Request>) {
+pub(super) fn server(script: &'static [Act]) -> (String, Receiver<Request>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let (sender, receiver) = sync_channel(10_000);
@@ -60,7 +59,7 @@ fn server(script: &'static [Act]) -> (String, Receiver<Request>) {
     (url, receiver)
 }
 
-fn to(url: &str) -> WebhookConfig {
+pub(super) fn to(url: &str) -> WebhookConfig {
     WebhookConfig {
         url: url.to_owned(),
         timeout: LONG,
@@ -70,30 +69,30 @@ fn to(url: &str) -> WebhookConfig {
 }
 
 /// A store in a folder of its own, with the sinks of a configuration.
-struct Bench {
-    folder: tempfile::TempDir,
-    store: Store,
+pub(super) struct Bench {
+    pub(super) folder: tempfile::TempDir,
+    pub(super) store: Store,
 }
 
 impl Bench {
-    fn new() -> Bench {
+    pub(super) fn new() -> Bench {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path());
         Bench { folder, store }
     }
 
-    fn start(&self, webhooks: Vec<WebhookConfig>, enabled: bool) -> Sinks {
+    pub(super) fn start(&self, webhooks: Vec<WebhookConfig>, enabled: bool) -> Sinks {
         let jsonl = JsonlConfig { enabled, ..JsonlConfig::default() };
         let config = SinksConfig { jsonl, webhook: webhooks, ..SinksConfig::default() };
         Sinks::start(configured(&config, self.folder.path()), &self.store).unwrap()
     }
 
-    fn raise(&self, number: u64) {
+    pub(super) fn raise(&self, number: u64) {
         self.store.write(move |tx| alerts::insert(tx, &raised(number), now())).unwrap();
     }
 }
 
-fn wait(sinks: &Sinks, until: impl Fn(&[SinkStatus]) -> bool) -> Vec<SinkStatus> {
+pub(super) fn wait(sinks: &Sinks, until: impl Fn(&[SinkStatus]) -> bool) -> Vec<SinkStatus> {
     let begun = clock();
     loop {
         let status = sinks.status();
@@ -106,7 +105,7 @@ fn wait(sinks: &Sinks, until: impl Fn(&[SinkStatus]) -> bool) -> Vec<SinkStatus>
 }
 
 /// The bins in the order of the equation, and the failed attempts.
-fn bins(status: &SinkStatus) -> [u64; 7] {
+pub(super) fn bins(status: &SinkStatus) -> [u64; 7] {
     assert_eq!(status.residue(), 0, "{status:?}");
     [
         status.stored,
@@ -335,31 +334,4 @@ fn a_file_that_cannot_be_written_keeps_its_alerts() {
     std::fs::create_dir(path).unwrap();
     let status = wait(&sinks, |status| status[0].delivered == 1).remove(0);
     assert_eq!(bins(&status)[..3], [1, 1, 0]);
-}
-
-#[test]
-fn what_a_tick_said_is_taken_back_by_the_next_one_that_is_well() {
-    /// Its care fails while the flag is up; it delivers nothing.
-    struct Caring(Arc<AtomicBool>);
-    impl Target for Caring {
-        fn deliver(&mut self, _messages: &[Message], _timeout: Duration) -> Vec<Outcome> {
-            vec![Outcome::Retry { error: "answered 503".to_owned(), after: None }]
-        }
-        fn tick(&mut self, _now: u64) -> Result<(), String> {
-            if self.0.load(Relaxed) { Err("the peer is gone".to_owned()) } else { Ok(()) }
-        }
-    }
-    let bench = Bench::new();
-    let gone = Arc::new(AtomicBool::new(true));
-    let limits = WebhookConfig::default().limits();
-    let sink = Sink { name: "caring".to_owned(), limits, target: Box::new(Caring(Arc::clone(&gone))) };
-    let sinks = Sinks::start(vec![sink], &bench.store).unwrap();
-    wait(&sinks, |status| status[0].failing == "the peer is gone");
-    gone.store(false, Relaxed);
-    wait(&sinks, |status| status[0].failing.is_empty());
-    // What a delivery said stays: no tick knows better.
-    bench.raise(1);
-    wait(&sinks, |status| status[0].failing == "answered 503");
-    std::thread::sleep(Duration::from_millis(2200));
-    assert_eq!(sinks.status()[0].failing, "answered 503");
 }

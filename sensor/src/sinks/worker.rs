@@ -9,17 +9,18 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::backoff::{as_nanoseconds, backoff, nanoseconds};
 use super::{Limits, Message, Outcome, Sink, SinkStatus, Target};
 use crate::store::ingest::now;
 use crate::store::outbox::{self, Pending, Settle};
 use crate::store::{Store, StoreError};
 
-/// Waits do not grow beyond this.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
 /// From so many failed attempts on, the fault may be the message's.
 const SUSPECT: u32 = 5;
 /// Suspects that wait by themselves.
 const MOST_ASIDE: usize = 1000;
+/// Messages that were taken before and are looked at again at the start.
+const REMEMBERED: usize = 10_000;
 /// The thread looks at least so often: another process may have asked for dead letters to be tried again.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -122,6 +123,7 @@ enum Round {
 
 impl Worker {
     fn run(&mut self) {
+        self.remember();
         loop {
             let deadline = *lock(&self.shared.deadline);
             let (round, failed) = match self.round() {
@@ -139,6 +141,20 @@ impl Worker {
                     Ok(()) | Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => std::thread::sleep(LOOK),
                 },
+            }
+        }
+    }
+
+    fn remember(&mut self) {
+        let memory = self.target.memory();
+        if memory.is_zero() {
+            return;
+        }
+        let (name, since) = (self.name.clone(), now().saturating_sub(as_nanoseconds(memory)));
+        match self.store.read(|connection| outbox::taken(connection, &name, since, REMEMBERED)) {
+            Ok(taken) => self.target.remember(&taken),
+            Err(error) => {
+                tracing::warn!(sink = self.name, %error, "what the sink took before is not known")
             }
         }
     }
@@ -360,43 +376,8 @@ impl Worker {
     }
 }
 
-/// Doubles with each attempt; between 75 and 125 % of that by the message's id, so that sensors do not march in step.
-fn backoff(first: Duration, attempt: u32, id: i64) -> Duration {
-    let doubled = first.saturating_mul(1 << attempt.min(16)).min(LONGEST_BACKOFF);
-    // FNV-1a.
-    let bytes = id.to_le_bytes().into_iter().chain([attempt as u8]);
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    doubled.mul_f64(0.75 + (hash >> 48) as f64 / f64::from(u16::MAX) / 2.0)
-}
-
-fn nanoseconds(number: i64) -> Duration {
-    Duration::from_nanos(number.max(0).cast_unsigned())
-}
-
-fn as_nanoseconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
-}
-
 /// Waiting for a peer is about real time; no alert depends on it.
 #[expect(clippy::disallowed_methods, reason = "sinks are the edge: retries and deadlines are real time")]
 pub(super) fn clock() -> Instant {
     Instant::now()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_grow_within_bounds_and_are_the_same_each_time() {
-        for (attempt, seconds) in [(0, 1.0), (1, 2.0), (2, 4.0), (10, 300.0), (99, 300.0)] {
-            let wait = backoff(Duration::from_secs(1), attempt, 7);
-            assert!((seconds * 0.749..=seconds * 1.251).contains(&wait.as_secs_f64()), "{attempt}: {wait:?}");
-            assert_eq!(wait, backoff(Duration::from_secs(1), attempt, 7));
-        }
-        let ids: BTreeSet<_> = (0..20).map(|n| backoff(Duration::from_secs(1), 0, n)).collect();
-        assert!(ids.len() > 10);
-    }
 }

@@ -92,6 +92,8 @@ pub struct Status {
     pub links: LinkTables,
     /// The model.
     pub score: ScoreStatus,
+    /// Its name with its training steps, as alerts carry it.
+    pub model_name: String,
     /// How far each feature of each kind of row moved since the model's reference was taken, usual deviations, in the order
     /// of [`KINDS`] and of their features; empty before the model is active.
     pub drift: [Vec<f32>; KINDS.len()],

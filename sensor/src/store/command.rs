@@ -168,15 +168,15 @@ fn show_list(
 ) -> Result<(), CommandError> {
     let mut left = limit;
     let mut cursor = None;
-    if !json {
-        writeln!(
-            out,
-            "{:<22} {:<24} {:<12} {:<8} {:<12} {:>8} {:<39} DESTINATION",
-            "ALERT", "TIME", "TYPE", "SEVERITY", "STATE", "SCORE", "SOURCE"
-        )?;
-    }
     while left > 0 {
         let page = list(connection, filter, cursor, left.min(500))?;
+        if left == limit && !json && !page.items.is_empty() {
+            writeln!(
+                out,
+                "{:<22} {:<24} {:<12} {:<8} {:<12} {:>8} {:<39} DESTINATION",
+                "ALERT", "TIME", "TYPE", "SEVERITY", "STATE", "SCORE", "SOURCE"
+            )?;
+        }
         for stored in &page.items {
             if json {
                 writeln!(
@@ -194,8 +194,15 @@ fn show_list(
             break;
         }
     }
+    if left == limit && limit > 0 && !json {
+        writeln!(out, "{}", if *filter == AlertFilter::default() { NONE_YET } else { NONE_FIT })?;
+    }
     Ok(())
 }
+
+const NONE_YET: &str = "No alert is stored. The sensor raises them once its model is active (`vesper model info` says how \
+    far it is). `vesper alerts test SINK` sends a test message to a sink; `vesper analyze FILE` looks for alerts in a capture.";
+const NONE_FIT: &str = "No stored alert is like that; `vesper alerts list` without options shows all.";
 
 fn line(stored: &StoredAlert, out: &mut impl Write) -> io::Result<()> {
     let alert = &stored.alert;
@@ -227,7 +234,7 @@ fn show(
     let unknown = || CommandError::NoAlert(printable(id, 60));
     let stored = alerts::get(connection, id)?.ok_or_else(unknown)?;
     if let Some(path) = file {
-        let packets = evidence::pcapng(connection, id)?;
+        let packets = evidence::pcapng(connection, id, true)?;
         let packets = packets.ok_or_else(|| CommandError::NoEvidence(printable(id, 60)))?;
         std::fs::write(path, &packets)
             .map_err(|source| CommandError::File { path: path.to_owned(), source })?;
@@ -275,6 +282,15 @@ fn prove(connection: &Connection, json: bool, out: &mut impl Write) -> Result<()
         }
         if verdict.wrong > verdict.breaks.len() as u64 {
             writeln!(out, "and {} more", verdict.wrong - verdict.breaks.len() as u64)?;
+        }
+        if verdict.events == 0 && verdict.alerts == 0 && verdict.wrong == 0 {
+            let left = if verdict.hash.is_empty() {
+                "nothing was stored yet"
+            } else {
+                "retention removed all there was"
+            };
+            writeln!(out, "the store has no alerts and no events ({left}): there is nothing to verify")?;
+            return Ok(());
         }
         writeln!(
             out,

@@ -124,21 +124,23 @@ pub fn load(connection: &Connection, threat_id: &str) -> rusqlite::Result<Vec<Ev
     Ok(packets)
 }
 
-/// The packets of an alert as a pcapng file; `None` if there are none. The first packet's comment says which alert it is.
-pub fn pcapng(connection: &Connection, threat_id: &str) -> rusqlite::Result<Option<Vec<u8>>> {
+/// The packets of an alert as a pcapng file; `None` if there are none. The first packet's comment says which alert it is,
+/// and its score if that is wanted.
+pub fn pcapng(connection: &Connection, threat_id: &str, score: bool) -> rusqlite::Result<Option<Vec<u8>>> {
     let packets = load(connection, threat_id)?;
     if packets.is_empty() {
         return Ok(None);
     }
     let comment = match alerts::get(connection, threat_id)? {
-        Some(stored) => format!(
-            "{}: {}, score {:.3} (threshold {:.3}). {}",
-            stored.alert.threat_id,
-            alerts::type_name(stored.alert.threat_type),
-            stored.alert.details.score,
-            stored.alert.details.threshold,
-            stored.alert.details.narrative
-        ),
+        Some(stored) => {
+            let (alert, details) = (&stored.alert, &stored.alert.details);
+            let score = match score {
+                true => format!(", score {:.3} (threshold {:.3})", details.score, details.threshold),
+                false => String::new(),
+            };
+            let kind = alerts::type_name(alert.threat_type);
+            format!("{}: {kind}{score}. {}", alert.threat_id, details.narrative)
+        }
         None => threat_id.to_owned(),
     };
     Ok(Some(pcapng::file(&packets, &comment)))

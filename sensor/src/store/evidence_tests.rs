@@ -24,7 +24,7 @@ fn evidence_is_bounded_and_other_programs_read_it() {
         ("1970-01-01T00:00:01.000Z", "10.0.0.1:1234", "10.0.0.2:80", "TCP")
     );
     assert_eq!((line.length, line.captured, line.summary.as_str()), (60, 54, "SYN, payload up to 6 bytes"));
-    let file = store.read(|connection| evidence::pcapng(connection, &id)).unwrap().unwrap();
+    let file = store.read(|connection| evidence::pcapng(connection, &id, true)).unwrap().unwrap();
     let path = folder.path().join("evidence.pcapng");
     std::fs::write(&path, &file).unwrap();
     let mut frames = Vec::new();
@@ -35,7 +35,9 @@ fn evidence_is_bounded_and_other_programs_read_it() {
 
     store.write(|tx| evidence::limit(tx, 1000)).unwrap();
     assert!(store.read(evidence::bytes).unwrap() <= 1000);
-    assert!(store.read(|connection| evidence::pcapng(connection, &alert(1).threat_id)).unwrap().is_none());
+    assert!(
+        store.read(|connection| evidence::pcapng(connection, &alert(1).threat_id, true)).unwrap().is_none()
+    );
     assert_eq!(store.read(|connection| evidence::packets(connection, &id)).unwrap().len(), 3);
     let counted: i64 = store
         .read(|connection| {

@@ -56,7 +56,7 @@ pub struct Counts {
     pub open: i64,
     /// In the state `acknowledged`.
     pub acknowledged: i64,
-    /// Of both states, by severity.
+    /// The open ones by severity.
     pub by_severity: BTreeMap<&'static str, i64>,
 }
 
@@ -110,10 +110,11 @@ pub fn counts(connection: &Connection) -> rusqlite::Result<Counts> {
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
         let number: i64 = row.get(2)?;
-        match row.get_ref(0)?.as_str()? {
-            "open" => counts.open += number,
-            _ => counts.acknowledged += number,
+        if row.get_ref(0)?.as_str()? == "acknowledged" {
+            counts.acknowledged += number;
+            continue;
         }
+        counts.open += number;
         *counts.by_severity.entry(severity_name(row.get(1)?)).or_default() += number;
     }
     Ok(counts)

@@ -64,6 +64,9 @@ fn lists_are_what_was_asked_for() {
     let counts = store.read(counts).unwrap();
     assert_eq!((counts.open, counts.acknowledged), (29, 0));
     assert_eq!((counts.by_severity["critical"], counts.by_severity["low"]), (2, 0));
+    store.write(|tx| alerts::acknowledge(tx, &alert(10).threat_id, "test", "", 40_000)).unwrap();
+    let counts = store.read(super::list::counts).unwrap();
+    assert_eq!((counts.open, counts.acknowledged, counts.by_severity["critical"]), (28, 1, 1));
 }
 
 /// Only when asked for: making a million takes a minute, and 2 GB.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
-use super::alerts::{AlertState, StoredAlert};
+use super::alerts::{AlertState, StoredAlert, rfc3339};
 use super::events::{EventKind, EventRow};
 use crate::alert::{Severity, ThreatType};
 use crate::sinks::targets::Told;
@@ -77,7 +77,7 @@ pub(super) fn enqueue(tx: &Connection, recipients: &[Recipient], event: &EventRo
             continue;
         }
         tx.prepare_cached("INSERT INTO outbox (sink, event, told, since) VALUES (?, ?, ?, ?)")?
-            .execute(params![recipient.name, event.id, name(told), event.time])?;
+            .execute(params![recipient.name, event.id, told.name(), event.time])?;
         count(tx, &recipient.name, "stored", 1)?;
     }
     Ok(())
@@ -268,6 +268,73 @@ pub fn status(connection: &Connection, sink: &str) -> rusqlite::Result<SinkStatu
     Ok(status)
 }
 
+/// What a sink took since `since`, the oldest first, with when it did: the latest `limit` of them.
+pub fn taken(
+    connection: &Connection,
+    sink: &str,
+    since: i64,
+    limit: usize,
+) -> rusqlite::Result<Vec<(Message, u64)>> {
+    // No index is by sink and time: the latest events are walked, and no more than a start can wait for.
+    let mut select = connection.prepare_cached(
+        "SELECT o.id, o.event, o.told, e.about, e.json, o.settled_at FROM events e JOIN outbox o ON o.event = e.id \
+         WHERE o.sink = ? AND o.state = 'delivered' AND e.id > (SELECT coalesce(max(id), 0) - 50000 FROM events) \
+         ORDER BY e.id DESC LIMIT ?",
+    )?;
+    let rows = select.query_map(params![sink, limit as i64], |row| {
+        let message = Message {
+            id: row.get(0)?,
+            event: row.get(1)?,
+            told: parse(row.get_ref(2)?.as_str()?),
+            about: row.get(3)?,
+            json: row.get::<_, String>(4)?.into(),
+        };
+        Ok((message, row.get::<_, Option<i64>>(5)?.unwrap_or_default()))
+    })?;
+    let mut taken = Vec::new();
+    for row in rows {
+        let (message, at) = row?;
+        if at >= since {
+            taken.push((message, at.max(0).cast_unsigned()));
+        }
+    }
+    taken.reverse();
+    Ok(taken)
+}
+
+/// A message that nobody tries any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct DeadLetter {
+    /// When it was given up, RFC 3339.
+    pub time: String,
+    /// `threat_id` of the alert or id of the decision; empty for what is about neither.
+    pub about: String,
+    /// `raised`, `updated`, `resolved`, `decision` or `system`.
+    pub told: String,
+    /// Attempts that failed, the last one included.
+    pub attempts: u32,
+    /// What the target said last.
+    pub error: String,
+}
+
+/// The dead letters of a sink, those given up last first.
+pub fn dead(connection: &Connection, sink: &str, limit: usize) -> rusqlite::Result<Vec<DeadLetter>> {
+    let mut select = connection.prepare_cached(
+        "SELECT o.settled_at, e.about, o.told, o.attempts, o.error FROM outbox o LEFT JOIN events e ON e.id = o.event \
+         WHERE o.sink = ? AND o.state = 'dead' ORDER BY o.id DESC LIMIT ?",
+    )?;
+    let rows = select.query_map(params![sink, limit as i64], |row| {
+        Ok(DeadLetter {
+            time: rfc3339(row.get::<_, Option<i64>>(0)?.unwrap_or_default()),
+            about: row.get::<_, Option<String>>(1)?.unwrap_or_default(),
+            told: row.get(2)?,
+            attempts: row.get(3)?,
+            error: printable(row.get_ref(4)?.as_str()?, 400),
+        })
+    })?;
+    rows.collect()
+}
+
 /// A message of an alert, and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Sent {
@@ -323,18 +390,9 @@ fn count(tx: &Connection, sink: &str, column: &str, by: usize) -> rusqlite::Resu
     Ok(())
 }
 
-const TOLD: [(Told, &str); 5] = [
-    (Told::Raised, "raised"),
-    (Told::Updated, "updated"),
-    (Told::Resolved, "resolved"),
-    (Told::Decision, "decision"),
-    (Told::System, "system"),
-];
-
-fn name(told: Told) -> &'static str {
-    TOLD.iter().find(|(other, _)| *other == told).map_or("system", |(_, name)| name)
-}
-
 fn parse(text: &str) -> Told {
-    TOLD.iter().find(|(_, name)| *name == text).map_or(Told::System, |(told, _)| *told)
+    [Told::Raised, Told::Updated, Told::Resolved, Told::Decision]
+        .into_iter()
+        .find(|told| told.name() == text)
+        .unwrap_or(Told::System)
 }

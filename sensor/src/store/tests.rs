@@ -252,10 +252,16 @@ fn the_command_shows_what_is_stored() {
     };
     assert!(run("vesper alerts list").1.unwrap_err().contains("has a sensor run"));
     let store = open(folder.path());
+    let (text, done) = run("vesper alerts list");
+    assert!(done.is_ok() && text.starts_with("No alert is stored") && text.contains("alerts test"), "{text}");
+    assert_eq!(run("vesper alerts list --json"), (String::new(), Ok(())));
+    let (text, done) = run("vesper alerts verify");
+    assert!(done.is_ok() && text.contains("nothing was stored yet"), "{text}");
     tell(&store, &["a"]);
     for number in 1..=3 {
         insert(&store, number, number as i64);
     }
+    assert!(run("vesper alerts list --severity low").0.starts_with("No stored alert is like that"));
     let (text, done) = run("vesper alerts list --type PORTSCAN --limit 2");
     assert_eq!((done, text.lines().count()), (Ok(()), 3), "{text}");
     assert!(text.lines().nth(1).unwrap().starts_with("THREAT_20260101_003"), "{text}");

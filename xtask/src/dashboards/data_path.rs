@@ -2,7 +2,7 @@
 
 use super::overview::UP;
 use super::panel::{Column, Panel, Word, bars, graph, number, table, third};
-use super::{Dashboard, Row};
+use super::{Dashboard, Row, api};
 
 const YES: &[Word] = &[(0.0, "no", "text"), (1.0, "yes", "green")];
 const QUEUES: &[Column] = &[
@@ -32,6 +32,7 @@ pub fn dashboard() -> Dashboard {
             Row("Samples: what is looked at closely?", samples()),
             Row("Flows, features, scores: what is shed?", stages()),
             Row("Alerts, sinks, journal: what arrives?", outlets()),
+            Row("API: who asks?", api::row()),
         ],
     }
 }

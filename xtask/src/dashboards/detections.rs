@@ -1,7 +1,7 @@
 //! What was found, how fast, and how many of it may be false. Who did it is in the sensor's console.
 
 use super::panel::{Panel, bars, graph, number};
-use super::{Dashboard, Row};
+use super::{Dashboard, Row, lists};
 
 pub fn dashboard() -> Dashboard {
     Dashboard {
@@ -10,6 +10,7 @@ pub fn dashboard() -> Dashboard {
         description: "How many alerts, of which type, how fast, and whether the budget of false ones holds. Addresses are in the sensor's console, never in metrics.",
         rows: vec![
             Row("What was found?", found()),
+            Row("What do others know?", lists::row()),
             Row("Are there too many?", budget()),
             Row("How fast, and who was told?", delivery()),
         ],

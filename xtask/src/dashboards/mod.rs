@@ -3,9 +3,11 @@
 //! Grafana's JSON needs forty lines a panel, most of them the same; here a panel is its question, its query and its
 //! unit, and what all have in common is said once. The files are committed: nobody needs this program to use them.
 
+mod api;
 mod data_path;
 mod detections;
 mod fleet;
+mod lists;
 mod model;
 mod overview;
 mod panel;

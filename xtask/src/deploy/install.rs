@@ -199,15 +199,19 @@ fn check(remote: &Remote) -> Result<()> {
         .with_context(|| format!("vesper check said: {}", last_lines(&said, 5)))?;
     let lines = found["lines"].as_array().map(Vec::as_slice).unwrap_or_default();
     let field = |line: &Value, name: &str| printable(line[name].as_str().unwrap_or_default());
-    for line in lines.iter().filter(|line| line["verdict"] != "ok") {
-        println!("    {:<5} {:<13} {}", field(line, "verdict"), field(line, "name"), field(line, "found"));
-        println!("    {:<19} -> {}", "", field(line, "remedy"));
+    for line in lines.iter().filter(|line| line["status"] != "ok") {
+        println!("    {:<5} {:<13} {}", field(line, "status"), field(line, "name"), field(line, "says"));
+        for help in ["command", "remedy"].map(|name| field(line, name)) {
+            if !help.is_empty() {
+                println!("    {:<19} -> {help}", "");
+            }
+        }
     }
-    let stops = lines.iter().filter(|line| line["verdict"] == "fail").count();
+    let stops = lines.iter().filter(|line| line["status"] == "fail").count();
     if stops > 0 {
         bail!("vesper check finds {stops} that stop the sensor: mend them, then deploy again");
     }
-    println!("    {} ok", lines.iter().filter(|line| line["verdict"] == "ok").count());
+    println!("    {} ok", lines.iter().filter(|line| line["status"] == "ok").count());
     Ok(())
 }
 
@@ -221,7 +225,7 @@ fn roll_back(
 ) -> anyhow::Error {
     println!("  NOT READY: {error:#}");
     let log = remote
-        .tried("journalctl --unit vesper --lines 80 --no-pager --output cat | grep --invert-match '^ok '");
+        .tried("journalctl --unit vesper --lines 80 --no-pager --output cat | grep --invert-match '^ *ok '");
     if let Ok((_, log)) = log
         && !log.trim().is_empty()
     {

@@ -22,8 +22,10 @@ pub fn write(file: &Path, name: &str, version: &Version, features: Option<&str>)
     let lock = fs::read_to_string(program::root().join("Cargo.lock")).context("read Cargo.lock")?;
     let metadata = program::output(program::cargo().args(["metadata", "--locked", "--format-version=1"]))?;
     let metadata: Value = serde_json::from_str(&metadata).context("read what cargo metadata says")?;
-    let (components, dependencies) = components(&metadata, &linked, &checksums(&lock));
+    let (components, mut dependencies) = components(&metadata, &linked, &checksums(&lock));
     let application = format!("pkg:generic/{name}@{}", version.text);
+    let own = linked.iter().find(|(name, _)| name == "sensor").context("cargo tree names no sensor")?;
+    dependencies.insert(0, json!({ "ref": application, "dependsOn": [reference(own)] }));
     let identity = uuid(&format!("{application} {lock}"));
     let bill = json!({
         "bomFormat": "CycloneDX",
@@ -188,7 +190,7 @@ mod tests {
         });
         let linked = [("top", "1.0.0"), ("low", "2.0.0+x")]
             .map(|(name, version)| (name.to_owned(), version.to_owned()));
-        let (components, dependencies) = components(&metadata, &linked.into(), &BTreeMap::new());
+        let (components, mut dependencies) = components(&metadata, &linked.into(), &BTreeMap::new());
         assert_eq!(components.len(), 2);
         assert_eq!(components[1]["licenses"][0]["expression"], "MIT OR Apache-2.0");
         assert_eq!(dependencies[1]["dependsOn"], json!(["pkg:cargo/low@2.0.0%2Bx"]));

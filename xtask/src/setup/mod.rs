@@ -104,7 +104,7 @@ pub fn for_lab() -> Result<()> {
 pub fn for_tests() -> Result<()> {
     ensure(&[NAMESPACES, NSENTER, prometheus::PROMETHEUS, prometheus::ALERTMANAGER])?;
     if program::is_root() {
-        ensure(&[ETHTOOL, CURL, python::VENV, python::CICFLOWMETER])?;
+        ensure(&[ETHTOOL, CURL, python::VENV, python::CICFLOWMETER, python::AIOSMTPD])?;
         ensure(&[grafana::NPM, grafana::SCHEMA])?;
         ensure(&api::REQUIREMENTS)?;
         ensure(&browser::REQUIREMENTS)?;

@@ -20,6 +20,13 @@ pub(super) const VENV: Requirement = Requirement {
     install: Install::Debian(&["python3-venv"]),
 };
 
+/// The mail server of the email sink's test; Debian's Python finds it.
+pub(super) const AIOSMTPD: Requirement = Requirement {
+    what: "aiosmtpd",
+    present: || program::run_quietly(Command::new(PYTHON).args(["-c", "import aiosmtpd.smtp"])).is_ok(),
+    install: Install::Debian(&["python3-aiosmtpd"]),
+};
+
 /// What `vesper analyze --flows` is held against. Later versions want a later Python than Debian's; a later Scapy has
 /// another interface than this version uses.
 pub(super) const CICFLOWMETER: Requirement = Requirement {

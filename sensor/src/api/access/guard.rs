@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::coarse;
 use super::host::foreign;
 use super::token::{Token, Tokens};
 use super::{Caller, Scope, Sessions};
@@ -113,8 +114,10 @@ pub(in crate::api) async fn guard(
 ) -> Response {
     match guard.check(&request) {
         Ok(Some(caller)) => {
+            let exactly = caller.sees_exactly();
             request.extensions_mut().insert(caller);
-            next.run(request).await
+            let response = next.run(request).await;
+            if exactly { response } else { coarse::answer(response).await }
         }
         Ok(None) => next.run(request).await,
         Err(problem) => {

@@ -1,12 +1,13 @@
 //! Where live clients get what is new.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use axum::extract::ws::Utf8Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::BATCH;
+use crate::api::access::coarse_text;
 use crate::store::{Store, StoreError, events};
 
 /// The latest events, in memory.
@@ -18,12 +19,23 @@ const CATCH_UP: i64 = 10_000;
 #[derive(Clone, Debug)]
 pub(super) struct Message {
     pub id: i64,
-    pub text: Utf8Bytes,
+    text: Utf8Bytes,
+    /// For those who may only look; made when the first of them asks.
+    coarse: Arc<OnceLock<Utf8Bytes>>,
 }
 
 impl Message {
     fn new(id: i64, kind: &str, data: &str) -> Message {
-        Message { id, text: format!(r#"{{"type":"{kind}","id":{id},"data":{data}}}"#).into() }
+        let text = format!(r#"{{"type":"{kind}","id":{id},"data":{data}}}"#).into();
+        Message { id, text, coarse: Arc::default() }
+    }
+
+    /// As a client gets it who is told scores exactly, or not.
+    pub(super) fn text(&self, exactly: bool) -> Utf8Bytes {
+        if exactly {
+            return self.text.clone();
+        }
+        self.coarse.get_or_init(|| coarse_text(&self.text).into()).clone()
     }
 
     /// From the sensor itself; `id` is where the client then stands.

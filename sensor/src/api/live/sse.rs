@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use super::hub::Message;
 use super::websocket::Since;
 use super::{PING, STUCK, stopped};
-use crate::api::access::Guard;
+use crate::api::access::{Caller, Guard};
 use crate::api::app::App;
 use crate::api::connection::Connection;
 use crate::api::input::Params;
@@ -35,6 +35,7 @@ const AHEAD: usize = 16;
 pub(in crate::api) async fn events(
     State(app): State<Arc<App>>,
     Extension(guard): Extension<Arc<Guard>>,
+    Extension(caller): Extension<Caller>,
     Extension(connection): Extension<Arc<Connection>>,
     Params(since): Params<Since>,
     headers: HeaderMap,
@@ -50,7 +51,7 @@ pub(in crate::api) async fn events(
     tokio::spawn(async move {
         app.counts.live_clients.fetch_add(1, Relaxed);
         let welcome = || guard.still_welcome(&headers);
-        if feed(&app, begin, &sender, welcome).await == Err(Stuck) {
+        if feed(&app, begin, &sender, caller.sees_exactly(), welcome).await == Err(Stuck) {
             app.counts.live_stuck.fetch_add(1, Relaxed);
             connection.cut();
         }
@@ -71,11 +72,12 @@ async fn feed(
     app: &App,
     mut sent: i64,
     sender: &mpsc::Sender<Event>,
+    exactly: bool,
     welcome: impl Fn() -> bool,
 ) -> Result<(), Stuck> {
     let (mut newest, mut stopping) = (app.hub.newest(), app.hub.stopping());
     let hello = Message::system(sent, &json!({ "message": "connected", "newest": *newest.borrow() }));
-    if !give(sender, event(&hello)).await? {
+    if !give(sender, event(&hello, exactly)).await? {
         return Ok(());
     }
     let mut pings = tokio::time::interval(PING);
@@ -103,7 +105,7 @@ async fn feed(
                 }
             };
             for message in messages {
-                if !give(sender, event(&message)).await? {
+                if !give(sender, event(&message, exactly)).await? {
                     return Ok(());
                 }
                 sent = message.id;
@@ -113,8 +115,8 @@ async fn feed(
     }
 }
 
-fn event(message: &Message) -> Event {
-    Event::default().id(message.id.to_string()).data(message.text.as_str())
+fn event(message: &Message, exactly: bool) -> Event {
+    Event::default().id(message.id.to_string()).data(message.text(exactly).as_str())
 }
 
 /// Whether the client is still there.

@@ -17,7 +17,7 @@ use utoipa::IntoParams;
 
 use super::hub::Message;
 use super::{PING, STUCK, stopped};
-use crate::api::access::Guard;
+use crate::api::access::{Caller, Guard};
 use crate::api::app::App;
 use crate::api::input::Params;
 use crate::api::problem::Problem;
@@ -50,6 +50,7 @@ pub(in crate::api) struct Since {
 pub(in crate::api) async fn incidents(
     State(app): State<Arc<App>>,
     Extension(guard): Extension<Arc<Guard>>,
+    Extension(caller): Extension<Caller>,
     Params(since): Params<Since>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
@@ -74,7 +75,7 @@ pub(in crate::api) async fn incidents(
     Ok(upgrade.on_upgrade(async move |socket| {
         app.counts.live_clients.fetch_add(1, Relaxed);
         let welcome = || guard.still_welcome(&headers);
-        let ended = Client::new(&app, begin).talk(socket, welcome).await;
+        let ended = Client::new(&app, begin, caller.sees_exactly()).talk(socket, welcome).await;
         if ended == Ended::Stuck {
             app.counts.live_stuck.fetch_add(1, Relaxed);
         }
@@ -105,17 +106,19 @@ struct Client<'a> {
     newest: watch::Receiver<i64>,
     stopping: watch::Receiver<bool>,
     sent: i64,
+    /// Whether it is told scores exactly.
+    exactly: bool,
 }
 
 impl<'a> Client<'a> {
-    fn new(app: &'a App, sent: i64) -> Client<'a> {
+    fn new(app: &'a App, sent: i64, exactly: bool) -> Client<'a> {
         let newest = app.hub.newest();
-        Client { app, newest, stopping: app.hub.stopping(), sent }
+        Client { app, newest, stopping: app.hub.stopping(), sent, exactly }
     }
 
     async fn talk(mut self, mut socket: WebSocket, welcome: impl Fn() -> bool) -> Ended {
         let hello = json!({ "message": "connected", "newest": *self.newest.borrow() });
-        if let Err(ended) = send(&mut socket, text(&Message::system(self.sent, &hello))).await {
+        if let Err(ended) = send(&mut socket, self.frame(&Message::system(self.sent, &hello))).await {
             return ended;
         }
         let mut pings = tokio::time::interval(PING);
@@ -158,16 +161,16 @@ impl<'a> Client<'a> {
                 return Ok(());
             }
             for message in messages {
-                send(socket, text(&message)).await?;
+                send(socket, self.frame(&message)).await?;
                 self.sent = message.id;
                 self.app.counts.live_sent.fetch_add(1, Relaxed);
             }
         }
     }
-}
 
-fn text(message: &Message) -> Frame {
-    Frame::Text(message.text.clone())
+    fn frame(&self, message: &Message) -> Frame {
+        Frame::Text(message.text(self.exactly))
+    }
 }
 
 async fn send(socket: &mut WebSocket, frame: Frame) -> Result<(), Ended> {

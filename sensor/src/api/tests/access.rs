@@ -159,3 +159,66 @@ fn tls_is_spoken_where_it_is_configured() {
     let _reset = plain.read_to_end(&mut answer);
     assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
 }
+
+/// A token that only reads must not tell whoever stole it how near his traffic is to the threshold.
+#[test]
+fn scores_are_exact_for_those_who_may_write_and_coarse_for_others() {
+    let (api, [reader, writer, _]) = guarded();
+    let mut alert = sample(1);
+    alert.details.score = 5.4321;
+    let share = serde_json::json!({"feature": "ports", "unit": "ports", "value": 86.0, "expected": 1.0, "share": 0.9,
+        "accepted": 7.5});
+    alert.details.explanation = vec![serde_json::from_value(share).unwrap()];
+    let raised = crate::alert::Raised { alert, fingerprint: Vec::new(), evidence: Vec::new() };
+    api.store.write(move |tx| crate::store::alerts::insert(tx, &raised, NOW)).unwrap();
+    let host =
+        crate::status::top::HostNow { address: "10.0.0.5".into(), score: Some(3.7), ..Default::default() };
+    let top = crate::status::top::Top { hosts: vec![host], ..Default::default() };
+    api.top.publish(top);
+
+    let ask = |secret: &str, path: &str| {
+        let (code, answer) = api.ask("GET", path, &bearer(secret), "");
+        assert_eq!(code, 200, "{path}: {answer}");
+        json(&answer)
+    };
+    let id = "THREAT_20261121_000001";
+    for (secret, score, now, accepted) in [(&reader, 5.0, 3.5, None), (&writer, 5.4321, 3.7, Some(7.5))] {
+        for alert in [
+            ask(secret, &format!("/api/v1/alerts/{id}")),
+            ask(secret, "/api/v1/alerts")["items"][0].clone(),
+            ask(secret, "/threats")["threats"][0].clone(),
+            ask(secret, "/api/v1/hosts/10.0.0.5")["alerts"][0].clone(),
+        ] {
+            assert_eq!(alert["details"]["score"].as_f64(), Some(score), "{alert}");
+            assert_eq!(alert["details"]["explanation"][0]["accepted"].as_f64(), accepted, "{alert}");
+            assert_eq!(alert["details"]["explanation"][0]["value"], 86.0);
+        }
+        assert_eq!(ask(secret, "/api/v1/hosts")["items"][0]["score"].as_f64(), Some(now));
+    }
+    // Bounds tell no more than what is shown.
+    let found = |secret: &str, least: &str| {
+        ask(secret, &format!("/api/v1/alerts?min_score={least}"))["items"].as_array().unwrap().len()
+    };
+    assert_eq!([found(&writer, "5.43"), found(&writer, "5.44")], [1, 0]);
+    assert_eq!([found(&reader, "5.0"), found(&reader, "5.1"), found(&reader, "5.43")], [1, 0, 0]);
+    assert_eq!(api.ask("HEAD", "/api/v1/alerts", &bearer(&reader), "").0, 200);
+
+    // The live stream, from the first event on.
+    let first = |secret: &str| {
+        let mut stream = api.connect();
+        let head =
+            format!("GET /api/v1/events?since=0 HTTP/1.1\r\nhost: {}\r\n{}\r\n", api.address, bearer(secret));
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut said = String::new();
+        while !said.contains(id) {
+            let mut some = [0; 4096];
+            let read = stream.read(&mut some).unwrap();
+            assert!(read > 0, "{said}");
+            said.push_str(&String::from_utf8_lossy(&some[..read]));
+        }
+        said
+    };
+    let (coarse, exact) = (first(&reader), first(&writer));
+    assert!(coarse.contains("\"score\":5.0") && !coarse.contains("5.4321"), "{coarse}");
+    assert!(exact.contains("\"score\":5.4321"), "{exact}");
+}

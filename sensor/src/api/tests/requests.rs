@@ -5,7 +5,10 @@ use std::net::TcpStream;
 
 use super::super::server::{LARGEST_HEAD, MOST_CONNECTIONS};
 use super::*;
+use crate::sinks::SinkStatus;
 use crate::status::top::{FlowNow, HostNow, Top};
+use crate::store::Recipient;
+use crate::store::outbox::{self, Settle};
 
 #[test]
 fn paths() {
@@ -280,4 +283,35 @@ fn a_session_does_not_survive_a_restart_in_silence() {
         std::thread::sleep(Duration::from_millis(20));
     }
     panic!("the session still runs");
+}
+
+#[test]
+fn dead_letters_say_what_was_not_told_and_why() {
+    let api = Api::start();
+    let recipient = Recipient { name: "soc".to_owned(), wanted: Arc::new(|_, _| true) };
+    api.store.set_recipients(vec![recipient]);
+    let mut status = well();
+    status.sinks =
+        vec![SinkStatus { name: "soc".to_owned(), dead_letter_refused: 25, ..SinkStatus::default() }];
+    api.status.publish(status);
+    for number in 1..=25 {
+        api.alert(number);
+        let dead = Settle::Dead { refused: true, error: format!("answered 400 \u{1b}[2J {number}") };
+        api.store.write(move |tx| outbox::settle(tx, "soc", number.into(), &dead, NOW)).unwrap();
+    }
+    let (code, answer) = api.get("/api/v1/sinks");
+    assert_eq!(code, 200);
+    let sink = &json(&answer)["items"][0];
+    assert_eq!((&sink["name"], &sink["dead_letter"]), (&"soc".into(), &25.into()), "{answer}");
+    let letters = sink["dead_letters"].as_array().unwrap();
+    assert_eq!(letters.len(), 20);
+    let first = &letters[0];
+    assert_eq!(first["about"], "THREAT_20261121_000025");
+    assert_eq!((&first["told"], &first["attempts"]), (&"raised".into(), &1.into()));
+    let error = first["error"].as_str().unwrap();
+    assert!(
+        error.starts_with("answered 400") && error.ends_with("25") && !error.contains('\u{1b}'),
+        "{error}"
+    );
+    assert!(first["time"].as_str().unwrap().starts_with("20"), "{first}");
 }

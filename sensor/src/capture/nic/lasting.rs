@@ -5,19 +5,16 @@ use std::io;
 
 use super::Nic;
 use super::ethtool::Ethtool;
-use super::netlink::set_flags;
-
-const IFF_UP: u32 = 0x1;
-const IFF_PROMISC: u32 = 0x100;
+use super::netlink::{set_promiscuous, set_up};
 
 /// `ip link set NIC up`.
 pub fn up(nic: &Nic) -> io::Result<()> {
-    set_flags(nic.index, IFF_UP)
+    set_up(nic.index)
 }
 
 /// `ip link set NIC promisc on`.
 pub fn promiscuous(nic: &Nic) -> io::Result<()> {
-    set_flags(nic.index, IFF_PROMISC)
+    set_promiscuous(nic.index, true)
 }
 
 /// `ethtool -K NIC OFFLOAD off`, by the offload's name in netlink.

@@ -13,12 +13,12 @@ use super::super::program::XdpAttached;
 use super::Nic;
 
 pub(super) const NLMSG_ERROR: u16 = 2;
-const NLMSG_DONE: u16 = 3;
+pub(super) const NLMSG_DONE: u16 = 3;
 const RTM_NEWLINK: u16 = 16;
 const RTM_GETLINK: u16 = 18;
 const REQUEST: u16 = 1;
 /// NLM_F_REQUEST | NLM_F_DUMP.
-const REQUEST_DUMP: u16 = 0x301;
+pub(super) const REQUEST_DUMP: u16 = 0x301;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
@@ -29,9 +29,9 @@ const IFLA_PROMISCUITY: u16 = 30;
 const IFLA_NUM_RX_QUEUES: u16 = 32;
 /// The peer lives in another namespace: its index means nothing here.
 const IFLA_LINK_NETNSID: u16 = 37;
-const IFLA_XDP: u16 = 43;
-const IFLA_XDP_ATTACHED: u16 = 2;
-const IFLA_XDP_PROG_ID: u16 = 4;
+pub(super) const IFLA_XDP: u16 = 43;
+pub(super) const IFLA_XDP_ATTACHED: u16 = 2;
+pub(super) const IFLA_XDP_PROG_ID: u16 = 4;
 const IFLA_INFO_KIND: u16 = 1;
 /// NLM_F_REQUEST | NLM_F_ACK.
 const REQUEST_ACK: u16 = 0x5;
@@ -159,9 +159,18 @@ fn link(message: &[u8]) -> Option<Nic> {
 
 /// Sets promiscuous mode as an administrator does: it stays until somebody takes it back.
 pub(super) fn set_promiscuous(ifindex: u32, on: bool) -> io::Result<()> {
-    let flags = if on { IFF_PROMISC } else { 0 };
+    set_flag(ifindex, IFF_PROMISC, on)
+}
+
+/// Sets the interface up.
+pub(super) fn set_up(ifindex: u32) -> io::Result<()> {
+    set_flag(ifindex, IFF_UP, true)
+}
+
+fn set_flag(ifindex: u32, flag: u32, on: bool) -> io::Result<()> {
+    let flags = if on { flag } else { 0 };
     // An ifinfomsg: family and type, index, flags, and which of them are meant.
-    let body = [[0; 4], ifindex.to_ne_bytes(), flags.to_ne_bytes(), IFF_PROMISC.to_ne_bytes()].concat();
+    let body = [[0; 4], ifindex.to_ne_bytes(), flags.to_ne_bytes(), flag.to_ne_bytes()].concat();
     acknowledged(&ask(None, RTM_NEWLINK, REQUEST_ACK, &body)?)
 }
 
@@ -201,18 +210,6 @@ pub(super) fn one_link(ifindex: u32) -> io::Result<Vec<u8>> {
         Some((NLMSG_ERROR, body, _)) => Err(settle(body).err().unwrap_or(io::ErrorKind::Unsupported.into())),
         _ => Err(io::ErrorKind::InvalidData.into()),
     }
-}
-
-/// Sets flags (IFF_*) of one interface; the others stay as they are.
-pub(super) fn set_flags(ifindex: u32, flags: u32) -> io::Result<()> {
-    /// NLM_F_REQUEST | NLM_F_ACK.
-    const ORDER: u16 = 5;
-    let mut request = [0; HEADER];
-    request[4..8].copy_from_slice(&ifindex.to_ne_bytes());
-    request[8..12].copy_from_slice(&flags.to_ne_bytes());
-    // Which of the flags are meant.
-    request[12..16].copy_from_slice(&flags.to_ne_bytes());
-    acknowledged(&ask(None, RTM_NEWLINK, ORDER, &request)?)
 }
 
 fn stats_of(message: &[u8]) -> Option<Stats64> {

@@ -6,20 +6,17 @@ use std::io;
 use rustix::net::netlink;
 
 use super::Nic;
-use super::netlink::{Attributes, HEADER, NLMSG_ERROR, answer, ask, message, number, one_link, settle};
+use super::netlink::{
+    Attributes, HEADER, IFLA_XDP, IFLA_XDP_ATTACHED, IFLA_XDP_PROG_ID, NLMSG_DONE, NLMSG_ERROR, REQUEST_DUMP,
+    answer, ask, message, number, one_link, settle,
+};
 
-const IFLA_XDP: u16 = 43;
-const IFLA_XDP_ATTACHED: u16 = 2;
-const IFLA_XDP_PROG_ID: u16 = 4;
 const IFLA_XDP_DRV_PROG_ID: u16 = 5;
 const IFLA_XDP_SKB_PROG_ID: u16 = 6;
 const IFLA_XDP_HW_PROG_ID: u16 = 7;
 /// XDP_ATTACHED_SKB.
 const ATTACHED_SKB: u8 = 2;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
-const NLMSG_DONE: u16 = 3;
-/// NLM_F_REQUEST | NLM_F_DUMP.
-const REQUEST_DUMP: u16 = 0x301;
 const AF_XDP: u8 = 44;
 /// XDP_SHOW_INFO.
 const SHOW_INFO: u32 = 1;

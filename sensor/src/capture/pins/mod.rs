@@ -39,6 +39,7 @@ use super::config::{self, CaptureConfig};
 use super::error::CaptureError;
 use super::nic::Nic;
 use super::program::XdpAttached;
+use super::readings::Reading;
 use super::table::TableSize;
 
 /// The maps of the object that are pinned. The others belong to the process that reads them: its sockets, its lists.
@@ -188,6 +189,13 @@ impl Pins {
     }
 }
 
+/// The program that a sensor runs, or has left, on an interface of this name. Takes no lock, and changes nothing.
+pub fn pinned_program(config: &CaptureConfig, interface: &str) -> Option<u32> {
+    let folder = base(&config.pin_dir, false)?.join(file_name(interface));
+    let link = FdLink::from(PinnedLink::from_pin(folder.join(LINK)).ok()?);
+    Some(link.info().ok()?.program_id())
+}
+
 impl Generation {
     pub(super) fn path(&self, map: &str) -> PathBuf {
         self.folder.join(map)
@@ -216,6 +224,24 @@ impl Generation {
             tracing::warn!(%error, "{} could not be removed", self.folder.display());
         }
     }
+}
+
+/// What is kept beside the table, and the map of what was read of it.
+pub(super) fn kept(
+    generation: Option<&Generation>,
+    inherited: bool,
+    size: TableSize,
+) -> io::Result<(About, MapData)> {
+    if let (Some(generation), true) = (generation, inherited) {
+        let about = generation.about().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        return Ok((about, generation.map(READ)?));
+    }
+    let (read, (about, map)) = (Reading::array(size.entries())?, About::create()?);
+    if let Some(generation) = generation {
+        read.pin(generation.path(READ)).map_err(io::Error::other)?;
+        map.pin(generation.path(ABOUT)).map_err(io::Error::other)?;
+    }
+    Ok((about, read))
 }
 
 /// The way the program may be attached: that of the link there is, if the settings allow it.

@@ -1,11 +1,11 @@
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
 use super::super::time::Kept;
-use super::super::{bpf, gpu, kernel, machine, mend, privileges, service, time};
+use super::super::{bpf, gpu, kernel, machine, mend, pins, privileges, service, time};
 use super::*;
 use crate::capture::nic::Nic;
 use crate::capture::{CaptureConfig, CaptureError, Mode};
@@ -13,6 +13,7 @@ use crate::capture::{CaptureConfig, CaptureError, Mode};
 #[test]
 fn kernels() {
     let refused = || CaptureError::Program { reason: "R1 invalid mem access".to_owned(), hint: "" };
+    let pinned = |folder: &str, kind, above| pins::judge(Path::new(folder), kind, above, true);
     let (bpf, other) = (Some(0xcafe_4a11), Some(0x6265_6572));
     expect([
         (kernel::kernel("6.18.0-rc1"), Status::Ok, "Linux 6.18"),
@@ -30,11 +31,12 @@ fn kernels() {
         (kernel::jit(None), Status::Ok, "namespace"),
         (kernel::unprivileged_bpf(Some("2\n")), Status::Ok, "only privileged"),
         (kernel::unprivileged_bpf(Some("0\n")), Status::Warn, "sysctl -w kernel.unprivileged_bpf_disabled=2"),
-        (kernel::bpffs(bpf, bpf), Status::Ok, "is there"),
-        (kernel::bpffs(other, bpf), Status::Ok, "is there"),
-        (kernel::bpffs(bpf, None), Status::Warn, "install -d -m 0700"),
-        (kernel::bpffs(other, other), Status::Warn, "mount -t bpf bpf /sys/fs/bpf && install"),
-        (kernel::bpffs(None, None), Status::Warn, "there is no /sys/fs/bpf"),
+        (pinned("/sys/fs/bpf/vesper", bpf, bpf), Status::Ok, "is there"),
+        (pinned("/sys/fs/bpf/vesper", bpf, other), Status::Ok, "is there"),
+        (pinned("/sys/fs/bpf/vesper", None, bpf), Status::Warn, "install -d -m 0700"),
+        (pinned("/sys/fs/bpf/vesper", None, other), Status::Warn, "mount -t bpf bpf /sys/fs/bpf && install"),
+        (pinned("/var/pins", other, other), Status::Warn, "set capture.pin_dir"),
+        (pinned("", None, None), Status::Ok, "not asked for"),
         (bpf::maps(&[]), Status::Ok, "LPM trie"),
         (bpf::maps(&["ring buffer"]), Status::Fail, "the kernel has no ring buffer"),
         (bpf::program([Ok(()), Ok(())]), Status::Ok, "takes it"),
@@ -76,10 +78,10 @@ fn rights_and_memory() {
     ]);
     assert!(privileges::may_load(all) && privileges::may_load(root) && !privileges::may_load(1 << 12));
     assert_eq!(machine::available("MemTotal: 5 kB\nMemAvailable:   2048 kB\n"), Some(2 << 20));
-    // 234 bytes an entry in the kernel, 133 in the sensor, and a lane's 128 KiB of prefixes.
+    // 330 bytes an entry in the kernel, 13 in the sensor, and a lane's 128 KiB of prefixes.
     assert_eq!(
         machine::flow_table_bytes(&CaptureConfig::default(), 1),
-        262_144 * (234 + 133) + 128 + (128 << 10)
+        262_144 * (330 + 13) + 128 + (128 << 10)
     );
     let nic = Nic { rx_queues: 2, ..Nic::default() };
     assert_eq!(machine::umem_bytes(&CaptureConfig::default(), &nic), 32 << 20);

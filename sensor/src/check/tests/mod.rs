@@ -1,5 +1,5 @@
 //! States of machines that one test machine cannot all have: by what their files and NICs would say.
-//! States that it can have are in `tests/check.rs`.
+//! States that it can have are in `tests/check`.
 
 mod machine;
 mod network;

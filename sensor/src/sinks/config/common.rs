@@ -107,7 +107,7 @@ macro_rules! sink {
             /// For one attempt, from the name lookup to the end of the answer.
             #[serde(with = "crate::config::duration")]
             pub timeout: Duration,
-            /// Wait before the first retry; doubles with each, up to 5m.
+            /// Wait before the first retry; doubles with each, up to 1m.
             #[serde(with = "crate::config::duration")]
             pub backoff: Duration,
             /// How long it is tried, from when the alert was stored; then it is a dead letter (`vesper alerts retry`).

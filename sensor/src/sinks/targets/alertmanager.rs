@@ -2,7 +2,8 @@
 //!
 //! It keeps alerts in memory only, so those that fire are sent again every minute, and those that ended for five
 //! minutes more: one that was restarted empty knows all of them within a minute. Each is sent with an end a few
-//! minutes ahead, so those of a sensor that died end by themselves.
+//! minutes ahead, so those of a sensor that died end by themselves. What fired before a restart of the sensor is read back
+//! from the store, and goes on or ends as if there had been none.
 //!
 //! Its labels are the identity of an alert: what routes and groups, and the `threat_id`, without which a second
 //! scanner would be no news while the first is still at it. Addresses, scores and counts change, and are annotations.
@@ -187,6 +188,16 @@ impl Target for Alertmanager {
 
     fn batch(&self) -> usize {
         BATCH
+    }
+
+    fn memory(&self) -> Duration {
+        Duration::from_nanos(self.resolve_after.saturating_add(AFTERLIFE))
+    }
+
+    fn remember(&mut self, taken: &[(Message, u64)]) {
+        for (message, at) in taken {
+            self.take(message, *at);
+        }
     }
 
     fn tick(&mut self, now: u64) -> Result<(), String> {

@@ -195,3 +195,121 @@ fn a_real_one_that_lost_everything_knows_all_within_the_resend_time() {
     assert_eq!(manager.deliver(&[resolved], LONG), [Outcome::Delivered]);
     assert_eq!(firing(port), ids[1..]);
 }
+
+/// The program around it: a store, and a sink that is started on it anew.
+fn started(
+    config: &AlertmanagerConfig,
+    folder: &std::path::Path,
+) -> (crate::store::Store, crate::sinks::Sinks) {
+    let config = crate::sinks::SinksConfig {
+        sensor: "box-1".to_owned(),
+        jsonl: crate::sinks::JsonlConfig { enabled: false, ..Default::default() },
+        alertmanager: vec![config.clone()],
+        ..Default::default()
+    };
+    let (store, _) = crate::store::Store::open(&crate::store::StoreConfig::default(), folder).unwrap();
+    let sinks = crate::sinks::Sinks::start(crate::sinks::configured(&config, folder), &store).unwrap();
+    (store, sinks)
+}
+
+fn raise(store: &crate::store::Store, number: u32) {
+    let raised = crate::alert::Raised { alert: alert(number), fingerprint: Vec::new(), evidence: Vec::new() };
+    let now = crate::store::ingest::now();
+    store.write(move |tx| crate::store::alerts::insert(tx, &raised, now)).unwrap();
+}
+
+fn resolve(store: &crate::store::Store, number: u32) {
+    let (id, now) = (alert(number).threat_id, crate::store::ingest::now());
+    let done = crate::incidents::Resolution::default();
+    store.write(move |tx| crate::store::alerts::resolve(tx, &id, "me", &done, None, now)).unwrap();
+}
+
+/// Waits until `met` holds, ten seconds at most.
+fn until(what: &str, met: impl Fn() -> bool) {
+    let begin = super::super::clock();
+    while !met() {
+        assert!(super::super::clock() - begin < Duration::from_secs(10), "{what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn what_fired_before_a_restart_of_the_sensor_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (url, requests) = server(|_| "200 OK".to_owned());
+    let (store, sinks) = started(&to(&url), folder.path());
+    for number in 1..=3 {
+        raise(&store, number);
+    }
+    until("raised", || sinks.status()[0].delivered == 3);
+    resolve(&store, 2);
+    until("resolved", || sinks.status()[0].delivered == 4);
+    drop((sinks.stop(LONG), store));
+    let before = bodies(&requests);
+    let begun = |bodies: &[Value], id: &str| {
+        let alerts = bodies.iter().flat_map(|body| body.as_array().unwrap());
+        let mut of = alerts.filter(|alert| alert["labels"]["threat_id"] == id);
+        of.next().map(|alert| alert["startsAt"].clone())
+    };
+
+    // Nothing is raised: whatever arrives is remembered.
+    let (store, sinks) = started(&to(&url), folder.path());
+    let mut after = Vec::new();
+    while after.is_empty() {
+        after = vec![serde_json::from_str::<Value>(&requests.recv_timeout(LONG).unwrap().body).unwrap()];
+    }
+    let now = rfc3339(nanos(wall()));
+    let firing: Vec<(&str, bool)> = after[0]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|a| (a["labels"]["threat_id"].as_str().unwrap(), a["endsAt"].as_str().unwrap() > now.as_str()))
+        .collect();
+    let ids: Vec<String> = (1..=3).map(|number| alert(number).threat_id).collect();
+    assert_eq!(firing, [(ids[0].as_str(), true), (ids[1].as_str(), false), (ids[2].as_str(), true)]);
+    // To the millisecond or so: when it was taken, and not when it was told again.
+    let seconds = |value: Option<Value>| {
+        let text = value.unwrap().as_str().unwrap().to_owned();
+        humantime::parse_rfc3339(&text).unwrap().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64()
+    };
+    for id in [&ids[0], &ids[2]] {
+        let moved = seconds(begun(&after, id)) - seconds(begun(&before, id));
+        assert!(moved.abs() < 0.5, "{id} began {moved} s later");
+    }
+    resolve(&store, 1);
+    until("resolved after the restart", || {
+        bodies(&requests).iter().flat_map(|body| body.as_array().unwrap().clone()).any(|alert| {
+            alert["labels"]["threat_id"] == ids[0].as_str()
+                && alert["endsAt"].as_str().unwrap() <= rfc3339(nanos(wall())).as_str()
+        })
+    });
+    drop(sinks.stop(LONG));
+}
+
+#[test]
+#[ignore = "needs prometheus-alertmanager of Debian"]
+fn a_real_one_goes_on_through_restarts_of_both() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let config = to(&format!("http://127.0.0.1:{port}"));
+    let first = real(port);
+    let (store, sinks) = started(&config, folder.path());
+    let ids: Vec<String> = (1..=20).map(|number| alert(number).threat_id).collect();
+    for number in 1..=20 {
+        raise(&store, number);
+    }
+    until("all fire", || firing(port) == ids);
+    drop((sinks.stop(LONG), store, first));
+    let _second = real(port);
+    assert_eq!(firing(port), Vec::<String>::new());
+    let (store, sinks) = started(&config, folder.path());
+    until("all fire again, without a new alert", || firing(port) == ids);
+    // Longer than the end that was said: it is said anew each second.
+    std::thread::sleep(Duration::from_secs(6));
+    assert_eq!(firing(port), ids);
+    for number in 1..=19 {
+        resolve(&store, number);
+    }
+    until("those that were resolved are over", || firing(port) == ids[19..]);
+    drop(sinks.stop(LONG));
+}

@@ -198,5 +198,8 @@ fn of_summary(summary: &Summary, console_url: &str) -> Mail {
 }
 
 #[cfg(test)]
+#[path = "email_real_tests.rs"]
+mod real_tests;
+#[cfg(test)]
 #[path = "email_tests.rs"]
 mod tests;

@@ -83,6 +83,14 @@ pub trait Target: Send {
         1
     }
 
+    /// How far back it is to be told at its start what it took before; zero is not at all.
+    fn memory(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// What it took, and when (nanoseconds since the Unix epoch), the oldest first.
+    fn remember(&mut self, _taken: &[(Message, u64)]) {}
+
     /// Called about once a second at `now`, nanoseconds since the Unix epoch, for what must be sent again or flushed.
     fn tick(&mut self, _now: u64) -> Result<(), String> {
         Ok(())

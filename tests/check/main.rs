@@ -3,14 +3,14 @@
 //! belongs to the whole machine is hidden behind one that says otherwise.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod interface;
+mod mended;
+
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use aya::programs::XdpMode;
-use sensor::capture::{Frames, Program, TableSize};
-use sensor_tests::namespace::{Namespace, inside};
-use sensor_tests::running::Running;
+use sensor_tests::namespace::Namespace;
 use serde_json::Value;
 
 const VESPER: &str = env!("CARGO_BIN_EXE_vesper");
@@ -123,148 +123,6 @@ fn kernel_and_rights_in_both_states() {
 
 #[test]
 #[ignore = "needs root: cargo xtask test"]
-fn an_interface_in_both_states() {
-    let machine = Machine::new("chk-nic", 2);
-    let ip = |arguments: &str| machine.namespace.ip(&arguments.split(' ').collect::<Vec<_>>());
-    let with = |capture: &str, arguments: &str, lines: &[(&str, &str, &str)]| {
-        machine.expect(capture, "", arguments, lines);
-    };
-    with(
-        "prepare_nic = false",
-        "",
-        &[
-            ("interface", "ok", "rx0: veth, 2 receive queues"),
-            ("link", "ok", "up"),
-            ("mtu", "ok", "1500; native XDP has room for 3506 in one buffer"),
-            ("route", "ok", "no default route"),
-            ("other xdp", "ok", "none"),
-            ("native xdp", "ok", "the driver has it, for jumbo frames too"),
-            ("rss", "ok", "rx0's driver does not tell"),
-            ("offloads", "warn", "ethtool -K rx0 rx-vlan-hw-parse off rx-vlan-stag-hw-parse off"),
-            ("promiscuous", "warn", "ip link set rx0 promisc on"),
-            ("nic rings", "ok", "the driver has none"),
-            ("zero-copy", "ok", "not with this driver"),
-            ("huge pages", "ok", "of 16"),
-            ("numa", "ok", "no node"),
-        ],
-    );
-    with(
-        "zero_copy = \"require\"",
-        "",
-        &[
-            ("offloads", "ok", "will be off while vesper runs"),
-            ("promiscuous", "ok", "will be on while vesper runs"),
-            ("zero-copy", "fail", "capture.zero_copy"),
-        ],
-    );
-    machine.expect("", "UNDER='taskset -c 0'", "", &[("queues", "warn", "ethtool -L rx0 combined 1")]);
-    with("", "--interface nosuch0", &[("interface", "fail", "there is no interface nosuch0")]);
-    // The loopback's driver has no XDP, and an MTU of 64 KiB.
-    with(
-        "",
-        "--interface lo",
-        &[
-            ("route", "fail", "loopback"),
-            ("native xdp", "warn", "use a NIC"),
-            ("mtu", "warn", "XDP will be generic"),
-        ],
-    );
-    ip("link add br0 type bridge");
-    with("", "--interface br0", &[("interface", "warn", "no NIC of its own")]);
-    // veth has native XDP only with as many receive queues as the other end has for sending.
-    let fewer = "ethtool -L rx0 rx 1";
-    machine.expect("", fewer, "", &[("native xdp", "warn", "ethtool -L")]);
-    machine.expect("xdp = \"native\"", fewer, "", &[("native xdp", "fail", "capture.xdp = \"auto\"")]);
-    ip("link set rx0 mtu 9000");
-    ip("link set tx0 mtu 9000");
-    ip("link set tx0 down");
-    with("", "", &[("mtu", "warn", "XDP will be generic"), ("link", "warn", "no carrier")]);
-    machine.expect("", "ethtool -L rx0 rx 2", "", &[("mtu", "ok", "several buffers will be used")]);
-    ip("link set rx0 down");
-    with("", "", &[("link", "warn", "ip link set rx0 up")]);
-    ip("link set rx0 up");
-    ip("route add default dev rx0");
-    with("", "", &[("route", "fail", "would cut it")]);
-    with("mode = \"host\"", "", &[("route", "ok", "host mode lets every packet pass")]);
-}
-
-#[test]
-#[ignore = "needs root: cargo xtask test"]
-fn what_is_safe_is_mended_once() {
-    let machine = Machine::new("chk-fix", 1);
-    machine.namespace.ip(&["link", "set", "rx0", "down"]);
-    let state = machine.folder.path().join("a/b");
-    let config = machine.folder.path().join("fix.toml");
-    let text = format!("state_dir = {state:?}\n[capture]\ninterface = \"rx0\"\nprepare_nic = false\n");
-    std::fs::write(&config, text).unwrap();
-    let names = ["bpffs", "link", "offloads", "promiscuous", "state"];
-
-    let before = machine.report(&config, "", "");
-    for name in names {
-        let line = line(&before, name);
-        assert!(line["status"] != "ok" && line["fixable"] == true && line["fixed"] == false, "{line}");
-    }
-    assert_eq!((before["exit_code"].as_u64(), before["changes"].as_array().unwrap().len()), (Some(1), 0));
-
-    // A user without rights is told so, and nothing is changed.
-    let without = "UNDER='setpriv --bounding-set -net_admin,-sys_admin'";
-    let refused = machine.report(&config, without, "--fix");
-    let change =
-        refused["changes"].as_array().unwrap().iter().find(|change| change["name"] == "link").unwrap();
-    assert!(change["error"].as_str().unwrap().contains("run it as root"), "{change}");
-    assert_eq!(
-        (&line(&refused, "link")["status"], &line(&refused, "link")["fixed"]),
-        (&"warn".into(), &false.into())
-    );
-
-    let mended = machine.report(&config, "", "--fix");
-    for name in names.into_iter().filter(|name| *name != "state") {
-        let line = line(&mended, name);
-        assert!(line["status"] == "ok" && line["fixed"] == true && line["fixable"] == false, "{line}");
-        let change =
-            mended["changes"].as_array().unwrap().iter().find(|change| change["name"] == name).unwrap();
-        assert_eq!((&change["command"], &change["error"]), (&command(&before, name).into(), &Value::Null));
-    }
-    assert_eq!(mended["exit_code"], 0);
-    assert!(state.is_dir());
-    let features = machine.namespace.command("ethtool").args(["-k", "rx0"]).output().unwrap();
-    assert!(String::from_utf8_lossy(&features.stdout).contains("rx-vlan-offload: off"));
-
-    // bpffs was mounted in the mount namespace of that command, which is gone: it is mended in this one's, too.
-    let again = machine.report(&config, "$CHECK >&2", "--fix");
-    assert_eq!(again["changes"].as_array().unwrap().len(), 0, "{:#}", again["changes"]);
-    assert!(again["lines"].as_array().unwrap().iter().all(|line| line["fixed"] == false));
-    assert_eq!(again["exit_code"], 0);
-}
-
-/// The switch belongs to the first network namespace, and to the whole machine: a file stands for it.
-#[test]
-#[ignore = "needs root: cargo xtask test"]
-fn the_compiler_is_switched_on() {
-    let folder = tempfile::tempdir().unwrap();
-    let config = folder.path().join("vesper.toml");
-    let text = format!("state_dir = {:?}\n[capture]\ninterface = \"lo\"\nmode = \"host\"\n", folder.path());
-    std::fs::write(&config, text).unwrap();
-    let check = format!("{VESPER} check --config {} --quiet", config.display());
-    let hidden = hide("/proc/sys/net/core/bpf_jit_enable", "0");
-    let script =
-        format!("{hidden}; {check}; {check} --fix; {check} --fix; cat /proc/sys/net/core/bpf_jit_enable");
-    let output = Command::new("unshare").args(["--mount", "sh", "-c", &script]).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    println!("{text}");
-    let count = |words: &str| text.matches(words).count();
-    assert_eq!(count("  warn  bpf jit       off"), 1, "before, not after");
-    assert_eq!(count("  done  bpf jit       sysctl -w net.core.bpf_jit_enable=1\n"), 1, "once");
-    assert_eq!(count("  ok    bpf jit       on (mended)\n"), 1);
-    assert!(text.ends_with("\n1"), "{text}");
-}
-
-fn command(report: &Value, name: &str) -> String {
-    line(report, name)["command"].as_str().unwrap().to_owned()
-}
-
-#[test]
-#[ignore = "needs root: cargo xtask test"]
 fn disks_in_both_states() {
     let machine = Machine::new("chk-disk", 1);
     let folder = machine.folder.path().join("disk");
@@ -309,75 +167,6 @@ fn units_in_both_states() {
     let lines = [("systemd", "ok", "Restart=on-failure"), ("watchdog", "ok", "hangs for 30s")];
     machine.expect("", &whole, "", &lines);
     machine.expect("", &format!("{whole}; {no_watchdog}"), "", &[("watchdog", "warn", "systemctl edit")]);
-}
-
-/// Whether a program is the sensor's is told by its name, to root.
-#[test]
-#[ignore = "needs root: cargo xtask test"]
-fn a_sensor_that_runs_is_not_in_the_way() {
-    let machine = Machine::new("chk-own", 1);
-    let config = machine.settings("");
-    let mut running = Running::start(VESPER, &machine.namespace, &config);
-    running.wait_for("watching");
-    let lines = [
-        ("other xdp", "ok", "(vesper): a sensor runs"),
-        ("api", "warn", "is in use"),
-        ("prepared", "ok", "settings of rx0 are changed"),
-    ];
-    machine.expect("", "", "", &lines);
-    let service = "UNDER='setpriv --bounding-set -sys_admin'";
-    machine.expect("", service, "", &[("other xdp", "warn", "bpftool prog show id")]);
-    running.stop();
-    machine.expect("", "", "", &[("other xdp", "ok", "none")]);
-}
-
-#[test]
-#[ignore = "needs root: cargo xtask test"]
-fn the_program_of_somebody_else_is_in_the_way() {
-    let machine = Machine::new("chk-other", 1);
-    machine.namespace.run_test("somebody_elses_program_inside");
-}
-
-/// Our object under another name is somebody else's.
-#[test]
-#[ignore = "runs inside a namespace: see above"]
-fn somebody_elses_program_inside() {
-    if !inside() {
-        return;
-    }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("sensor-ebpf/sensor-xdp.o");
-    let mut object = std::fs::read(path).unwrap();
-    let at: Vec<usize> =
-        (0..object.len() - 8).filter(|at| object[*at..].starts_with(b"\0vesper\0")).collect();
-    for at in at {
-        object[at + 1..at + 7].copy_from_slice(b"others");
-    }
-    let mut program = Program::load_from(&object, "others", TableSize::new(1024, 1, false)).unwrap();
-    assert_eq!(program.frames(), Frames::Single);
-    let nic = sensor::capture::nic::find("rx0").unwrap();
-    program.xdp().unwrap().attach_to_if_index(nic.index, XdpMode::Skb).unwrap();
-
-    let folder = tempfile::tempdir().unwrap();
-    let config = settings(folder.path(), "");
-    let check = || {
-        let output = Command::new(VESPER)
-            .args(["check", "--json", "--fix", "--config"])
-            .arg(&config)
-            .output()
-            .unwrap();
-        serde_json::from_slice::<Value>(&output.stdout).unwrap()
-    };
-    let report = check();
-    let found = line(&report, "other xdp");
-    println!("{found}");
-    assert_eq!((&found["status"], &found["fixable"]), (&"fail".into(), &false.into()), "{found}");
-    assert!(
-        found["says"].as_str().unwrap().contains("(others) is attached; vesper leaves it alone"),
-        "{found}"
-    );
-    assert_eq!(report["exit_code"], 1);
-    drop(program);
-    assert_eq!(line(&check(), "other xdp")["status"], "ok");
 }
 
 #[test]
