@@ -24,7 +24,8 @@ chmod 700 "$root/root"
 mkdir -p "$root/mnt/upper"
 mount --bind "$1/upper" "$root/mnt/upper"
 mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
-mount -t bpf bpf "$root/sys/fs/bpf"
+# Where only root may look, as systemd mounts it.
+mount -t bpf -o mode=0700 bpf "$root/sys/fs/bpf"
 # Nodes of its own: PrivateDevices= cannot bind over bind mounts.
 mount -t tmpfs tmpfs "$root/dev"
 mkdir "$root/dev/pts" "$root/dev/shm"

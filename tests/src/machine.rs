@@ -89,7 +89,12 @@ impl Machine {
     pub fn run(&self, line: &str) -> String {
         let output = self.command("bash").args(["-c", line]).output().unwrap();
         let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "`{line}` failed in the box: {}{errors}", text(&output));
+        assert!(
+            output.status.success(),
+            "`{line}` failed in the box: {}{errors}\n{}",
+            text(&output),
+            self.said("journalctl --lines 40 --no-pager --output cat")
+        );
         text(&output)
     }
 

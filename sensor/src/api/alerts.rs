@@ -103,7 +103,7 @@ pub(super) struct Similar {
 enum Changed {
     /// as it stands now
     #[response(status = 200)]
-    Done(StoredAlert),
+    Done(Box<StoredAlert>),
     /// it is resolved
     #[response(status = 409, content_type = "application/problem+json")]
     Resolved(Body<'static>),

@@ -2,7 +2,7 @@
 
 use super::Line;
 use crate::capture::nic::{Nic, owners};
-use crate::capture::{CaptureConfig, pinned_program};
+use crate::capture::{CaptureConfig, pins};
 
 /// Names of the sensor's own programs.
 const OWN: &str = "vesper";
@@ -10,7 +10,7 @@ const OWN: &str = "vesper";
 /// Programs and sockets.
 pub(super) fn lines(nic: &Nic, capture: &CaptureConfig) -> Vec<Line> {
     let programs = owners::programs(nic).unwrap_or_default();
-    let pinned = pinned_program(capture, &nic.name);
+    let pinned = pins::pinned_program(capture, &nic.name);
     let name = |id| if pinned == Some(id) { Some(OWN.to_owned()) } else { name_of(id) };
     let named: Vec<(u32, Option<String>)> =
         programs.iter().map(|program| (program.id, name(program.id))).collect();
