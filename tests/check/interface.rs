@@ -96,6 +96,19 @@ fn a_sensor_that_runs_is_not_in_the_way() {
     machine.expect("", service, "", &[("other xdp", "warn", "bpftool prog show id")]);
     running.stop();
     machine.expect("", "", "", &[("other xdp", "ok", "none")]);
+
+    // What a sensor left for the next one is known by its pin, without root's rights.
+    let log = machine.folder.path().join("log");
+    let left = format!(
+        "mount -t bpf bpf /sys/fs/bpf; mkdir /sys/fs/bpf/vesper
+         {VESPER} run --config {} 2> {log} & sensor=$!
+         until grep -q watching {log}; do sleep 0.1; kill -0 $sensor; done
+         kill $sensor; wait $sensor || true
+         {service}",
+        config.display(),
+        log = log.display(),
+    );
+    machine.expect("", &left, "", &[("other xdp", "ok", "(vesper): a sensor runs, or left it")]);
 }
 
 #[test]

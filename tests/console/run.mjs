@@ -93,6 +93,25 @@ async function itSurvivesARestart(id) {
   );
 }
 
+async function aSessionIsWatchedInTwoTabs() {
+  await page.goto(`${BASE}/#/captures`);
+  await page.click('button:has-text("Start a live session")');
+  await page.fill('dialog [name=filter]', 'port nonsense');
+  chromium.expect('422');
+  await page.click('dialog [type=submit]');
+  await page.waitForSelector('dialog .problem-line');
+  chromium.expect();
+  await page.fill('dialog [name=filter]', 'tcp and port 80');
+  await page.click('dialog [type=submit]');
+  await page.waitForSelector('main button:has-text("Stop")');
+  await other.goto(`${BASE}/#/captures`);
+  await other.waitForSelector('main button:has-text("Stop")');
+  await page.locator('main button:has-text("Stop")').first().click();
+  for (const tab of [page, other])
+    await within(8000, 'both tabs see the end', async () => (await tab.locator('main button:has-text("Stop")').count()) === 0);
+  check(true, 'a wrong filter is said in the form; a session that one tab starts and stops is seen in the other');
+}
+
 async function modelsAreExchanged() {
   const before = (await api('model')).promoted;
   const taken = (number) =>
@@ -155,6 +174,7 @@ try {
   await evidenceIsDownloaded(id);
   await incidentsAreFound();
   await aCaptureIsAnalysed();
+  await aSessionIsWatchedInTwoTabs();
   await modelsAreExchanged();
   await itSurvivesARestart(id);
   await other.close();

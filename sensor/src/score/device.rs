@@ -83,7 +83,7 @@ mod here {
     use candle_core::Device;
 
     use super::super::config::ScoreConfig;
-    use super::super::gpu::{self, Failure, Gpu, Limits, Opened, guarded};
+    use super::super::gpu::{self, Failure, Gpu, Limits, Opened, broken, guarded};
     use super::{PROBE, PROBE_COMMAND};
 
     /// The driver compiles the kernels at first use: half a minute on a slow machine.
@@ -141,10 +141,6 @@ mod here {
             ));
         }
         failure
-    }
-
-    fn broken(error: candle_core::Error) -> Failure {
-        Failure::Broken(error.to_string())
     }
 
     /// Lets another process try first.

@@ -419,8 +419,10 @@ impl Handle {
     }
 }
 
-fn broken(error: candle_core::Error) -> Failure {
-    Failure::Broken(crate::telemetry::printable(&error.to_string(), 300))
+/// The first line of an error: where there are backtraces, they are part of it.
+pub(super) fn broken(error: candle_core::Error) -> Failure {
+    let text = error.to_string();
+    Failure::Broken(crate::telemetry::printable(text.lines().next().unwrap_or_default(), 300))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::dense::Dense;
 use super::fused::{Fused, Part};
-use super::gpu::Failure;
+use super::gpu::{Failure, broken};
 use super::random::Random;
 use super::weights::Weights;
 use crate::features::matrix::{Column, LANES};
@@ -27,7 +27,7 @@ pub(super) fn passes(device: &Device) -> Result<(), Failure> {
         .collect();
     let width: usize = WIDTHS.iter().sum();
     let rows: Vec<f32> = (0..ROWS * width).map(|_| random.symmetric().abs()).collect();
-    let tensor = |error: candle_core::Error| Failure::Broken(format!("self-test: {error}"));
+    let tensor = |error| Failure::Broken(format!("self-test: {}", broken(error)));
     let mut fused = Fused::new(&parts, device).map_err(tensor)?;
     let scores = fused.score(&rows).map_err(tensor)?;
     fused.train(&rows, 0.0, 0.01).map_err(tensor)?;

@@ -8,7 +8,7 @@ use crate::score::model::Model;
 use crate::score::random::Random;
 use std::sync::atomic::AtomicU32;
 
-const RETRY: Duration = Duration::from_millis(200);
+const RETRY: Duration = Duration::from_secs(2);
 /// Longer than what a batch takes here, on a machine that does much else.
 const TEST_PATIENCE: Duration = Duration::from_secs(4);
 
@@ -51,7 +51,7 @@ fn assert_near(found: &[f32], expected: &[f32], within: f32) {
 /// Waits for it to be in use again.
 fn again(gpu: &Gpu) -> bool {
     (0..1000).any(|_| {
-        std::thread::sleep(RETRY / 10);
+        std::thread::sleep(RETRY / 100);
         gpu.ready()
     })
 }
