@@ -36,8 +36,7 @@ fn a_kill_under_load_loses_no_packet() {
         let (killed, at_kill) = (Instant::now(), received());
         first.process.0.wait().unwrap();
         let mut second = made.start(&config);
-        let (gap, in_gap) = (killed.elapsed(), received() - at_kill);
-        second_half("kill -9", made, ids, &mut second, load, gap, in_gap, at_kill);
+        second_half("kill -9", made, ids, &mut second, load, (killed, at_kill));
     });
 }
 
@@ -54,8 +53,7 @@ fn a_stop_and_a_start_under_load_lose_no_packet_and_no_sample() {
         let summary = first.stop_by("-TERM");
         no_residue(&summary);
         let mut second = made.start(&config);
-        let (gap, in_gap) = (stopped.elapsed(), received() - at_stop);
-        let metrics = second_half("SIGTERM", made, ids, &mut second, load, gap, in_gap, at_stop);
+        let metrics = second_half("SIGTERM", made, ids, &mut second, load, (stopped, at_stop));
         assert_eq!(metric(&metrics, "vesper_capture_samples_lost_total{reason=\"restart\"}"), 0);
     });
 }
@@ -74,8 +72,7 @@ fn a_kill_in_host_mode_in_the_network_stack_loses_no_packet() {
         let (killed, at_kill) = (Instant::now(), received());
         first.process.0.wait().unwrap();
         let mut second = made.start(&config);
-        let (gap, in_gap) = (killed.elapsed(), received() - at_kill);
-        second_half("kill -9, host", made, ids, &mut second, load, gap, in_gap, at_kill);
+        second_half("kill -9, host", made, ids, &mut second, load, (killed, at_kill));
     });
 }
 
@@ -109,10 +106,9 @@ fn second_half(
     (link, program): (u32, u32),
     second: &mut Running,
     load: Load,
-    gap: Duration,
-    in_gap: u64,
-    before: u64,
+    (ended, before): (Instant, u64),
 ) -> String {
+    let (gap, in_gap) = (ended.elapsed(), received() - before);
     let now = made.ids();
     assert_eq!(now.0, link, "the link stays");
     assert_ne!(now.1, program, "the program is the new sensor's");
@@ -163,8 +159,7 @@ fn another_program_takes_the_place_of_the_former_one() {
         let (stopped, at_stop) = (Instant::now(), received());
         no_residue(&first.stop_by("-TERM"));
         let mut second = made.start(&config);
-        let (gap, in_gap) = (stopped.elapsed(), received() - at_stop);
-        let metrics = second_half("upgrade", made, ids, &mut second, load, gap, in_gap, at_stop);
+        let metrics = second_half("upgrade", made, ids, &mut second, load, (stopped, at_stop));
         assert_eq!(metric(&metrics, "vesper_capture_samples_lost_total{reason=\"restart\"}"), 0);
     });
 }
@@ -183,10 +178,9 @@ fn another_size_of_the_table_drains_the_old_maps_first() {
         first.process.0.wait().unwrap();
         let config = made.config("one", "flow_map_entries = 65536");
         let mut second = made.start(&config);
-        let (gap, in_gap) = (killed.elapsed(), received() - at_kill);
         second.wait_for("the maps of the sensor before are drained");
         assert!(!made.pins().join("rx0/1").exists() && made.pins().join("rx0/2/ABOUT").exists());
-        second_half("another table", made, ids, &mut second, load, gap, in_gap, at_kill);
+        second_half("another table", made, ids, &mut second, load, (killed, at_kill));
     });
 }
 
