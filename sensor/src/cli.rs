@@ -36,7 +36,7 @@ pub enum Command {
     /// Watch an interface until stopped (SIGINT or SIGTERM).
     Run(RunArgs),
     /// Take the program of a sensor that was stopped off its interface, and put the interface back.
-    Detach(DetachArgs),
+    Detach(ConfigArgs),
     /// Watch captures instead of an interface: same stages, same alerts, memory that does not grow with the file.
     Analyze(AnalyzeArgs),
     /// Look at what was learned, go back to an earlier state, exchange it with other sensors, train another.
@@ -122,14 +122,6 @@ pub struct RunArgs {
     /// capture.pin_dir can be used; SIGINT (Ctrl-C) always takes it off.
     #[arg(long)]
     pub detach_on_exit: bool,
-}
-
-/// `vesper detach`.
-#[derive(Args, Clone, Debug)]
-pub struct DetachArgs {
-    /// Configuration.
-    #[command(flatten)]
-    pub config: ConfigArgs,
 }
 
 /// `vesper analyze`.

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use sensor::api::token;
 use sensor::capture::pins;
 use sensor::cli::{
-    AlertsArgs, ConfigCommand, ConfigShowArgs, DetachArgs, ModelArgs, ModelCommand, TokenArgs, TokenCommand,
+    AlertsArgs, ConfigArgs, ConfigCommand, ConfigShowArgs, ModelArgs, ModelCommand, TokenArgs, TokenCommand,
 };
 use sensor::config::{self, Overrides};
 use sensor::incidents::{self, IncidentsArgs};
@@ -49,9 +49,8 @@ fn now() -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
-pub fn detach(arguments: &DetachArgs) -> anyhow::Result<()> {
-    let loaded =
-        config::load(arguments.config.config.as_deref(), std::env::vars(), &arguments.config.overrides())?;
+pub fn detach(arguments: &ConfigArgs) -> anyhow::Result<()> {
+    let loaded = config::load(arguments.config.as_deref(), std::env::vars(), &arguments.overrides())?;
     let config = loaded.config;
     telemetry::init(&config.telemetry);
     let Some(interface) = &config.capture.interface else {

@@ -373,17 +373,6 @@ impl Analysis {
         self.book.condition(condition, now)
     }
 
-    /// The source goes on where that of another process ended. What came in between is counted; the window it comes in
-    /// holds more than its time, so it is not judged, but for what others know of its addresses.
-    pub fn resume(&mut self) {
-        self.resumed = true;
-    }
-
-    /// Says whether the ledger is off by something: what is seen then may not be what there is, and teaches nothing.
-    pub fn set_ledger_off(&mut self, off: bool) {
-        self.ledger_off = off;
-    }
-
     /// Alerts without a type that the settings allow in an hour.
     pub fn budget_per_hour(&self) -> f64 {
         self.alert.budget_per_hour
