@@ -67,17 +67,6 @@ impl Workshop {
 }
 
 impl Analysis {
-    /// The source goes on where that of another process ended. What came in between is counted; the window it comes in
-    /// holds more than its time, so it is not judged, but for what others know of its addresses.
-    pub fn resume(&mut self) {
-        self.resumed = true;
-    }
-
-    /// Says whether the ledger is off by something: what is seen then may not be what there is, and teaches nothing.
-    pub fn set_ledger_off(&mut self, off: bool) {
-        self.ledger_off = off;
-    }
-
     pub(super) fn close_window(&mut self, window: Window, output: &mut Output) -> Result<(), ScoreError> {
         let state = self.scorer.state();
         self.judge_listed(window, output);
