@@ -190,7 +190,7 @@ mod tests {
         });
         let linked = [("top", "1.0.0"), ("low", "2.0.0+x")]
             .map(|(name, version)| (name.to_owned(), version.to_owned()));
-        let (components, mut dependencies) = components(&metadata, &linked.into(), &BTreeMap::new());
+        let (components, dependencies) = components(&metadata, &linked.into(), &BTreeMap::new());
         assert_eq!(components.len(), 2);
         assert_eq!(components[1]["licenses"][0]["expression"], "MIT OR Apache-2.0");
         assert_eq!(dependencies[1]["dependsOn"], json!(["pkg:cargo/low@2.0.0%2Bx"]));
