@@ -142,7 +142,7 @@ fn a_reload_takes_up_sinks_and_names_what_needs_a_restart() {
     sinks(&running, &["jsonl", "soc"]);
     write("[[sinks.webhook]]\nurl = \"gopher://x\"\n");
     let answer = reload();
-    assert!(answer.contains("gopher") && answer.contains("remedy"), "{answer}");
+    assert!(answer.contains("url is not an http") && answer.contains("remedy"), "{answer}");
     sinks(&running, &["jsonl", "soc"]);
     write("[sinks.eve]\nenabled = true\n");
     let pid = running.process.0.id().to_string();

@@ -44,6 +44,8 @@ pub struct Ledger {
 /// there. Whatever else the kernel has counted by then is this one's to account for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Earlier {
+    /// There was one.
+    pub taken_over: bool,
     /// Kernel side when this process took over.
     pub totals: Totals,
     /// Packets and bytes of flows that were drained.

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use sensor::api::token;
 use sensor::capture::pins;
 use sensor::cli::{
-    AlertsArgs, ConfigCommand, ConfigShowArgs, DetachArgs, ModelArgs, ModelCommand, TokenArgs, TokenCommand,
+    ConfigCommand, ConfigShowArgs, DetachArgs, ModelArgs, ModelCommand, TokenArgs, TokenCommand,
 };
 use sensor::config::{self, Overrides};
 use sensor::incidents::{self, IncidentsArgs};
@@ -16,7 +16,8 @@ use sensor::model::command;
 use sensor::model::train::{self, Source};
 use sensor::model::types;
 use sensor::store::command::CommandError;
-use sensor::{store, telemetry};
+use sensor::store::{self, AlertsArgs};
+use sensor::telemetry;
 
 pub fn model(arguments: &ModelArgs) -> anyhow::Result<()> {
     let loaded = config::load(arguments.config.as_deref(), std::env::vars(), &Overrides::default())?;

@@ -44,11 +44,10 @@ use crate::flow::config::FlowConfig;
 use crate::flow::record::FlowRecord;
 use crate::flow::table::FlowTable;
 use crate::journal::{Sample as JournalSample, Window as JournalWindow};
-use crate::ledger::{AlertBins, SampleBins, ScoringBins};
+use crate::ledger::SampleBins;
 use crate::score::ScoreError;
 use crate::score::config::ScoreConfig;
-use crate::score::gpu::GpuStatus;
-use crate::score::scorer::{KINDS, ScoreState, Scorer};
+use crate::score::scorer::Scorer;
 use crate::score::shadow::{Agreement, Shadow};
 use crate::status::top::Top;
 use evidence::Witness;
@@ -344,11 +343,6 @@ impl Analysis {
         Ok(output)
     }
 
-    /// Samples (parsed and not in a flow only), rows and alerts, each in one bin.
-    pub fn bins(&self) -> (SampleBins, ScoringBins, AlertBins) {
-        (self.samples, self.scorer.bins(), self.book.bins())
-    }
-
     /// Alerts of this date (`YYYYMMDD`) have numbers up to this one already.
     pub fn number_from(&mut self, date: String, number: u64) {
         if (&date, number) > (&self.book.sequence.0, self.book.sequence.1) {
@@ -382,30 +376,5 @@ impl Analysis {
     /// Says whether the ledger is off by something: what is seen then may not be what there is, and teaches nothing.
     pub fn set_ledger_off(&mut self, off: bool) {
         self.ledger_off = off;
-    }
-
-    /// Alerts without a type that the settings allow in an hour.
-    pub fn budget_per_hour(&self) -> f64 {
-        self.alert.budget_per_hour
-    }
-
-    /// How far the traffic moved from what the model's reference learned, see [`crate::status::Status::drift`].
-    pub fn drift(&self) -> [Vec<f32>; KINDS.len()] {
-        KINDS.map(|kind| self.scorer.drift(kind))
-    }
-
-    /// The name of the model with its training steps, as alerts carry it.
-    pub fn model_name(&self) -> String {
-        self.scorer.name()
-    }
-
-    /// What became of the GPU, where there is one or there should be.
-    pub fn gpu(&self) -> Option<GpuStatus> {
-        self.scorer.gpu()
-    }
-
-    /// Where the model stands.
-    pub fn state(&self) -> ScoreState {
-        self.scorer.state()
     }
 }

@@ -1,8 +1,11 @@
-//! How full the analysis' tables are.
+//! What the analysis tells of itself: how full its tables are, where the model stands, what became of everything.
 
 use super::Analysis;
 use crate::features::app::AppCounts;
 use crate::features::link::LinkTables;
+use crate::ledger::{AlertBins, SampleBins, ScoringBins};
+use crate::score::gpu::GpuStatus;
+use crate::score::scorer::{KINDS, ScoreState};
 
 /// How full the bounded tables are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -47,5 +50,35 @@ impl Analysis {
             links: self.features.links.tables(),
             app: self.features.app.counts(),
         }
+    }
+
+    /// Samples (parsed and not in a flow only), rows and alerts, each in one bin.
+    pub fn bins(&self) -> (SampleBins, ScoringBins, AlertBins) {
+        (self.samples, self.scorer.bins(), self.book.bins())
+    }
+
+    /// Alerts without a type that the settings allow in an hour.
+    pub fn budget_per_hour(&self) -> f64 {
+        self.alert.budget_per_hour
+    }
+
+    /// How far the traffic moved from what the model's reference learned, see [`crate::status::Status::drift`].
+    pub fn drift(&self) -> [Vec<f32>; KINDS.len()] {
+        KINDS.map(|kind| self.scorer.drift(kind))
+    }
+
+    /// The name of the model with its training steps, as alerts carry it.
+    pub fn model_name(&self) -> String {
+        self.scorer.name()
+    }
+
+    /// What became of the GPU, where there is one or there should be.
+    pub fn gpu(&self) -> Option<GpuStatus> {
+        self.scorer.gpu()
+    }
+
+    /// Where the model stands.
+    pub fn state(&self) -> ScoreState {
+        self.scorer.state()
     }
 }

@@ -58,8 +58,9 @@ impl Attached {
         for leftover in &leftovers {
             program.carried.merge(leftover.carried());
         }
-        let earlier = earlier(&program)?;
-        if pins.is_some() && earlier.totals.seen.packets > 0 {
+        let taken_over = program.table.inherited || !leftovers.is_empty();
+        let earlier = Earlier { taken_over, ..earlier(&program)? };
+        if taken_over {
             let totals = &earlier.totals;
             let waiting = totals
                 .counted
@@ -293,6 +294,7 @@ fn earlier(program: &Program) -> Result<Earlier, CaptureError> {
     drained.packets += here.packets;
     drained.bytes += here.bytes;
     Ok(Earlier {
+        taken_over: false,
         totals: program.totals()?,
         drained,
         samples: (accounted + carried.accounted).saturating_sub(lost_restart),

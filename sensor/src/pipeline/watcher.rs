@@ -78,7 +78,7 @@ impl Watcher {
         config: &Config,
         shared: Arc<Shared>,
     ) -> Watcher {
-        if live.earlier.totals.seen.packets > 0 {
+        if live.earlier.taken_over {
             analysis.resume();
         }
         Watcher {

@@ -5,6 +5,7 @@
 //! a commit has its outbox rows in the same commit. Never here: what any of it means.
 
 pub mod alerts;
+mod args;
 pub mod audit;
 pub mod command;
 mod config;
@@ -27,6 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use rusqlite::{Connection, Transaction};
 use tokio::sync::watch;
 
+pub use args::{AlertsArgs, AlertsCommand, FilterArgs};
 pub use config::StoreConfig;
 pub use ingest::{Ingest, IngestStatus};
 pub use open::StoreError;

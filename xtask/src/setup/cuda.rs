@@ -139,16 +139,17 @@ fn packages() -> Result<Vec<Value>> {
 
 /// A changed copy of a package. What is there already stays: cargo builds anew what was written anew.
 fn patched(name: &str, source: &Path) -> Result<PathBuf> {
-    let version = source.file_name().context("a package without a folder")?;
-    let copy = folder().join("patched").join(version);
-    if !copy.exists() {
-        let beside = copy.with_extension("new");
-        // Of a copy that was interrupted.
-        let _absent = fs::remove_dir_all(&beside);
-        copy_folder(source, &beside)?;
-        patch(name, &beside)?;
-        fs::rename(&beside, &copy)?;
+    let version = source.file_name().context("a package without a folder")?.to_string_lossy();
+    let copy = folder().join("patched").join(name);
+    let mark = copy.with_extension("version");
+    if fs::read_to_string(&mark).is_ok_and(|of| of == version) {
+        return Ok(copy);
     }
+    // Of another version, or of a copy that was interrupted.
+    let _absent = fs::remove_dir_all(&copy);
+    copy_folder(source, &copy)?;
+    patch(name, &copy)?;
+    fs::write(&mark, version.as_bytes()).with_context(|| format!("write {}", mark.display()))?;
     Ok(copy)
 }
 

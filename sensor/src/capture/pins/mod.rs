@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 
 use aya::maps::MapData;
 use aya::programs::links::{FdLink, PinnedLink};
-use rustix::fs::statfs;
+use rustix::fs::{StatVfsMountFlags, statfs, statvfs};
 use sensor_ebpf::table::Seed;
 
 use super::config::{self, CaptureConfig};
@@ -253,22 +253,19 @@ pub(super) fn allowed(wanted: config::XdpMode, attached: XdpAttached) -> bool {
     }
 }
 
-/// The folder for pins, if it is one. Where only root may look into it, its unit has it at another place too.
+/// The folder for pins, if it is one. Where only root may look into it or write, its unit has it at another place.
 fn base(folder: &Path, say: bool) -> Option<PathBuf> {
     if folder.as_os_str().is_empty() {
         return None;
     }
     let why = match on_bpf_fs(folder) {
         Ok(true) => return Some(folder.to_owned()),
-        Ok(false) => "is not on a BPF file system".to_owned(),
-        Err(error) => {
-            let bound = bound().filter(|_| error.kind() == io::ErrorKind::PermissionDenied);
-            if let Some(bound) = bound {
-                return Some(bound);
-            }
-            format!("cannot be used: {error}")
-        }
+        Ok(false) => "is on no BPF file system that may be written".to_owned(),
+        Err(error) => format!("cannot be used: {error}"),
     };
+    if let Some(bound) = bound() {
+        return Some(bound);
+    }
     if say {
         tracing::info!(
             "capture.pin_dir {} {why}: nothing counts while this sensor does not run (see docs/restart.md)",
@@ -278,8 +275,10 @@ fn base(folder: &Path, say: bool) -> Option<PathBuf> {
     None
 }
 
+/// Whether things can be pinned there: systemd has all of /sys read-only for a unit with ProtectKernelTunables=.
 fn on_bpf_fs(folder: &Path) -> io::Result<bool> {
-    Ok(statfs(folder)?.f_type as u64 == BPF_FS)
+    let read_only = statvfs(folder)?.f_flag.contains(StatVfsMountFlags::RDONLY);
+    Ok(statfs(folder)?.f_type as u64 == BPF_FS && !read_only)
 }
 
 /// `pins` in the runtime folder that systemd gave this process (systemd/vesper.service, BindPaths).

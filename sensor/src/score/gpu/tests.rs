@@ -8,7 +8,7 @@ use crate::score::model::Model;
 use crate::score::random::Random;
 use std::sync::atomic::AtomicU32;
 
-const RETRY: Duration = Duration::from_secs(2);
+const RETRY: Duration = Duration::from_millis(200);
 /// Longer than what a batch takes here, on a machine that does much else.
 const TEST_PATIENCE: Duration = Duration::from_secs(4);
 
@@ -51,7 +51,7 @@ fn assert_near(found: &[f32], expected: &[f32], within: f32) {
 /// Waits for it to be in use again.
 fn again(gpu: &Gpu) -> bool {
     (0..1000).any(|_| {
-        std::thread::sleep(RETRY / 100);
+        std::thread::sleep(RETRY / 10);
         gpu.ready()
     })
 }
@@ -99,9 +99,16 @@ fn no_window_is_lost_when_it_fails_and_it_is_tried_again() {
     let window = rows(5, FIRST_ROWS);
     let expected = scores(&mut model(None, &config), &window);
     for (name, fail) in failures {
-        let gpu = start(opened).unwrap();
+        let works = Arc::new(AtomicBool::new(true));
+        let asked = Arc::clone(&works);
+        let gpu = start(move || match asked.load(Ordering::Acquire) {
+            true => opened(),
+            false => Err(Failure::Broken("not yet".to_owned())),
+        })
+        .unwrap();
         let mut model = model(Some(gpu.clone()), &config);
         assert_near(&scores(&mut model, &window), &expected, 1e-4);
+        works.store(false, Ordering::Release);
         let _ahead = gpu.begin(fail).unwrap();
         let begun = now();
         // By the CPU, to the last digit.
@@ -110,6 +117,7 @@ fn no_window_is_lost_when_it_fails_and_it_is_tried_again() {
         let status = gpu.status();
         assert_eq!((status.failures, status.lost, status.ready), (1, true, false), "{name}");
         assert!(!status.reason.is_empty());
+        works.store(true, Ordering::Release);
         assert!(again(&gpu), "{name}");
         assert_near(&scores(&mut model, &window), &expected, 1e-4);
         assert!(!gpu.status().lost && gpu.status().reason.is_empty());
