@@ -1,4 +1,5 @@
 //! The package, from its first installation to its purge, on a Debian box with systemd as PID 1.
+#![allow(clippy::disallowed_methods, reason = "packets are paced and time is measured by the real clock")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;

@@ -32,8 +32,9 @@ const UNSAFE: [&str; 5] = [
 ];
 const PRIVATE_PATHS: [&str; 2] = [concat!("/wo", "rk/"), concat!("/ro", "ot/")];
 const METRIC_MAKERS: [&str; 3] = ["Opts::new(\"", "opts!(\"", "Desc::new(\""];
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "bench",
+    "cuda",
     "dashboards",
     "demo",
     "deploy",

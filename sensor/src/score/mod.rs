@@ -12,6 +12,7 @@ pub mod error;
 pub mod explain;
 pub mod fused;
 pub mod gpu;
+pub mod kind;
 mod learning;
 pub mod lessons;
 #[cfg(test)]

@@ -5,13 +5,13 @@ use super::config::{DeviceChoice, ScoreConfig};
 use super::drift::Drift;
 use super::explain::Explanation;
 use super::gpu::{Gpu, GpuStatus, MOST_ROWS};
+pub use super::kind::{KINDS, Kind};
 use super::lessons::{Hold, Lessons};
 use super::model::Model;
 use super::random::Random;
 pub use super::save::ScorerState;
 use crate::features::matrix::Matrix;
 use crate::features::rows::Rows;
-use crate::features::spec::{self, Feature};
 use crate::ledger::ScoringBins;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -77,41 +77,6 @@ pub enum Phase {
     Calibrating,
     /// See [`ScoreState::Active`].
     Active,
-}
-
-/// Kinds of rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// A flow in a window.
-    Flow,
-    /// A host in a window.
-    Host,
-    /// A MAC address in a window.
-    Link,
-}
-
-/// All kinds.
-pub const KINDS: [Kind; 3] = [Kind::Flow, Kind::Host, Kind::Link];
-
-impl Kind {
-    /// Its features.
-    pub fn features(self) -> &'static [Feature] {
-        match self {
-            Kind::Flow => &spec::FLOW,
-            Kind::Host => &spec::HOST,
-            Kind::Link => &spec::LINK,
-        }
-    }
-
-    /// As it stands in metrics and files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::Flow => "flow",
-            Kind::Host => "host",
-            Kind::Link => "link",
-        }
-    }
 }
 
 /// See the module.
