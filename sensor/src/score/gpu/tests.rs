@@ -110,7 +110,7 @@ fn no_window_is_lost_when_it_fails_and_it_is_tried_again() {
         assert_near(&scores(&mut model, &window), &expected, 1e-4);
         works.store(false, Ordering::Release);
         let _ahead = gpu.begin(fail).unwrap();
-        let begun = now();
+        let begun = owner::now();
         // By the CPU, to the last digit.
         assert_eq!(scores(&mut model, &window), expected, "{name}");
         assert!(begun.elapsed() < TEST_PATIENCE * 2, "{name}: {:?}", begun.elapsed());

@@ -4,18 +4,19 @@
 //! In: work for the owner of the device. Out: its result, or the reason why there is none, and what happened so far.
 //! Never here: which device it is (`device.rs`), what is computed on it (`fused.rs`).
 
+mod owner;
+
 use std::any::Any;
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use candle_core::Device;
 use serde::Serialize;
 
-use super::fused::{Fused, Part};
+pub use owner::{Handle, Owner};
 
 /// Whoever waits longer for the device goes on without it.
 pub const PATIENCE: Duration = Duration::from_secs(1);
@@ -126,24 +127,6 @@ pub struct Gpu {
     patience: Duration,
 }
 
-/// What the owner of the device has.
-pub struct Owner {
-    device: Device,
-    /// By their handles; those whose handle is gone are removed.
-    ensembles: HashMap<u64, (std::sync::Weak<()>, Fused)>,
-    next: u64,
-    latency: Duration,
-    state: Arc<State>,
-    used: Box<dyn Fn() -> u64 + Send>,
-    cap: u64,
-}
-
-/// An ensemble on the device, for as long as this lives.
-pub struct Handle {
-    number: u64,
-    alive: Arc<()>,
-}
-
 /// A result to come.
 pub struct Pending<T>(Receiver<Result<T, Failure>>);
 
@@ -161,7 +144,7 @@ impl Gpu {
         state.batch_rows.store(FIRST_ROWS, Ordering::Relaxed);
         let own = Arc::clone(&state);
         let thread = std::thread::Builder::new().name("gpu".to_owned());
-        thread.spawn(move || own_device(open, &queue, &own, limits, &decided)).ok()?;
+        thread.spawn(move || owner::own_device(open, &queue, &own, limits, &decided)).ok()?;
         match decision.recv_timeout(wait) {
             // It will not be there later either.
             Ok(false) | Err(RecvTimeoutError::Disconnected) => None,
@@ -255,168 +238,6 @@ fn said(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it gave up without a word");
     crate::telemetry::printable(text.lines().next().unwrap_or_default(), 300)
-}
-
-fn own_device(
-    mut open: impl FnMut() -> Result<Opened, Failure>,
-    queue: &Receiver<Job>,
-    state: &Arc<State>,
-    limits: Limits,
-    decided: &SyncSender<bool>,
-) {
-    loop {
-        let opened = guarded(&mut open).and_then(|opened| {
-            guarded(|| super::self_test::passes(&opened.device))?;
-            Ok(opened)
-        });
-        match opened {
-            Ok(opened) => {
-                state.words(|words| *words = (opened.name.clone(), String::new()));
-                state.cap.store(opened.cap, Ordering::Relaxed);
-                state.memory.store((opened.used)(), Ordering::Relaxed);
-                tracing::info!(gpu = opened.name, "the model runs on the GPU");
-                let mut owner = Owner {
-                    device: opened.device,
-                    ensembles: HashMap::new(),
-                    next: 0,
-                    latency: limits.latency,
-                    state: Arc::clone(state),
-                    used: opened.used,
-                    cap: opened.cap,
-                };
-                state.lost.store(false, Ordering::Release);
-                state.ready.store(true, Ordering::Release);
-                let _first = decided.try_send(true);
-                let more = serve(queue, &mut owner);
-                // What is left of a lost device may complain when it is given back.
-                let _complaint = guarded(|| {
-                    drop(owner);
-                    Ok(())
-                });
-                if more.is_none() {
-                    return;
-                }
-            }
-            Err(Failure::Absent(reason)) => {
-                tracing::info!("the model runs on the CPU: {reason}");
-                let _first = decided.try_send(false);
-                // Where it worked before, a driver is being replaced.
-                if !state.lost.load(Ordering::Acquire) {
-                    return;
-                }
-            }
-            Err(Failure::Broken(reason)) => {
-                if state.words(|(_, why)| *why != reason) {
-                    tracing::warn!(reason, "the GPU does not work: the model runs on the CPU");
-                }
-                state.words(|(_, why)| *why = reason);
-                let _first = decided.try_send(true);
-            }
-        }
-        if !left_alone(queue, limits.retry) {
-            return;
-        }
-    }
-}
-
-/// Does what is asked for until the device fails; `None` when nobody will ask any more.
-fn serve(queue: &Receiver<Job>, owner: &mut Owner) -> Option<()> {
-    while let Ok(job) = queue.recv() {
-        job(owner);
-        // It failed, or somebody waited too long: then it is suspect, though it did come to an end.
-        if !owner.state.ready.load(Ordering::Acquire) {
-            return Some(());
-        }
-        owner.ensembles.retain(|_, (alive, _)| alive.strong_count() > 0);
-    }
-    None
-}
-
-/// Lets so much time pass; what is asked for meanwhile is not done. Whether anybody may ask again.
-fn left_alone(queue: &Receiver<Job>, time: Duration) -> bool {
-    let end = now() + time;
-    loop {
-        let left = end.saturating_duration_since(now());
-        match queue.recv_timeout(left) {
-            Ok(_given_up) => {}
-            Err(RecvTimeoutError::Timeout) => return true,
-            Err(RecvTimeoutError::Disconnected) => return false,
-        }
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "how fast a device is decides no score")]
-fn now() -> Instant {
-    Instant::now()
-}
-
-impl Owner {
-    /// Brings an ensemble to the device.
-    pub fn load(&mut self, parts: &[Part]) -> Result<Handle, Failure> {
-        let fused = Fused::new(parts, &self.device).map_err(broken)?;
-        let alive = Arc::new(());
-        self.next += 1;
-        self.ensembles.insert(self.next, (Arc::downgrade(&alive), fused));
-        Ok(Handle { number: self.next, alive })
-    }
-
-    fn ensemble(&mut self, number: u64) -> Result<&mut Fused, Failure> {
-        let found = self.ensembles.get_mut(&number).map(|(_, fused)| fused);
-        found.ok_or_else(|| Failure::Broken("the model is not on it any more".to_owned()))
-    }
-
-    /// See [`Fused::score`]; takes the time, and makes batches larger or smaller for the next time.
-    pub fn score(&mut self, number: u64, rows: &[f32]) -> Result<Vec<f32>, Failure> {
-        let begun = now();
-        let fused = self.ensemble(number)?;
-        let (count, each) = (rows.len() / fused.width(), fused.bytes_per_row());
-        let values = fused.score(rows).map_err(broken)?;
-        if !values.iter().all(|value| value.is_finite()) {
-            return Err(Failure::Broken("a score is no number".to_owned()));
-        }
-        self.state.rows.fetch_add(count as u64, Ordering::Relaxed);
-        self.note_memory();
-        // Two batches, for buffers that are freed late. Memory in use is measured, but others may use it.
-        let most = ((self.cap / 2 / each as u64) as usize).clamp(LEAST_ROWS, MOST_ROWS);
-        let (took, now) = (begun.elapsed(), self.state.batch_rows.load(Ordering::Relaxed));
-        let next = match () {
-            () if took > self.latency => now / 2,
-            () if took < self.latency / 4 && count >= now => now * 2,
-            () => now,
-        };
-        self.state.batch_rows.store(next.clamp(LEAST_ROWS, most), Ordering::Relaxed);
-        Ok(values)
-    }
-
-    /// One step of [`Fused::train`].
-    pub fn train(&mut self, number: u64, rows: &[f32], trim: f64, rate: f64) -> Result<(), Failure> {
-        self.ensemble(number)?.train(rows, trim, rate).map_err(broken)?;
-        self.state.steps.fetch_add(1, Ordering::Relaxed);
-        self.note_memory();
-        Ok(())
-    }
-
-    /// See [`Fused::weights`].
-    pub fn weights(&mut self, number: u64) -> Result<Vec<super::weights::Weights>, Failure> {
-        let weights = self.ensemble(number)?.weights().map_err(broken)?;
-        let numbers = || weights.iter().flat_map(|weights| weights.tensors.iter().flatten().flatten());
-        if !numbers().all(|value| value.is_finite()) {
-            return Err(Failure::Broken("a weight is no number".to_owned()));
-        }
-        Ok(weights)
-    }
-
-    fn note_memory(&self) {
-        self.state.memory.store((self.used)(), Ordering::Relaxed);
-    }
-}
-
-impl Handle {
-    /// For the owner.
-    pub fn number(&self) -> u64 {
-        debug_assert_eq!(Arc::strong_count(&self.alive), 1, "a handle has one holder");
-        self.number
-    }
 }
 
 /// The first line of an error: where there are backtraces, they are part of it.
