@@ -65,6 +65,9 @@ fn installed_started_hung_reloaded_upgraded_and_purged() {
     machine.wait(&other, Duration::from_secs(60));
     assert_eq!(property(&machine, "NRestarts"), "1");
     assert!(machine.run("journalctl --no-pager --unit vesper").contains("Watchdog timeout"));
+    // The journal has a time and a priority of its own for each line.
+    assert!(machine.run("journalctl --output cat --unit vesper").contains("watching; the API"));
+    machine.run("! journalctl --output cat --unit vesper | grep -E '^(<[0-9]>|20[0-9][0-9]-)'");
 
     // Other settings are taken up by the same process.
     let running = property(&machine, "MainPID");

@@ -18,8 +18,8 @@ pub struct Ledger {
     pub totals_before: Totals,
     /// Packets sampled by the reading a second or more before the latest: each is lost or delivered by now.
     pub sampled_before: u64,
-    /// When `sampled_before` was read, and what was read then for the next second.
-    sampled_next: (u64, u64),
+    /// The next of these, and since when it has been read: known at the tick behind it, for a drain may take long.
+    sampled_next: (Option<u64>, u64),
     /// Packets drained from the kernel's flow table into user space.
     pub drained_packets: u64,
     /// Bytes drained from the kernel's flow table into user space.
@@ -189,9 +189,12 @@ impl Ledger {
 
     /// Moves the source's totals on: a drain is complete.
     pub fn drained(&mut self, tick: &Tick) {
-        if tick.time >= self.sampled_next.0 + SECOND {
-            self.sampled_before = self.sampled_next.1;
-            self.sampled_next = (tick.time, tick.totals.sampled);
+        let (read, sampled) = self.sampled_next;
+        if read.is_none() {
+            self.sampled_next.0 = Some(tick.time);
+        } else if read.is_some_and(|read| tick.time >= read + SECOND) {
+            self.sampled_before = sampled;
+            self.sampled_next = (None, tick.totals.sampled);
         }
         let (parsed, not_in_flow) = (self.samples.parsed, self.samples.shed_not_in_flow);
         self.delivered_before = self.samples.delivered;
@@ -292,4 +295,31 @@ fn outside(value: u64, low: u64, high: u64) -> i64 {
 
 fn difference(left: u64, right: u64) -> i64 {
     left.wrapping_sub(right) as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A drain that waits for the analysis reads its totals long after it began.
+    #[test]
+    fn samples_have_a_whole_second_to_be_read_however_long_a_drain_takes() {
+        let mut ledger = Ledger::default();
+        let mut tick = |tenth: u64, sampled: u64, delivered: u64| {
+            let totals = Totals { sampled, ..Totals::default() };
+            let samples = SampleBins { delivered, ..SampleBins::default() };
+            ledger.drained(&Tick { time: tenth * SECOND / 10, totals, samples, ..Tick::default() });
+            ledger.residue().samples
+        };
+        assert_eq!(tick(10, 0, 0), 0);
+        // Begins now, and reads what was sampled until shortly before the next one begins.
+        assert_eq!(tick(20, 500, 400), 0);
+        assert_eq!(tick(30, 560, 470), 0);
+        for tenth in 31..40 {
+            assert_eq!(tick(tenth, 560, 470), 0);
+        }
+        // A second after 500 was read for certain, 30 of them are still missing.
+        assert_eq!(tick(40, 600, 470), 30);
+        assert_eq!(tick(50, 600, 580), 0);
+    }
 }

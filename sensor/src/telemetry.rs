@@ -1,11 +1,17 @@
-//! The sensor's own log: to standard error, for a person on a terminal, plain in a pipe, JSON if asked for.
+//! The sensor's own log: to standard error, for a person on a terminal, plain in a pipe, with priorities and without
+//! times to the journal, which has its own, JSON if asked for.
 //!
 //! `RUST_LOG` overrides the level. Text that came from packets or peers goes through [`printable`] first.
 
+use std::fmt;
 use std::io::IsTerminal;
 
 use serde::{Deserialize, Serialize};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
 
 /// The section `telemetry` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,10 +69,46 @@ pub fn init(config: &TelemetryConfig) {
     let _second_call = match config.format {
         Format::Json => lines.json().flatten_event(true).try_init(),
         Format::Auto if terminal => lines.with_target(false).try_init(),
+        Format::Auto if to_journal(std::env::var("JOURNAL_STREAM").ok().as_deref()) => {
+            let plain = tracing_subscriber::fmt::format().compact().without_time();
+            lines.event_format(Journal(plain.with_level(false).with_target(false))).try_init()
+        }
         Format::Auto => lines.compact().with_target(false).try_init(),
     };
     if let Some(error) = ignored {
         tracing::warn!("RUST_LOG is ignored ({error}): use error, warn, info, debug or trace");
+    }
+}
+
+/// Whether standard error is the journal's: systemd says which file that is, as `device:inode` (systemd.exec(5)).
+fn to_journal(stream: Option<&str>) -> bool {
+    let Ok(ours) = rustix::fs::fstat(std::io::stderr()) else { return false };
+    stream.is_some_and(|stream| stream == format!("{}:{}", ours.st_dev, ours.st_ino))
+}
+
+/// Puts the priority in front of a line, as sd-daemon(3) has it, so that `journalctl -p warning` finds it.
+struct Journal<F>(F);
+
+impl<S, N, F> FormatEvent<S, N> for Journal<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let priority = match *event.metadata().level() {
+            Level::ERROR => 3,
+            Level::WARN => 4,
+            Level::INFO => 6,
+            _ => 7,
+        };
+        write!(writer, "<{priority}>")?;
+        self.0.format_event(context, writer, event)
     }
 }
 
