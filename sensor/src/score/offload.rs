@@ -31,10 +31,7 @@ impl Offload {
 
     fn ready(&mut self) -> Option<Arc<Gpu>> {
         let gpu = self.gpu.as_ref().filter(|gpu| gpu.ready()).cloned();
-        if gpu.is_none() {
-            // After a failure nothing is on it any more.
-            self.ensemble = None;
-        }
+        self.ensemble.take_if(|ensemble| !gpu.as_ref().is_some_and(|gpu| gpu.holds(ensemble)));
         gpu
     }
 }
@@ -46,7 +43,11 @@ impl Model {
             return None;
         }
         let gpu = self.offload.ready()?;
-        self.try_squares(&gpu, rows).ok()
+        let squares = self.try_squares(&gpu, rows);
+        if squares.is_err() {
+            self.offload.changed();
+        }
+        squares.ok()
     }
 
     fn try_squares(&mut self, gpu: &Gpu, rows: &Matrix) -> Result<Vec<f32>, Failure> {

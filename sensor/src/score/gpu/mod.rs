@@ -98,6 +98,8 @@ struct State {
     memory: AtomicU64,
     cap: AtomicU64,
     batch_rows: AtomicUsize,
+    /// How often it was opened.
+    opened: AtomicU64,
     /// Name, and the reason why it is not in use.
     words: Mutex<(String, String)>,
 }
@@ -162,6 +164,11 @@ impl Gpu {
     /// Rows of a batch that is done within the latency that is wanted.
     pub fn batch_rows(&self) -> usize {
         self.state.batch_rows.load(Ordering::Relaxed)
+    }
+
+    /// Whether an ensemble is on it: nothing is that was brought there before it failed.
+    pub fn holds(&self, ensemble: &Handle) -> bool {
+        ensemble.opened() == self.state.opened.load(Ordering::Acquire)
     }
 
     /// What became of it so far.

@@ -12,6 +12,10 @@ use super::super::fused::{Fused, Part};
 use super::super::{self_test, weights};
 use super::{Failure, Job, LEAST_ROWS, Limits, MOST_ROWS, Opened, State, broken, guarded};
 
+/// An ensemble's number begins with how often the device was opened, so that no two ever have the same one: what was brought
+/// to a device that failed must not be taken for what another model has there now.
+const OPENED: u32 = 32;
+
 /// What the owner of the device has.
 pub struct Owner {
     device: Device,
@@ -49,10 +53,11 @@ pub(super) fn own_device(
                 state.cap.store(opened.cap, Ordering::Relaxed);
                 state.memory.store((opened.used)(), Ordering::Relaxed);
                 tracing::info!(gpu = opened.name, "the model runs on the GPU");
+                let times = state.opened.fetch_add(1, Ordering::AcqRel) + 1;
                 let mut owner = Owner {
                     device: opened.device,
                     ensembles: HashMap::new(),
-                    next: 0,
+                    next: times << OPENED,
                     latency: limits.latency,
                     state: Arc::clone(state),
                     used: opened.used,
@@ -186,6 +191,11 @@ impl Owner {
 }
 
 impl Handle {
+    /// For how many times the device had been opened when this was brought there.
+    pub(super) fn opened(&self) -> u64 {
+        self.number >> OPENED
+    }
+
     /// For the owner.
     pub fn number(&self) -> u64 {
         debug_assert_eq!(Arc::strong_count(&self.alive), 1, "a handle has one holder");

@@ -125,6 +125,25 @@ fn no_window_is_lost_when_it_fails_and_it_is_tried_again() {
 }
 
 #[test]
+fn what_was_on_a_device_that_failed_is_brought_to_the_next_one() {
+    let (config, window) = (ScoreConfig::default(), rows(6, LEAST_ROWS));
+    let gpu = start(opened).unwrap();
+    let of = |seed, gpu| Model::new(&spec::FLOW, &config, &mut Random::new(seed), gpu);
+    let expected = [1, 2, 3].map(|seed| scores(&mut of(seed, None), &window));
+    let mut models = [1, 2, 3].map(|seed| of(seed, Some(gpu.clone())));
+    for (model, expected) in models.iter_mut().zip(&expected) {
+        assert_near(&scores(model, &window), expected, 1e-4);
+    }
+    let failed = gpu.run(|_| Err::<(), _>(Failure::Broken("lost".to_owned())));
+    assert!(failed.is_err() && again(&gpu));
+    // In another order, so that what was the first ensemble is not.
+    for (model, expected) in models.iter_mut().zip(&expected).rev() {
+        assert_near(&scores(model, &window), expected, 1e-4);
+    }
+    assert_eq!((gpu.status().failures, gpu.status().rows), (1, 6 * window.rows() as u64));
+}
+
+#[test]
 fn what_is_no_number_is_a_failure() {
     let gpu = start(opened).unwrap();
     let mut parts = model(None, &ScoreConfig::default()).ensemble();
