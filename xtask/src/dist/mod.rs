@@ -88,7 +88,9 @@ pub fn command(args: &[&str]) -> Result<()> {
 
 /// Builds and packs; gives the files, checksums last.
 fn make(options: &Options, version: &Version, steps: &mut Steps) -> Result<Vec<PathBuf>> {
-    fs::create_dir_all(&options.out).with_context(|| format!("make {}", options.out.display()))?;
+    for folder in [&folder(), &options.out] {
+        fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+    }
     let sensor = match &options.sensor {
         Some(file) => file.canonicalize().with_context(|| format!("find {}", file.display()))?,
         None => {
