@@ -247,22 +247,30 @@ impl Inside {
             Among::Own => owner.own && owner.recommendable,
             Among::Starter => !owner.own && owner.recommendable,
         };
-        let mut found: Vec<(f32, i64)> = block
+        let retired = |owner: &Owner| {
+            let at = TYPES.iter().position(|kind| Some(*kind) == owner.kind);
+            !owner.own && at.is_some_and(|at| self.resolved[at] > 0)
+        };
+        let mut found: Vec<(bool, f32, i64)> = block
             .rows
             .chunks_exact(direction.len())
             .zip(&block.owners)
             .filter(|(_, owner)| wanted(owner))
-            .map(|(row, owner)| (similarity(cosine(row, direction), owner, likeness), owner.number))
-            .filter(|(similarity, _)| *similarity > 0.0)
+            .map(|(row, owner)| {
+                (retired(owner), similarity(cosine(row, direction), owner, likeness), owner.number)
+            })
+            .filter(|(_, similarity, _)| *similarity > 0.0)
             .collect();
-        // The more alike first, of equals the newer.
-        let order = |a: &(f32, i64), b: &(f32, i64)| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1));
+        // The more alike first, of equals the newer; behind them starter ones that one's own took the place of.
+        let order = |a: &(bool, f32, i64), b: &(bool, f32, i64)| {
+            a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)).then(b.2.cmp(&a.2))
+        };
         if limit < found.len() {
             found.select_nth_unstable_by(limit, order);
             found.truncate(limit);
         }
         found.sort_unstable_by(order);
-        found
+        found.into_iter().map(|(_, similarity, number)| (similarity, number)).collect()
     }
 
     fn add(&mut self, read: Read) {
