@@ -70,6 +70,21 @@ export async function browser() {
   };
 }
 
+// Runs the steps of a test, and ends the program: with 1 at the first that fails, which it tells.
+export async function story(chromium, page, steps) {
+  try {
+    await steps();
+    console.log('all done');
+  } catch (error) {
+    console.log(`FAILED ${error.stack}\n     ${chromium.wrong.slice(0, 10).join('\n     ')}`);
+    if (process.env.VESPER_SHOT) await page.screenshot({ path: process.env.VESPER_SHOT }).catch(() => {});
+    process.exitCode = 1;
+  } finally {
+    await chromium.close();
+    process.exit();
+  }
+}
+
 export function check(holds, text) {
   if (!holds) throw new Error(text);
   console.log(`ok   ${text}`);

@@ -3,7 +3,7 @@
 
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import { browser, check, within } from './browser.mjs';
+import { browser, check, story, within } from './browser.mjs';
 import { everywhere, pages, throughTheApi } from './attack.mjs';
 import { isReadable, keysGoEverywhere, theThemeIsKept } from './look.mjs';
 
@@ -168,7 +168,7 @@ async function aCaptureIsAnalysed() {
   );
 }
 
-try {
+await story(chromium, page, async () => {
   await alertsComeByThemselves();
   const id = await aPersonResolvesIt();
   await evidenceIsDownloaded(id);
@@ -191,12 +191,4 @@ try {
       .map((text) => `\n     ${text}`)
       .join('')}`,
   );
-  console.log('all done');
-} catch (error) {
-  console.log(`FAILED ${error.stack}\n     ${chromium.wrong.slice(0, 10).join('\n     ')}`);
-  if (process.env.VESPER_SHOT) await page.screenshot({ path: process.env.VESPER_SHOT }).catch(() => {});
-  process.exitCode = 1;
-} finally {
-  await chromium.close();
-  process.exit();
-}
+});

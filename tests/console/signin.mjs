@@ -1,7 +1,7 @@
 // A sensor that asks for tokens: signing in with a wrong one, one that reads and one of an admin, and signing out.
 // tests/console.rs starts it.
 
-import { browser, check, within } from './browser.mjs';
+import { browser, check, story, within } from './browser.mjs';
 
 const BASE = process.env.VESPER_BASE;
 const [READER, ADMIN] = process.env.VESPER_TOKENS.split(' ');
@@ -14,7 +14,7 @@ async function signIn(token) {
   await page.keyboard.press('Enter');
 }
 
-try {
+await story(chromium, page, async () => {
   chromium.expect('401', '403', 'WebSocket');
   await page.goto(`${BASE}/#/settings`);
   await page.waitForSelector('form.sign-in');
@@ -58,12 +58,4 @@ try {
   }
   check(true, 'no page and no answer holds a secret of the settings');
   check(chromium.wrong.length === 0, `nothing else went wrong ${chromium.wrong.slice(0, 5).join('\n     ')}`);
-  console.log('all done');
-} catch (error) {
-  console.log(`FAILED ${error.stack}\n     ${chromium.wrong.slice(0, 10).join('\n     ')}`);
-  if (process.env.VESPER_SHOT) await page.screenshot({ path: process.env.VESPER_SHOT }).catch(() => {});
-  process.exitCode = 1;
-} finally {
-  await chromium.close();
-  process.exit();
-}
+});

@@ -28,15 +28,8 @@ fn within(name: &str, test: impl FnOnce(&Ground)) {
 fn a_kill_under_load_loses_no_packet() {
     within("a_kill_under_load_loses_no_packet", |made| {
         let config = made.config("one", "");
-        let mut first = made.start(&config);
-        let ids = made.ids();
-        let load = Load::start();
-        thread::sleep(Duration::from_secs(3));
-        first.process.0.kill().unwrap();
-        let (killed, at_kill) = (Instant::now(), received());
-        first.process.0.wait().unwrap();
-        let mut second = made.start(&config);
-        second_half("kill -9", made, ids, &mut second, load, (killed, at_kill));
+        let ended = under_load(made, made.start(&config), killed);
+        second_half("kill -9", made, &mut made.start(&config), ended);
     });
 }
 
@@ -45,15 +38,8 @@ fn a_kill_under_load_loses_no_packet() {
 fn a_stop_and_a_start_under_load_lose_no_packet_and_no_sample() {
     within("a_stop_and_a_start_under_load_lose_no_packet_and_no_sample", |made| {
         let config = made.config("one", "");
-        let mut first = made.start(&config);
-        let ids = made.ids();
-        let load = Load::start();
-        thread::sleep(Duration::from_secs(3));
-        let (stopped, at_stop) = (Instant::now(), received());
-        let summary = first.stop_by("-TERM");
-        no_residue(&summary);
-        let mut second = made.start(&config);
-        let metrics = second_half("SIGTERM", made, ids, &mut second, load, (stopped, at_stop));
+        let ended = under_load(made, made.start(&config), stopped);
+        let metrics = second_half("SIGTERM", made, &mut made.start(&config), ended);
         assert_eq!(metric(&metrics, "vesper_capture_samples_lost_total{reason=\"restart\"}"), 0);
     });
 }
@@ -64,15 +50,8 @@ fn a_stop_and_a_start_under_load_lose_no_packet_and_no_sample() {
 fn a_kill_in_host_mode_in_the_network_stack_loses_no_packet() {
     within("a_kill_in_host_mode_in_the_network_stack_loses_no_packet", |made| {
         let config = made.config("one", "mode = \"host\"\nxdp = \"generic\"");
-        let mut first = made.start(&config);
-        let ids = made.ids();
-        let load = Load::start();
-        thread::sleep(Duration::from_secs(2));
-        first.process.0.kill().unwrap();
-        let (killed, at_kill) = (Instant::now(), received());
-        first.process.0.wait().unwrap();
-        let mut second = made.start(&config);
-        second_half("kill -9, host", made, ids, &mut second, load, (killed, at_kill));
+        let ended = under_load(made, made.start(&config), killed);
+        second_half("kill -9, host", made, &mut made.start(&config), ended);
     });
 }
 
@@ -86,8 +65,7 @@ fn one_kill_after_another_while_flows_come_and_go() {
         let load = Load::flood();
         for kill in 0..6 {
             thread::sleep(Duration::from_millis(900 + 137 * kill));
-            running.process.0.kill().unwrap();
-            running.process.0.wait().unwrap();
+            killed(&mut running);
             running = made.start(&config);
         }
         thread::sleep(Duration::from_secs(2));
@@ -99,16 +77,38 @@ fn one_kill_after_another_while_flows_come_and_go() {
     });
 }
 
-/// The rest, which is the same however the first sensor ended.
-fn second_half(
-    how: &str,
-    made: &Ground,
-    (link, program): (u32, u32),
-    second: &mut Running,
+/// How the first sensor ended.
+struct Ended {
+    /// Of link and program.
+    ids: (u32, u32),
     load: Load,
-    (ended, before): (Instant, u64),
-) -> String {
-    let (gap, in_gap) = (ended.elapsed(), received() - before);
+    at: Instant,
+    /// Packets that had come by then.
+    received: u64,
+}
+
+/// Ends a sensor under load.
+fn under_load(made: &Ground, mut first: Running, end: impl FnOnce(&mut Running)) -> Ended {
+    let (ids, load) = (made.ids(), Load::start());
+    thread::sleep(Duration::from_secs(3));
+    let (at, received) = (Instant::now(), received());
+    end(&mut first);
+    Ended { ids, load, at, received }
+}
+
+fn killed(sensor: &mut Running) {
+    sensor.process.0.kill().unwrap();
+    sensor.process.0.wait().unwrap();
+}
+
+fn stopped(sensor: &mut Running) {
+    no_residue(&sensor.stop_by("-TERM"));
+}
+
+/// The rest, which is the same however the first sensor ended.
+fn second_half(how: &str, made: &Ground, second: &mut Running, ended: Ended) -> String {
+    let Ended { ids: (link, program), load, at, received: before } = ended;
+    let (gap, in_gap) = (at.elapsed(), received() - before);
     let now = made.ids();
     assert_eq!(now.0, link, "the link stays");
     assert_ne!(now.1, program, "the program is the new sensor's");
@@ -153,13 +153,8 @@ fn another_program_takes_the_place_of_the_former_one() {
         command.env("VESPER_XDP_OBJECT", &former);
         let mut first = Running::start_by(command, &config);
         first.wait_for("watching");
-        let ids = made.ids();
-        let load = Load::start();
-        thread::sleep(Duration::from_secs(2));
-        let (stopped, at_stop) = (Instant::now(), received());
-        no_residue(&first.stop_by("-TERM"));
-        let mut second = made.start(&config);
-        let metrics = second_half("upgrade", made, ids, &mut second, load, (stopped, at_stop));
+        let ended = under_load(made, first, stopped);
+        let metrics = second_half("upgrade", made, &mut made.start(&config), ended);
         assert_eq!(metric(&metrics, "vesper_capture_samples_lost_total{reason=\"restart\"}"), 0);
     });
 }
@@ -169,18 +164,12 @@ fn another_program_takes_the_place_of_the_former_one() {
 fn another_size_of_the_table_drains_the_old_maps_first() {
     within("another_size_of_the_table_drains_the_old_maps_first", |made| {
         let config = made.config("one", "");
-        let mut first = made.start(&config);
-        let ids = made.ids();
-        let load = Load::start();
-        thread::sleep(Duration::from_secs(2));
-        first.process.0.kill().unwrap();
-        let (killed, at_kill) = (Instant::now(), received());
-        first.process.0.wait().unwrap();
+        let ended = under_load(made, made.start(&config), killed);
         let config = made.config("one", "flow_map_entries = 65536");
         let mut second = made.start(&config);
         second.wait_for("the maps of the sensor before are drained");
         assert!(!made.pins().join("rx0/1").exists() && made.pins().join("rx0/2/ABOUT").exists());
-        second_half("another table", made, ids, &mut second, load, (killed, at_kill));
+        second_half("another table", made, &mut second, ended);
     });
 }
 
@@ -203,8 +192,7 @@ fn a_second_sensor_is_refused_with_the_process_id_of_the_first() {
             let wanted = format!("a sensor with process id {pid} runs on rx0 already: stop it first");
             assert!(!done && said.contains(&wanted), "{said}");
         }
-        first.process.0.kill().unwrap();
-        first.process.0.wait().unwrap();
+        killed(&mut first);
         // A dead one is nobody.
         let mut third = made.start(&other);
         third.stop();
