@@ -282,7 +282,8 @@ fn lateral(facts: &HostFacts, config: &AlertConfig) -> Option<Verdict> {
     let [reached, familiar] = facts.moves;
     // Who administers many hosts anyway has to reach as many new ones.
     let asked = (config.lateral_hosts as f64).max(familiar);
-    (reached >= asked && facts.completed > 0).then(|| Verdict {
+    // What it does on in the half hour after is no move.
+    (reached >= asked && facts.moved).then(|| Verdict {
         kind: ThreatType::Infiltration,
         source: Some(facts.address),
         destination: None,

@@ -32,11 +32,11 @@ fn datagrams_of_many_are_a_flood_whatever_ports_they_go_to() {
 
 #[test]
 fn moves_are_many_by_what_a_host_did_before() {
-    let facts = |moves, completed| HostFacts { moves, completed, ..HostFacts::default() };
-    assert_eq!(kind(&facts([3.0, 0.0], 1)), Some(ThreatType::Infiltration));
-    assert_eq!(kind(&facts([2.5, 0.0], 1)), None);
+    let facts = |moves, moved| HostFacts { moves, moved, ..HostFacts::default() };
+    assert_eq!(kind(&facts([3.0, 0.0], true)), Some(ThreatType::Infiltration));
+    assert_eq!(kind(&facts([2.5, 0.0], true)), None);
     // An administrator, or a server of backups.
-    assert_eq!(kind(&facts([3.0, 7.0], 1)), None);
+    assert_eq!(kind(&facts([3.0, 7.0], true)), None);
     // Said in the windows in which it happens.
-    assert_eq!(kind(&facts([3.0, 0.0], 0)), None);
+    assert_eq!(kind(&facts([3.0, 0.0], false)), None);
 }

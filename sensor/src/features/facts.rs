@@ -277,6 +277,8 @@ pub struct HostFacts {
     /// Hosts inside on which it began to use services for administration, in half an hour, and on how many it did before.
     /// See [`super::moves`].
     pub moves: [f64; 2],
+    /// One of them was in this window.
+    pub moved: bool,
     /// Of what it sent and of what it received, from what was usual for it.
     pub deviations: [Deviations; 2],
 }
