@@ -31,6 +31,7 @@ pub fn judge_flow(facts: &FlowFacts, config: &AlertConfig) -> Option<Verdict> {
     judge_app(facts, config)
         .or_else(|| exfiltration(facts, config))
         .or_else(|| brute_force(facts, config))
+        .or_else(|| guessing(facts, config))
         .or_else(|| bot(facts, config))
 }
 
@@ -105,6 +106,28 @@ fn brute_force(facts: &FlowFacts, config: &AlertConfig) -> Option<Verdict> {
             pair.trusted_surge,
         );
         flow_verdict(facts, ThreatType::BruteForce, pair.short / asked, narrative)
+    })
+}
+
+/// Sizes of sessions in which passwords are guessed differ by the number of passwords.
+const GUESSES_VARY: f64 = 0.25;
+
+/// Passwords guessed at leisure: one small session after the other, all alike, with a service where people log in and that
+/// this source did not use before. What does so for a living, such as a script, did it in the warm-up as well.
+fn guessing(facts: &FlowFacts, config: &AlertConfig) -> Option<Verdict> {
+    let (pair, logins) = (&facts.pair, &facts.pair.logins);
+    let asked = config.brute_force_guesses as f64;
+    (pair.new_pair && logins.recent >= asked && logins.variation <= GUESSES_VARY).then(|| {
+        let narrative = format!(
+            "{} opened {} sessions with port {} of {} within minutes, a service that it did not use before. Each ended after \
+             about {:.1} KB, enough for a refused login and for little else.",
+            ip(&facts.src),
+            logins.count,
+            facts.dst_port,
+            ip(&facts.dst),
+            logins.size / 1e3,
+        );
+        flow_verdict(facts, ThreatType::BruteForce, logins.recent / asked, narrative)
     })
 }
 
