@@ -288,10 +288,10 @@ fn scan_from(facts: &HostFacts, config: &AlertConfig) -> Option<Verdict> {
         proto: facts.target_proto,
         strength,
         narrative: format!(
-            "{} tried about {:.0} ports of {} in {:.0} s; {failed} connections were refused or not answered, \
-             about {:.0} targets in the last minute.",
+            "{} tried {} of {} in {:.0} s; {failed} connections were refused or not answered, to about {:.0} targets in \
+             the last minute.",
             ip(&facts.address),
-            facts.ports,
+            if facts.ports < 1.5 { "a port".to_owned() } else { format!("about {:.0} ports", facts.ports) },
             destination
                 .map_or_else(|| format!("about {:.0} hosts", facts.peers), |host| ip(&host).to_string()),
             facts.seconds,
@@ -313,10 +313,10 @@ fn lateral(facts: &HostFacts, config: &AlertConfig) -> Option<Verdict> {
         proto: proto::TCP,
         strength: reached / asked,
         narrative: format!(
-            "{} reached hosts inside by remote login, file sharing or remote administration that it never used there: \
-             {reached:.1} within half an hour, where services that nobody used before count in full and others half; \
-             before it used such on {familiar:.0}.",
+            "{} used remote login, file sharing or remote administration on hosts inside where it never did: {} of them \
+             within half an hour (half of one where others use that service there). Before, it did so on {familiar:.0}.",
             ip(&facts.address),
+            if reached.fract() == 0.0 { format!("{reached:.0}") } else { format!("{reached:.1}") },
         ),
     })
 }
