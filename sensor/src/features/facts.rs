@@ -2,6 +2,7 @@
 
 use super::app::AppFacts;
 use super::damped::Deviations;
+use super::logins::Logins;
 use super::rarity::Rarity;
 use super::spec;
 use crate::flow::table::Carried;
@@ -48,6 +49,8 @@ pub struct PairFacts {
     pub short_size: f64,
     /// Their deviation over their mean.
     pub short_variation: f64,
+    /// Sessions that were no more than a login.
+    pub logins: Logins,
     /// The source was not seen using this service in the warm-up, nor for long since.
     pub new_pair: bool,
     /// Nobody was.
