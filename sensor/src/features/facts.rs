@@ -81,15 +81,20 @@ impl PairFacts {
     }
 
     /// How surprising the regularity of the contacts is, nats: each further gap equal to the others within a
-    /// fraction has about that fraction as its chance. Contacts less than half a second apart are one burst.
+    /// fraction has about that fraction as its chance. Contacts less than half a second apart are one burst. Somebody who
+    /// types makes hundreds of gaps of any length: beyond [`REGULAR`] their number says nothing.
     pub fn beacon(&self) -> f64 {
-        if self.gaps < 2 || self.gap < 0.5 {
+        if self.gaps < 2 || self.gap < 0.5 || self.gap_variation > REGULAR {
             return 0.0;
         }
-        let variation = self.gap_variation.clamp(0.01, 1.0);
+        let variation = self.gap_variation.max(0.01);
         (f64::from(self.gaps) * -variation.ln()).min(40.0)
     }
 }
+
+/// Gaps vary by this part of their mean at most, or they are no beacon's: that of a uniform jitter of 70 % each way (the
+/// deviation of such a jitter is its width over the root of three).
+const REGULAR: f64 = 0.4;
 
 /// A flow in a window.
 #[derive(Clone, Debug)]
@@ -329,5 +334,20 @@ impl HostFacts {
             off(received_off.size[2]),
             off(received_off.size[3]),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jittered_timer_is_a_beacon_and_somebody_who_types_is_none() {
+        let contacts =
+            |gaps, gap, gap_variation| PairFacts { gaps, gap, gap_variation, ..PairFacts::default() };
+        assert!(contacts(9, 60.0, 0.02).beacon() > 30.0);
+        assert!(contacts(9, 60.0, 0.29).beacon() > 9.0, "half of the interval each way");
+        assert_eq!(contacts(50, 1.7, 0.57).beacon(), 0.0, "an evening at a shell");
+        assert_eq!(contacts(50, 0.2, 0.01).beacon(), 0.0, "one burst");
     }
 }

@@ -30,7 +30,8 @@ struct Host {
     last_seen: u64,
     answered: bool,
     known: Known,
-    failed_targets: [Distinct; 2],
+    /// Of this half minute and the one before; most hosts have none.
+    failed_targets: Option<Box<[Distinct; 2]>>,
     half_minute: u64,
     recent_failed: f64,
     noted: u64,
@@ -133,7 +134,7 @@ impl Hosts {
             last_seen: now,
             answered: true,
             known,
-            failed_targets: Default::default(),
+            failed_targets: None,
             half_minute: 0,
             recent_failed: 0.0,
             noted: 0,
@@ -187,7 +188,7 @@ impl Hosts {
             last_seen: now,
             answered: false,
             known: Known::default(),
-            failed_targets: Default::default(),
+            failed_targets: None,
             half_minute: now / HALF_MINUTE,
             recent_failed: 0.0,
             noted: 0,
@@ -210,8 +211,8 @@ impl Hosts {
             host.last_seen = now;
             if host.half_minute != now / HALF_MINUTE {
                 let follows = host.half_minute + 1 == now / HALF_MINUTE;
-                host.failed_targets[1] = if follows { host.failed_targets[0] } else { Distinct::default() };
-                host.failed_targets[0] = Distinct::default();
+                let before = host.failed_targets.take().filter(|targets| follows && targets[0].ones() > 0);
+                host.failed_targets = before.map(|targets| Box::new([Distinct::default(), targets[0]]));
                 host.half_minute = now / HALF_MINUTE;
             }
             let facts = HostFacts { address: *address, seen: [u64::MAX, 0], ..HostFacts::default() };
@@ -298,7 +299,8 @@ impl Hosts {
                 facts.target_proto = flow.key.proto;
                 let slot = sums.slot;
                 if let Some(host) = self.hosts.get_mut(slot) {
-                    host.failed_targets[0].add(mix(peer, u64::from(flow.dst_port)));
+                    let targets = host.failed_targets.get_or_insert_default();
+                    targets[0].add(mix(peer, u64::from(flow.dst_port)));
                     host.recent_failed += (incomplete + refused) as f64;
                 }
             }
@@ -326,7 +328,8 @@ impl Hosts {
             facts.port = sums.port.value();
             if let Some(host) = self.hosts.get_mut(sums.slot) {
                 host.window = NO_WINDOW;
-                facts.failed_targets = host.failed_targets[0].union(&host.failed_targets[1]).count();
+                let failed = host.failed_targets.as_ref();
+                facts.failed_targets = failed.map_or(0.0, |targets| targets[0].union(&targets[1]).count());
                 facts.recent_failed = host.recent_failed;
                 facts.moves = host.moves.recent(now);
                 for (side, usual) in host.usual.iter_mut().enumerate() {

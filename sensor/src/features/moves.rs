@@ -14,11 +14,11 @@ const SPAN: u64 = 1800 * SECOND;
 /// Targets remembered of a host.
 const TARGETS: usize = 16;
 
-/// Targets of a host, the latest ones.
-#[derive(Clone, Copy, Debug, Default)]
+/// Targets of a host, the latest ones. Most hosts have none.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Moves {
-    /// Hash of a target, when it was reached first, and what it counts.
-    targets: [(u64, u64, u8); TARGETS],
+    /// Hash of a target, when it was reached first, and what it counts; [`TARGETS`] at most.
+    targets: Vec<(u64, u64, u8)>,
     next: usize,
     /// Targets on which this is nothing new: an administrator's.
     familiar: f32,
@@ -33,21 +33,22 @@ impl Moves {
     /// A target was reached.
     pub(super) fn reach(&mut self, target: u64, new_service: bool, now: u64) {
         let counts = if new_service { 2 } else { 1 };
-        match self.targets.iter_mut().find(|(known, ..)| *known == target) {
-            Some((.., most)) => *most = counts.max(*most),
-            None => {
-                let slot = &mut self.targets[self.next % TARGETS];
-                self.familiar += f32::from(u8::from(slot.1 > 0 && now.saturating_sub(slot.1) > SPAN));
-                *slot = (target, now, counts);
-                self.next = self.next.wrapping_add(1);
-            }
+        if let Some((.., most)) = self.targets.iter_mut().find(|(known, ..)| *known == target) {
+            *most = counts.max(*most);
+        } else if self.targets.len() < TARGETS {
+            self.targets.push((target, now, counts));
+        } else {
+            let slot = &mut self.targets[self.next % TARGETS];
+            self.familiar += f32::from(u8::from(now.saturating_sub(slot.1) > SPAN));
+            *slot = (target, now, counts);
+            self.next = self.next.wrapping_add(1);
         }
     }
 
     /// Targets of the last half hour, by what they count, and on how many it is nothing new.
     pub(super) fn recent(&self, now: u64) -> [f64; 2] {
         let (mut recent, mut familiar) = (0.0, f64::from(self.familiar));
-        for (_, time, counts) in self.targets.iter().filter(|(_, time, _)| *time > 0) {
+        for (_, time, counts) in &self.targets {
             if now.saturating_sub(*time) <= SPAN {
                 recent += f64::from(*counts) / 2.0;
             } else {
