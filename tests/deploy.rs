@@ -126,19 +126,28 @@ fn installed_upgraded_and_rolled_back_over_ssh() {
     assert!(done && said.contains("ready: "), "{said}");
     assert_eq!(site.version(), "0.2.0");
 
+    // Whoever may become root without a password deploys as well as root.
+    site.machine.run("echo 'op ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/op");
+    let (done, said) = site.deploy(&first, &["--host", "op@box", "--status"]);
+    assert!(done && said.contains("1 of 1 ready"), "{said}");
+    let later = repacked(&first, "0.2.1", |_tree| {});
+    let (done, said) = site.deploy(&later, &["--host", "op@box"]);
+    assert!(done && said.contains("ready: "), "{said}");
+    assert_eq!(site.version(), "0.2.1");
+
     // What does not even run there changes nothing.
     let foreign =
-        repacked(&first, "0.2.1", |tree| fs::write(tree.join("usr/bin/vesper"), "not a program").unwrap());
+        repacked(&first, "0.2.2", |tree| fs::write(tree.join("usr/bin/vesper"), "not a program").unwrap());
     let (done, said) = site.deploy(&foreign, &["--host", "root@box"]);
     assert!(!done && said.contains("nothing was changed"), "{said}");
-    assert_eq!(site.version(), "0.2.0");
+    assert_eq!(site.version(), "0.2.1");
 
     // What does not get ready gives way to what was there, settings included.
     let (done, said) =
         site.deploy(&third, &["--host", "root@box", "--wait", "20", "--set", "api.live_clients=7"]);
-    assert!(!done && said.contains("0.2.0 is back and watches"), "{said}");
+    assert!(!done && said.contains("0.2.1 is back and watches"), "{said}");
     assert!(said.contains("something is wrong here"), "its log was not shown: {said}");
-    assert_eq!(site.version(), "0.2.0");
+    assert_eq!(site.version(), "0.2.1");
     site.machine.run("curl --silent --fail http://127.0.0.1:8888/-/ready");
     assert_eq!(site.machine.run("cat /etc/vesper/vesper.toml"), settings);
     assert_eq!(site.machine.run("stat --format %a:%U /etc/vesper/vesper.toml").trim(), "644:root");

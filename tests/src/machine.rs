@@ -133,7 +133,7 @@ impl Machine {
         assert!(child.wait().unwrap().success());
     }
 
-    /// Installs and starts sshd, from the packages that `cargo xtask setup` fetched, or as this machine has it.
+    /// Installs sudo, and sshd, which it starts, from the packages that `cargo xtask setup` fetched, or as this machine has it.
     pub fn install_sshd(&self) {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/sshd");
         let packages: Vec<_> =

@@ -13,13 +13,22 @@ pub fn xtask(vesper: &str) -> PathBuf {
 
 /// A package of this version, in `folder`.
 pub fn package(vesper: &str, version: &str, folder: &Path) -> PathBuf {
+    packed("vesper", &["--sensor", vesper], vesper, version, folder)
+}
+
+/// The package for GPUs, of whatever program.
+pub fn package_for_gpus(vesper: &str, program: &str, version: &str, folder: &Path) -> PathBuf {
+    packed("vesper-cuda", &["--features", "cuda", "--sensor", program], vesper, version, folder)
+}
+
+fn packed(name: &str, options: &[&str], vesper: &str, version: &str, folder: &Path) -> PathBuf {
     let mut dist = Command::new(xtask(vesper));
-    dist.args(["dist", "--sensor", vesper, "--version", version, "--out"]).arg(folder);
+    dist.args(["dist", "--version", version, "--out"]).arg(folder).args(options);
     let output = dist.output().unwrap();
     let said =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
-    let name = format!("vesper_{version}_");
+    let name = format!("{name}_{version}_");
     let mut files = folder.read_dir().unwrap().map(|entry| entry.unwrap().path());
     let found = files.find(|file| {
         let file = file.file_name().unwrap().to_string_lossy();

@@ -77,6 +77,12 @@ impl Analysis {
         self.scorer.gpu()
     }
 
+    /// Scores by this one from now on: one with a GPU that a test made.
+    #[cfg(test)]
+    pub(crate) fn set_scorer(&mut self, scorer: crate::score::scorer::Scorer) {
+        self.scorer = scorer;
+    }
+
     /// Where the model stands.
     pub fn state(&self) -> ScoreState {
         self.scorer.state()

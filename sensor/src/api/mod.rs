@@ -15,7 +15,7 @@ mod connection;
 mod counts;
 mod decisions;
 mod flows;
-mod health;
+pub(crate) mod health;
 mod history;
 mod incidents;
 mod input;

@@ -12,6 +12,9 @@ const BPF_MAGIC: u64 = 0xcafe_4a11;
 
 /// `folder` is the setting.
 pub(super) fn line(folder: &Path) -> Line {
+    // Where the sensor finds it, which may not be allowed to look into the one that is set.
+    let found = crate::capture::pins::base(folder, false);
+    let folder = found.as_deref().unwrap_or(folder);
     let above = folder.ancestors().skip(1).find(|path| path.exists());
     judge(folder, magic(folder), above.and_then(magic), Path::new(BPFFS).exists())
 }

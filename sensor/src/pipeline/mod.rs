@@ -3,6 +3,8 @@
 //! Threads: capture's (see `capture::live`), one for the analysis, one a sink, and the API's runtime. The analysis
 //! takes events from one bounded queue; it alone touches flow table, model and ledger.
 
+#[cfg(test)]
+mod gpu_tests;
 mod watcher;
 
 use std::sync::Arc;
@@ -11,7 +13,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Duration;
 
-use watcher::Watcher;
+use watcher::{Watched, Watcher};
 
 use crate::analysis::{Analysis, AnalysisConfig, Keep};
 use crate::capture::nic::Nic;
@@ -102,11 +104,12 @@ impl Pipeline {
         let prepared = prepare(&config.capture, nic, &config.state_dir, lasting);
         let mut live = Live::start_with(&config.capture, nic, sender, pins)?;
         let lists = match live.lister.take() {
-            Some(lister) => intel::Keeper::start(&config.intel, &config.state_dir, lister)?,
+            Some(lister) => Some(intel::Keeper::start(&config.intel, &config.state_dir, lister)?),
             None => None,
         };
-        let mut watcher =
-            Watcher::new(analysis, Outlets { ingest, sinks, journal, keeper }, &live, config, shared.clone());
+        let outlets = Outlets { ingest, sinks, journal, keeper };
+        let watched = Watched::of(&live, config);
+        let mut watcher = Watcher::new(analysis, outlets, watched, config, shared.clone());
         watcher.capture.prepared = prepared.lines().to_vec();
         watcher.top = top.clone();
         watcher.lists = lists.as_ref().map(intel::Keeper::status);
@@ -132,6 +135,11 @@ impl Pipeline {
     /// Where settings wait that were read again.
     pub fn waiting(&self) -> &Arc<Waiting> {
         &self.waiting
+    }
+
+    /// Where other lists are handed over; `None` where no list can be used.
+    pub fn lists(&self) -> Option<intel::Replacing> {
+        self.lists.as_ref().map(intel::Keeper::replacing)
     }
 
     /// The sinks that run.

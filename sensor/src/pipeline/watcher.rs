@@ -18,13 +18,44 @@ use crate::capture::{
 use crate::config::Config;
 use crate::incidents::Advice;
 use crate::intel;
-use crate::ledger::{Ledger, Residue};
+use crate::ledger::{Earlier, Ledger, Residue};
 use crate::reload::Waiting;
 use crate::score::ScoreError;
 use crate::status::top::SharedTop;
 use crate::status::{CaptureStatus, FlowStatus, Latency, Reading, Shared, Status};
 
 use super::Outlets;
+
+/// What the analysis thread looks at of a running capture.
+pub(super) struct Watched {
+    pub(super) clock: Clock,
+    pub(super) counters: Arc<CaptureCounters>,
+    pub(super) buffers: Buffers,
+    pub(super) steering: Steering,
+    pub(super) earlier: Earlier,
+    /// What stays as it was at the start.
+    pub(super) capture: CaptureStatus,
+}
+
+impl Watched {
+    pub(super) fn of(live: &Live, config: &Config) -> Watched {
+        Watched {
+            clock: live.clock,
+            counters: live.counters.clone(),
+            buffers: live.buffers.clone(),
+            steering: live.steering.clone(),
+            earlier: live.earlier,
+            capture: CaptureStatus {
+                interface: live.interface.clone(),
+                mode: config.capture.mode,
+                native: live.attached == XdpAttached::Native,
+                zero_copy: live.queues.iter().map(|queue| queue.zero_copy).collect(),
+                queues: live.queues.clone(),
+                ..CaptureStatus::default()
+            },
+        }
+    }
+}
 
 /// The analysis thread.
 pub(super) struct Watcher {
@@ -74,11 +105,12 @@ impl Watcher {
     pub(super) fn new(
         mut analysis: Analysis,
         outlets: Outlets,
-        live: &Live,
+        watched: Watched,
         config: &Config,
         shared: Arc<Shared>,
     ) -> Watcher {
-        if live.earlier.taken_over {
+        let Watched { clock, counters, buffers, steering, earlier, capture } = watched;
+        if earlier.taken_over {
             analysis.resume();
         }
         Watcher {
@@ -87,20 +119,13 @@ impl Watcher {
             shared,
             top: Arc::default(),
             waiting: Arc::default(),
-            clock: live.clock,
-            counters: live.counters.clone(),
-            buffers: live.buffers.clone(),
-            capture: CaptureStatus {
-                interface: live.interface.clone(),
-                mode: config.capture.mode,
-                native: live.attached == XdpAttached::Native,
-                zero_copy: live.queues.iter().map(|queue| queue.zero_copy).collect(),
-                queues: live.queues.clone(),
-                ..CaptureStatus::default()
-            },
-            ledger: Ledger::after(&live.earlier),
+            clock,
+            counters,
+            buffers,
+            capture,
+            ledger: Ledger::after(&earlier),
             rest: Arc::new(AtomicBool::new(true)),
-            started: live.clock.now(),
+            started: clock.now(),
             first_packet: 0,
             last_packet: 0,
             latency_score: Latency::default(),
@@ -110,7 +135,7 @@ impl Watcher {
             flow_limit: config.flow.max_flows as u64,
             state_dir: config.state_dir.clone(),
             lists: None,
-            steering: live.steering.clone(),
+            steering,
             admitted: config.capture.new_flows_per_second,
             flood: Flood::default(),
             missed: 0,
@@ -120,9 +145,9 @@ impl Watcher {
             warnings: Vec::new(),
             at_rest: false,
             published: Reading {
-                time: live.clock.now(),
-                packets: live.earlier.totals.seen.packets,
-                bytes: live.earlier.totals.seen.bytes,
+                time: clock.now(),
+                packets: earlier.totals.seen.packets,
+                bytes: earlier.totals.seen.bytes,
                 ..Reading::default()
             },
         }
@@ -151,7 +176,7 @@ impl Watcher {
         (self.analysis, self.outlets)
     }
 
-    fn flows(&mut self, deltas: &[FlowDelta]) {
+    pub(super) fn flows(&mut self, deltas: &[FlowDelta]) {
         self.ledger.flows(deltas);
         for delta in deltas {
             if self.first_packet == 0 || delta.grown.first < self.first_packet {
@@ -162,7 +187,7 @@ impl Watcher {
         self.analysis.flows(deltas);
     }
 
-    fn tick(&mut self, tick: &Tick) {
+    pub(super) fn tick(&mut self, tick: &Tick) {
         self.ledger.drained(tick);
         if let Some(flood) = tick.flood {
             self.flood = flood;
@@ -357,7 +382,7 @@ impl Watcher {
             incidents,
             language: language.flatten(),
             model: self.outlets.keeper.status(),
-            intel: self.lists.as_ref().map(intel::StatusReader::read),
+            intel: self.lists.as_ref().map(intel::StatusReader::read).filter(|lists| !lists.feeds.is_empty()),
             intel_counts: self.analysis.intel().clone(),
             gpu: self.analysis.gpu(),
             shadow: self.analysis.agreement(),

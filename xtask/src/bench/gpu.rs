@@ -41,10 +41,15 @@ const PARITY: f64 = 1e-4;
 /// Windows at once where that is judged.
 const ROWS: u64 = 65_536;
 
+/// Whether this machine has one.
+pub(super) fn is_there() -> bool {
+    // The other is that of WSL.
+    ["/dev/nvidia0", "/dev/dxg"].iter().any(|device| Path::new(device).exists())
+}
+
 /// `cargo xtask bench gpu`.
 pub fn run() -> Result<()> {
-    // The other is that of WSL.
-    if !["/dev/nvidia0", "/dev/dxg"].iter().any(|device| Path::new(device).exists()) {
+    if !is_there() {
         return Err(NoGpu.into());
     }
     let folder = scratch("gpu")?;

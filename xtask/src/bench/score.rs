@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::Options;
+use super::{Options, gpu};
 use super::offline::scratch;
 use super::table::Table;
 use crate::{program, setup};
@@ -43,6 +43,11 @@ pub fn run(options: &Options) -> Result<()> {
             fill(&mut scored, "onnxruntime, networks only", &said["scoring"]);
         }
     }
+    scored.note(if gpu::is_there() {
+        "The GPU of this machine is measured by `cargo xtask bench gpu`."
+    } else {
+        "This machine has no NVIDIA GPU: only the CPU was measured."
+    });
     stages.note("The floor is the larger of bytes over the copy bandwidth and operations over the rate of large matrices.");
     scored.publish()?;
     trained.publish()?;

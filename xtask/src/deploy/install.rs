@@ -225,11 +225,11 @@ fn roll_back(
 ) -> anyhow::Error {
     println!("  NOT READY: {error:#}");
     let log = remote
-        .tried("journalctl --unit vesper --lines 80 --no-pager --output cat | grep --invert-match '^ *ok '");
+        .tried("journalctl --unit vesper --lines 120 --no-pager --output cat | grep --invert-match '^ *ok '");
     if let Ok((_, log)) = log
         && !log.trim().is_empty()
     {
-        println!("  the end of its log:\n    {}", last_lines(&log, 25).replace("\n", "\n  "));
+        println!("  the end of its log:\n    {}", last_lines(&log, 50).replace("\n", "\n  "));
     }
     let (Some((_, version)), Some(back)) = (former, back) else {
         let _stopped = remote.tried("systemctl stop vesper");

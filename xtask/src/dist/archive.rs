@@ -28,11 +28,17 @@ pub fn pack(file: &Path, tree: &Path, stem: &str, version: &Version) -> Result<(
     Ok(())
 }
 
-/// Writes what `sha256sum --check` reads.
+/// Writes what `sha256sum --check` reads. Lines of other packages in the same folder stay.
 pub fn checksums(sums: &Path, files: &[PathBuf]) -> Result<()> {
-    let mut text = String::new();
-    for file in files {
-        let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let names: Vec<_> =
+        files.iter().map(|file| file.file_name().unwrap_or_default().to_string_lossy()).collect();
+    let former = fs::read_to_string(sums).unwrap_or_default();
+    let others = former.lines().filter(|line| {
+        let name = line.split_once("  ").map_or("", |(_, name)| name);
+        !names.iter().any(|own| own == name) && sums.with_file_name(name).is_file()
+    });
+    let mut text = others.map(|line| format!("{line}\n")).collect::<String>();
+    for (file, name) in files.iter().zip(&names) {
         writeln!(text, "{}  {name}", sha256(file)?)?;
     }
     fs::write(sums, text).with_context(|| format!("write {}", sums.display()))

@@ -42,7 +42,8 @@ pub fn lay_out(tree: &Path, sensor: &Path, bill: &Path, name: &str, version: &Ve
     manual(tree, &program_file)?;
     let documents = tree.join("usr/share/doc/vesper");
     fs::copy(bill, documents.join("sbom.cdx.json")).context("copy the bill of materials")?;
-    let changes = documents.join("changelog");
+    // Debian looks for it by the package's name.
+    let changes = at(tree, &format!("usr/share/doc/{name}/changelog"))?;
     fs::write(&changes, changelog(name, version)?).context("write the changelog")?;
     program::run_quietly(Command::new("gzip").args(["-9", "--no-name"]).arg(&changes))?;
     if name == "vesper-cuda" {

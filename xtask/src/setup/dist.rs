@@ -50,17 +50,33 @@ pub(super) const SYSTEMD: Requirement = Requirement {
 
 /// Installed in boxes only: a server has no place on this machine.
 pub(super) const SSHD: Requirement = Requirement {
-    what: "packages of sshd",
-    present: || program::find("sshd").is_some() || program::tools().join("sshd/lock").exists(),
+    what: "packages of sshd and sudo",
+    present: || {
+        let fetched = |name: &str| {
+            let mut files = program::tools().join("sshd").read_dir().into_iter().flatten().flatten();
+            files.any(|file| file.file_name().to_string_lossy().starts_with(&format!("{name}_")))
+        };
+        ["openssh-server", "sudo"]
+            .iter()
+            .zip(["sshd", "sudo"])
+            .all(|(package, name)| program::find(name).is_some() || fetched(package))
+    },
     install: Install::Own(
         || {
             let folder = program::tools().join("sshd");
             fs::create_dir_all(folder.join("partial")).context("make target/tools/sshd")?;
             let mut apt = apt_get();
-            apt.args(["install", "-y", "--no-install-recommends", "--download-only", "openssh-server"]);
+            apt.args([
+                "install",
+                "-y",
+                "--no-install-recommends",
+                "--download-only",
+                "openssh-server",
+                "sudo",
+            ]);
             apt.arg("-o").arg(format!("Dir::Cache::archives={}", folder.display()));
             program::run_quietly(&mut apt)
         },
-        "Debian package openssh-server, fetched to target/tools/sshd",
+        "Debian packages openssh-server and sudo, fetched to target/tools/sshd",
     ),
 };

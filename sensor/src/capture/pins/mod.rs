@@ -254,7 +254,7 @@ pub(super) fn allowed(wanted: config::XdpMode, attached: XdpAttached) -> bool {
 }
 
 /// The folder for pins, if it is one. Where only root may look into it or write, its unit has it at another place.
-fn base(folder: &Path, say: bool) -> Option<PathBuf> {
+pub(crate) fn base(folder: &Path, say: bool) -> Option<PathBuf> {
     if folder.as_os_str().is_empty() {
         return None;
     }
