@@ -255,6 +255,85 @@ fn the_second_alert_names_what_was_done_at_the_first() {
     running.stop();
 }
 
+/// Other lists are in force with a reload; those that cannot be read, and settings that are wrong, change nothing.
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn a_reload_takes_up_lists_and_keeps_those_before_where_others_are_bad() {
+    const NAME: &str = "a_reload_takes_up_lists_and_keeps_those_before_where_others_are_bad";
+    if inside() {
+        return play();
+    }
+    let Mirror { host, peer, sensor } = Mirror::new();
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("vesper.toml");
+    let write = |more: &str| {
+        let begin = mirror::settings(folder.path());
+        std::fs::write(&config, format!("{begin}[intel]\nown_networks = []\n{more}")).unwrap();
+    };
+    let file = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let list = |name: &str, file: &str| {
+        format!("[[intel.feed]]\nname = {name:?}\npath = {:?}\n", folder.path().join(file))
+    };
+    file("first.txt", &format!("{PEER}\n"));
+    file("second.txt", "192.0.2.0/24\n198.51.100.7\n");
+    write("");
+    let mut running = Running::start(VESPER, &sensor, &config);
+    running.wait_for("watching");
+    let _server = mirror::role(&host, NAME, "server");
+    let _client = mirror::role(&peer, NAME, "client");
+    let reload = || running.post(&sensor, "/api/v1/config/reload", &json!({})).to_string();
+    let shows = |lines: &[&str]| {
+        let mut metrics = String::new();
+        for _ in 0..80 {
+            metrics = running.get(&sensor, "/metrics");
+            if lines.iter().all(|line| metrics.contains(line)) {
+                return metrics;
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        let intel: Vec<&str> = metrics.lines().filter(|line| line.contains("vesper_intel")).collect();
+        panic!("{lines:?} in {intel:#?}");
+    };
+    assert!(!shows(&["vesper_capture_seen_packets_total"]).contains("vesper_intel_prefixes"));
+
+    // A list where there was none: who talks already is found.
+    write(&list("ours", "first.txt"));
+    let answer = reload();
+    assert!(
+        answer.contains(r#""taken_up":["intel"]"#) && answer.contains(r#""need_restart":[]"#),
+        "{answer}"
+    );
+    shows(&["vesper_intel_prefixes 1", "vesper_intel_matches_total{feed=\"ours\"}"]);
+
+    // Another source of the same name that cannot be read: what was known stays, beside what is new.
+    write(&format!("{}{}", list("ours", "nowhere.txt"), list("more", "second.txt")));
+    assert!(reload().contains(r#""taken_up":["intel"]"#));
+    let kept = "vesper_intel_entries{feed=\"ours\",kind=\"ip\"} 1";
+    shows(&["vesper_intel_prefixes 3", kept, "vesper_intel_feed_up{feed=\"ours\"} 0"]);
+
+    write(&format!("allow = [\"no network\"]\n{}", list("more", "second.txt")));
+    assert!(reload().contains("neither a network nor a domain"));
+    shows(&["vesper_intel_prefixes 3", kept]);
+
+    // It can be read at last, and what it says is allowed.
+    file("nowhere.txt", &format!("{PEER}\n203.0.113.9\n"));
+    write(&format!("allow = [{PEER:?}]\n{}", list("ours", "nowhere.txt")));
+    assert!(reload().contains(r#""taken_up":["intel"]"#));
+    let metrics = shows(&[kept, "vesper_intel_feed_up{feed=\"ours\"} 1"]);
+    assert!(!metrics.contains("feed=\"more\",kind"), "a list that is gone is not in force");
+
+    write("enabled = false\n");
+    assert!(reload().contains(r#""taken_up":["intel"]"#));
+    for _ in 0..50 {
+        if !running.get(&sensor, "/metrics").contains("vesper_intel_prefixes") {
+            running.stop();
+            return;
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    panic!("lists that are off are shown");
+}
+
 /// What the hosts do, each in its namespace.
 fn play() {
     match std::env::var("ROLE").unwrap().as_str() {

@@ -10,6 +10,7 @@ use crate::alert::AlertConfig;
 use crate::capture::Steering;
 use crate::cli::ConfigArgs;
 use crate::config::{self, Config, ConfigError};
+use crate::intel::Replacing;
 use crate::sinks::{self, Sinks};
 
 /// Settings that wait for the analysis, which takes them up between two windows.
@@ -42,9 +43,19 @@ pub struct Reloaded {
 pub struct Reloader {
     arguments: ConfigArgs,
     running: Config,
-    steering: Steering,
-    waiting: Arc<Waiting>,
-    sinks: Sinks,
+    outlets: Outlets,
+}
+
+/// Where new settings go.
+pub struct Outlets {
+    /// What is sampled.
+    pub steering: Steering,
+    /// What the analysis takes up.
+    pub waiting: Arc<Waiting>,
+    /// Where alerts go.
+    pub sinks: Sinks,
+    /// Lists of others; `None` where none can be used.
+    pub lists: Option<Replacing>,
 }
 
 /// For what sinks do when others take their place.
@@ -52,14 +63,8 @@ const SINK_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Reloader {
     /// `running` is what the sensor was started with.
-    pub fn new(
-        arguments: ConfigArgs,
-        running: Config,
-        steering: Steering,
-        waiting: Arc<Waiting>,
-        sinks: Sinks,
-    ) -> Reloader {
-        Reloader { arguments, running, steering, waiting, sinks }
+    pub fn new(arguments: ConfigArgs, running: Config, outlets: Outlets) -> Reloader {
+        Reloader { arguments, running, outlets }
     }
 
     /// What runs now.
@@ -74,22 +79,33 @@ impl Reloader {
         let mut reloaded = Reloaded { warnings: loaded.warnings, ..Reloaded::default() };
         let new = loaded.config;
         if new.capture.sample != self.running.capture.sample {
-            self.steering.set(new.capture.sample.clone());
+            self.outlets.steering.set(new.capture.sample.clone());
             tracing::info!(sample = ?new.capture.sample, "sampling changed");
             self.running.capture.sample = new.capture.sample.clone();
             reloaded.taken_up.push("capture.sample".to_owned());
         }
         if new.alert != self.running.alert {
-            self.waiting.leave(new.alert.clone());
+            self.outlets.waiting.leave(new.alert.clone());
             self.running.alert = new.alert.clone();
             reloaded.taken_up.push("alert".to_owned());
         }
         if new.sinks != self.running.sinks {
             let changed = sinks::configured(&new.sinks, &self.running.state_dir);
-            match self.sinks.replace(changed, SINK_PATIENCE) {
+            match self.outlets.sinks.replace(changed, SINK_PATIENCE) {
                 Ok(()) => {
                     self.running.sinks = new.sinks.clone();
                     reloaded.taken_up.push("sinks".to_owned());
+                }
+                Err(error) => reloaded.warnings.push(error.to_string()),
+            }
+        }
+        if new.intel != self.running.intel
+            && let Some(lists) = &self.outlets.lists
+        {
+            match lists.replace(new.intel.clone()) {
+                Ok(()) => {
+                    self.running.intel = new.intel.clone();
+                    reloaded.taken_up.push("intel".to_owned());
                 }
                 Err(error) => reloaded.warnings.push(error.to_string()),
             }

@@ -12,7 +12,7 @@ use sensor::config::{self, Config};
 use sensor::incidents::Advice;
 use sensor::model::{self, Mailbox};
 use sensor::pipeline::{Opened, Pipeline};
-use sensor::reload::{Reloaded, Reloader};
+use sensor::reload::{Outlets, Reloaded, Reloader};
 use sensor::status::{Shared, Status, Summary};
 use sensor::store::Store;
 use sensor::{api, notify, telemetry};
@@ -73,7 +73,8 @@ pub fn run(arguments: &RunArgs) -> anyhow::Result<()> {
 
     let (steering, waiting) = (pipeline.live().steering.clone(), pipeline.waiting().clone());
     let sinks = pipeline.sinks().clone();
-    let mut reloader = Reloader::new(arguments.config.clone(), config.clone(), steering, waiting, sinks);
+    let outlets = Outlets { steering, waiting, sinks, lists: pipeline.lists() };
+    let mut reloader = Reloader::new(arguments.config.clone(), config.clone(), outlets);
     let mailbox = pipeline.mailbox().clone();
     let (reloads, mut asked_to_reload) = tokio::sync::mpsc::channel::<api::Reload>(1);
     let app = App::new(Parts {

@@ -71,9 +71,10 @@ fn web_attack(facts: &FlowFacts, config: &AlertConfig) -> Option<Verdict> {
         proto: facts.key.proto,
         strength,
         narrative: format!(
-            "{} sent a request with marks of {} to port {} of {}: {}",
+            "{} sent a request with marks of {}{} to port {} of {}: {}",
             ip(&facts.src),
             kind.name(),
+            if http.beside { " in its headers or body" } else { "" },
             facts.dst_port,
             ip(&facts.dst),
             facts.app.text,

@@ -7,6 +7,7 @@ use super::rules::{Verdict, judge_flow, judge_host};
 use super::{ThreatType, rules};
 use crate::features::facts::{FlowFacts, HostFacts};
 use crate::features::link::{LinkFacts, Mac};
+use crate::features::moves::is_inside;
 use crate::features::spec;
 use crate::flow::flags::FlagCounts;
 use crate::flow::ip;
@@ -60,6 +61,13 @@ impl Candidate {
             ThreatType::PortScan => (kind, source, None),
             _ => (kind, source, destination),
         }
+    }
+
+    /// Whose doing it is, as far as it can be known: the host inside, for an address outside is anybody's choice.
+    pub fn told_of(&self) -> [u8; 16] {
+        let Verdict { source, destination, .. } = self.verdict;
+        let ends = || [source.or(self.mac.map(Mac::link_local)), destination].into_iter().flatten();
+        ends().find(is_inside).or_else(|| ends().next()).unwrap_or_default()
     }
 
     /// How far the score is above the threshold, decades.
@@ -172,11 +180,9 @@ fn how_rare(margin: f64, config: &AlertConfig) -> String {
     let (number, unit) = match hours {
         hours if hours < 48.0 => (hours, "hours"),
         hours if hours < 24.0 * 365.0 => (hours / 24.0, "days"),
-        hours => (hours / (24.0 * 365.0), "years"),
+        // Nobody watched for years.
+        _ => return "ordinary traffic here practically never does this".to_owned(),
     };
-    if number > 1000.0 {
-        return "ordinary traffic here practically never does this".to_owned();
-    }
     let number = number.round().max(1.0);
     let span = if number > 1.0 {
         format!("{number} {unit}")

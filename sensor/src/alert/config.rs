@@ -40,6 +40,9 @@ pub struct AlertConfig {
     pub brute_force_logins: u64,
     /// BruteForce: bytes of such a connection on average, at most.
     pub brute_force_bytes: u64,
+    /// BruteForce: sessions with SSH, Telnet, remote desktop or VNC within about two minutes that were no more than a login,
+    /// all alike, by a source that did not use the service before. 2 or more.
+    pub brute_force_guesses: u64,
     /// Bot: surprise of the regularity, nats: 9 is three gaps equal within 5 %, or six within 20 %. Above 0.
     pub beacon_evidence: f64,
     /// Bot: gaps between contacts, at least. 2 or more.
@@ -81,6 +84,7 @@ impl Default for AlertConfig {
             ddos_sources: 10,
             brute_force_logins: 15,
             brute_force_bytes: 65_536,
+            brute_force_guesses: 6,
             beacon_evidence: 9.0,
             beacon_gaps: 3,
             lateral_hosts: 3,
@@ -122,6 +126,7 @@ impl AlertConfig {
         least("likeness", self.likeness, 0.3);
         least("brute_force_logins", self.brute_force_logins as f64, 2.0);
         least("brute_force_bytes", self.brute_force_bytes as f64, 1.0);
+        least("brute_force_guesses", self.brute_force_guesses as f64, 2.0);
         least("beacon_evidence", self.beacon_evidence, 1e-6);
         least("beacon_gaps", f64::from(self.beacon_gaps), 2.0);
         least("exfiltration_bytes", self.exfiltration_bytes as f64, 1.0);

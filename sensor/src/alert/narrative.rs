@@ -22,6 +22,7 @@ fn phrase(share: &Share) -> Option<String> {
         "new_port" => Some("it hardly ever used this port"),
         "new_mac" => Some("this MAC address is new"),
         "new_stream" => Some("it hardly ever sent this protocol there"),
+        "beacon_to_new_service" => Some("it calls this service, which is new here, as regularly as a clock"),
         "rule" | "other" => return None,
         _ => None,
     };
@@ -42,6 +43,9 @@ fn phrase(share: &Share) -> Option<String> {
         return Some(format!("{is}{name} where it is usually {was}so"));
     }
     let (value, expected) = (amount(share.value, &share.unit), amount(share.expected, &share.unit));
+    if expected.starts_with("0 ") {
+        return Some(format!("{name} {value} where there is usually none"));
+    }
     Some(format!("{name} {value} where {expected} was expected"))
 }
 
@@ -109,6 +113,11 @@ mod tests {
         );
         assert_eq!(because(&[share("rule", "times", 1.0, 0.0, 1.0)]), "");
         assert_eq!(phrase(&shares[3]).unwrap(), "refused where it is usually not so");
+        let missing = share("arp_targets_missing", "addresses/s", 3.01, 0.0, 0.2);
+        assert_eq!(
+            phrase(&missing).unwrap(),
+            "arp targets missing 3.01 addresses/s where there is usually none"
+        );
         for (value, unit, text) in [
             (0.0, "packets/s", "0 packets/s"),
             (0.004, "s", "0.004 s"),

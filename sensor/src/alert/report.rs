@@ -116,7 +116,7 @@ pub fn name(
     alert.severity = severity(kind, candidate, chance, config);
     alert.details.mitre = techniques(kind, candidate);
     let words = std::mem::take(&mut alert.details.narrative);
-    alert.details.narrative = format!("Looks like {kind:?} ({:.0} %). {words}", chance * 100.0);
+    alert.details.narrative = format!("Looks like {kind:?} ({:.0} %). {words}", (chance * 100.0).min(99.0));
 }
 
 /// An alert that was called by what it looks like is called by what a rule found it to be.

@@ -31,6 +31,7 @@ pub fn judge_flow(facts: &FlowFacts, config: &AlertConfig) -> Option<Verdict> {
     judge_app(facts, config)
         .or_else(|| exfiltration(facts, config))
         .or_else(|| brute_force(facts, config))
+        .or_else(|| guessing(facts, config))
         .or_else(|| bot(facts, config))
 }
 
@@ -105,6 +106,28 @@ fn brute_force(facts: &FlowFacts, config: &AlertConfig) -> Option<Verdict> {
             pair.trusted_surge,
         );
         flow_verdict(facts, ThreatType::BruteForce, pair.short / asked, narrative)
+    })
+}
+
+/// Sizes of sessions in which passwords are guessed differ by the number of passwords.
+const GUESSES_VARY: f64 = 0.25;
+
+/// Passwords guessed at leisure: one small session after the other, all alike, with a service where people log in and that
+/// this source did not use before. What does so for a living, such as a script, did it in the warm-up as well.
+fn guessing(facts: &FlowFacts, config: &AlertConfig) -> Option<Verdict> {
+    let (pair, logins) = (&facts.pair, &facts.pair.logins);
+    let asked = config.brute_force_guesses as f64;
+    (pair.new_pair && logins.recent >= asked && logins.variation <= GUESSES_VARY).then(|| {
+        let narrative = format!(
+            "{} opened {} sessions with port {} of {} within minutes, a service that it did not use before. Each ended after \
+             about {:.1} KB, enough for a refused login and for little else.",
+            ip(&facts.src),
+            logins.count,
+            facts.dst_port,
+            ip(&facts.dst),
+            logins.size / 1e3,
+        );
+        flow_verdict(facts, ThreatType::BruteForce, logins.recent / asked, narrative)
     })
 }
 
@@ -265,10 +288,10 @@ fn scan_from(facts: &HostFacts, config: &AlertConfig) -> Option<Verdict> {
         proto: facts.target_proto,
         strength,
         narrative: format!(
-            "{} tried about {:.0} ports of {} in {:.0} s; {failed} connections were refused or not answered, \
-             about {:.0} targets in the last minute.",
+            "{} tried {} of {} in {:.0} s; {failed} connections were refused or not answered, to about {:.0} targets in \
+             the last minute.",
             ip(&facts.address),
-            facts.ports,
+            if facts.ports < 1.5 { "a port".to_owned() } else { format!("about {:.0} ports", facts.ports) },
             destination
                 .map_or_else(|| format!("about {:.0} hosts", facts.peers), |host| ip(&host).to_string()),
             facts.seconds,
@@ -282,7 +305,8 @@ fn lateral(facts: &HostFacts, config: &AlertConfig) -> Option<Verdict> {
     let [reached, familiar] = facts.moves;
     // Who administers many hosts anyway has to reach as many new ones.
     let asked = (config.lateral_hosts as f64).max(familiar);
-    (reached >= asked && facts.completed > 0).then(|| Verdict {
+    // What it does on in the half hour after is no move.
+    (reached >= asked && facts.moved).then(|| Verdict {
         kind: ThreatType::Infiltration,
         source: Some(facts.address),
         destination: None,
@@ -290,10 +314,10 @@ fn lateral(facts: &HostFacts, config: &AlertConfig) -> Option<Verdict> {
         proto: proto::TCP,
         strength: reached / asked,
         narrative: format!(
-            "{} reached hosts inside by remote login, file sharing or remote administration that it never used there: \
-             {reached:.1} within half an hour, where services that nobody used before count in full and others half; \
-             before it used such on {familiar:.0}.",
+            "{} used remote login, file sharing or remote administration on hosts inside where it never did: {} of them \
+             within half an hour (half of one where others use that service there). Before, it did so on {familiar:.0}.",
             ip(&facts.address),
+            if reached.fract() == 0.0 { format!("{reached:.0}") } else { format!("{reached:.1}") },
         ),
     })
 }

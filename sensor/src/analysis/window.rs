@@ -116,7 +116,7 @@ impl Analysis {
                 });
                 let Some(alert) = alert else { continue };
                 if candidate.verdict.kind == ThreatType::Anomaly {
-                    self.scorer.told(candidate.kind, member);
+                    self.scorer.told(candidate.kind, member, candidate.told_of());
                 }
                 if candidate.kind == Kind::Flow {
                     self.features.memory.suspect(&pair_key(&work.flows[row].facts));

@@ -2,6 +2,7 @@
 
 use super::app::AppFacts;
 use super::damped::Deviations;
+use super::logins::Logins;
 use super::rarity::Rarity;
 use super::spec;
 use crate::flow::table::Carried;
@@ -48,6 +49,8 @@ pub struct PairFacts {
     pub short_size: f64,
     /// Their deviation over their mean.
     pub short_variation: f64,
+    /// Sessions that were no more than a login.
+    pub logins: Logins,
     /// The source was not seen using this service in the warm-up, nor for long since.
     pub new_pair: bool,
     /// Nobody was.
@@ -277,6 +280,8 @@ pub struct HostFacts {
     /// Hosts inside on which it began to use services for administration, in half an hour, and on how many it did before.
     /// See [`super::moves`].
     pub moves: [f64; 2],
+    /// One of them was in this window.
+    pub moved: bool,
     /// Of what it sent and of what it received, from what was usual for it.
     pub deviations: [Deviations; 2],
 }

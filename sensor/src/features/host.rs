@@ -331,7 +331,7 @@ impl Hosts {
                 let failed = host.failed_targets.as_ref();
                 facts.failed_targets = failed.map_or(0.0, |targets| targets[0].union(&targets[1]).count());
                 facts.recent_failed = host.recent_failed;
-                facts.moves = host.moves.recent(now);
+                (facts.moves, facts.moved) = (host.moves.recent(now), host.moves.moved(now));
                 for (side, usual) in host.usual.iter_mut().enumerate() {
                     let each = |count: u64| (count as f64 / seconds) as f32;
                     let rates = Rates::new(each(facts.packets[side]), each(facts.bytes[side]));

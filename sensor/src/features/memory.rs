@@ -5,6 +5,7 @@ use super::damped::{Damped, Scales, Usual};
 use super::facts::PairFacts;
 use super::fading::{Fading, patience};
 pub use super::keys::{PairKey, ServiceKey};
+use super::logins::Seen;
 use super::rarity::Rarity;
 use crate::flow::slab::Slab;
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,9 @@ pub struct Pair {
     contact_size: Damped,
     short_size: Damped,
     peaks: Peaks,
+    /// Not saved, as below.
+    #[serde(skip)]
+    logins: Seen,
     /// Not saved: minutes after a stop it would be stale.
     #[serde(skip)]
     usual: Usual,
@@ -79,6 +83,8 @@ pub struct Addition {
     pub contact: Option<u64>,
     /// Size of a connection that ended after a short time, bytes.
     pub short: Option<f64>,
+    /// Size of a session that ended and was no more than a login, bytes.
+    pub login: Option<f64>,
     /// The destination answered.
     pub answered: bool,
 }
@@ -102,6 +108,7 @@ impl Pair {
         if let Some(size) = addition.short {
             self.short_size.add(size);
         }
+        self.logins.add(passed, addition.login);
         if let Some(time) = addition.contact {
             if self.last_contact != 0 {
                 // Flows that make contact in one drain come in any order.
@@ -327,6 +334,7 @@ impl Memory {
             contact_variation: pair.contact_size.variation(),
             short_size: pair.short_size.mean(),
             short_variation: pair.short_size.variation(),
+            logins: pair.logins.facts(),
             new_pair: self.is_new(pair.first_seen, now, pair.suspect),
             new_service: known.is_some() && self.is_new(service.first_seen, now, service.suspect),
             new_host: false,

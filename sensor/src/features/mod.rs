@@ -12,6 +12,7 @@ mod fading;
 pub mod host;
 pub mod keys;
 pub mod link;
+pub mod logins;
 mod majority;
 pub mod matrix;
 pub mod memory;

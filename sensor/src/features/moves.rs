@@ -45,6 +45,11 @@ impl Moves {
         }
     }
 
+    /// Whether a target was reached first in the window that ends at `now`.
+    pub(super) fn moved(&self, now: u64) -> bool {
+        self.targets.iter().any(|(_, time, _)| *time == now)
+    }
+
     /// Targets of the last half hour, by what they count, and on how many it is nothing new.
     pub(super) fn recent(&self, now: u64) -> [f64; 2] {
         let (mut recent, mut familiar) = (0.0, f64::from(self.familiar));
@@ -90,6 +95,7 @@ mod tests {
             moves.reach(target, new_service, at * minute);
         }
         assert_eq!(moves.recent(5 * minute), [2.5, 0.0]);
+        assert!(moves.moved(4 * minute) && !moves.moved(5 * minute));
         assert_eq!(moves.recent(33 * minute), [1.5, 1.0]);
         // Once more is nothing new.
         moves.reach(3, true, 90 * minute);

@@ -5,6 +5,7 @@ use super::config::FeaturesConfig;
 use super::facts::{FlowFacts, HostFacts, Outcome, PairFacts};
 use super::host::Hosts;
 use super::link::{LinkFacts, Links};
+use super::logins::login;
 use super::memory::{Addition, Memory, PairKey, ServiceKey, Slots};
 use super::moves::is_move;
 use super::outcome::outcome;
@@ -360,10 +361,9 @@ fn facts(flow: &Flow, grown: &Grown, seconds: f64, now: u64) -> FlowFacts {
 fn addition(facts: &FlowFacts, grown: &Grown) -> Addition {
     let total = &facts.total;
     let failed = matches!(facts.outcome, Outcome::Refused | Outcome::HalfOpen | Outcome::Unanswered);
-    let short = grown.ended
-        && total.established()
-        && total.flags[0].syn > 0
-        && facts.last.saturating_sub(facts.start) <= SHORT;
+    let whole = grown.ended && total.established() && total.flags[0].syn > 0;
+    let short = whole && facts.last.saturating_sub(facts.start) <= SHORT;
+    let size = total.bytes[0] + total.bytes[1];
     let each = |counts: [u64; 2]| ((counts[0] + counts[1]) as f64 / facts.seconds) as f32;
     Addition {
         connections: f64::from(u8::from(facts.outcome == Outcome::Completed)),
@@ -371,7 +371,8 @@ fn addition(facts: &FlowFacts, grown: &Grown) -> Addition {
         bytes: facts.window.bytes.map(|n| n as f64),
         rates: [each(facts.window.packets), each(facts.window.bytes)],
         contact: grown.contact,
-        short: short.then(|| (total.bytes[0] + total.bytes[1]) as f64),
+        short: short.then_some(size as f64),
+        login: login(facts).filter(|_| whole),
         answered: total.packets[1] > 0,
     }
 }

@@ -18,6 +18,11 @@ const LONGEST_WORD: usize = 64;
 const MOST_FOUND: usize = 500;
 /// Looked at by either way before the two orders become one.
 const DEPTH: usize = 200;
+/// Incidents that are put in order for a question. Words are taken from the rarest on until they hold so many together; those
+/// left count in the order, and choose nothing.
+const CANDIDATES: usize = 10_000;
+/// Of words that choose nothing so many count: each is looked for in all incidents, to know how rare it is.
+const COMMON: usize = 2;
 /// Reciprocal rank fusion: a place further down by this much counts half of the first. 60 is the value of Cormack, Clarke
 /// and Büttcher, "Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning Methods", SIGIR 2009.
 const FUSION: f64 = 60.0;
@@ -32,19 +37,53 @@ pub struct Found {
     pub similarity: Option<f64>,
 }
 
-/// Incidents that hold some of the words (their stems), best first by BM25; the title counts most.
+/// Incidents that hold some of the words (their stems), best first by BM25; the title counts most. Of words that more than
+/// [`CANDIDATES`] hold, the newest of these.
 pub fn search(connection: &Connection, words: &str, limit: usize) -> rusqlite::Result<Vec<Incident>> {
-    let Some(question) = question(words) else { return Ok(Vec::new()) };
+    let Some(question) = question(connection, words)? else { return Ok(Vec::new()) };
     let columns =
         COLUMNS.split(", ").map(|column| format!("incidents.{column}")).collect::<Vec<_>>().join(", ");
-    // Ordered before it is joined: a word that all hold would fetch every incident, to show a few.
+    // Ordered before it is joined: a word that many hold would fetch as many incidents, to show a few.
     let sql = format!(
-        "SELECT {columns} FROM (SELECT rowid AS at, bm25(incident_text, 4, 4, 2, 2, 1, 1) AS place FROM incident_text \
-         WHERE incident_text MATCH ? ORDER BY place, rowid DESC LIMIT ?) JOIN incidents ON incidents.number = at \
-         ORDER BY place, number DESC"
+        "SELECT {columns} FROM (SELECT at, place FROM (SELECT rowid AS at, bm25(incident_text, 4, 4, 2, 2, 1, 1) AS place \
+         FROM incident_text WHERE incident_text MATCH ? ORDER BY rowid DESC LIMIT {CANDIDATES}) \
+         ORDER BY place, at DESC LIMIT ?) JOIN incidents ON incidents.number = at ORDER BY place, number DESC"
     );
     let limit = limit.min(MOST_FOUND) as i64;
     connection.prepare_cached(&sql)?.query_map(params![question, limit], store::incident)?.collect()
+}
+
+/// A question that few enough incidents answer; `None` where none does. A count to the bound costs little however many hold
+/// the word.
+fn question(connection: &Connection, words: &str) -> rusqlite::Result<Option<String>> {
+    let mut count = connection.prepare_cached(&format!(
+        "SELECT count(*) FROM (SELECT 1 FROM incident_text WHERE incident_text MATCH ? LIMIT {})",
+        CANDIDATES + 1
+    ))?;
+    let mut held = Vec::new();
+    for term in terms(words) {
+        let holders: i64 = count.query_row([&term], |row| row.get(0))?;
+        if holders > 0 {
+            held.push((holders as usize, term));
+        }
+    }
+    held.sort();
+    let mut together = 0;
+    let choosing = held.iter().take_while(|(holders, _)| {
+        together += holders;
+        together <= CANDIDATES
+    });
+    let choosing = choosing.count();
+    let joined = |some: &[(usize, String)]| {
+        some.iter().map(|(_, term)| term.as_str()).collect::<Vec<_>>().join(" OR ")
+    };
+    let all = joined(&held[..held.len().min(choosing + COMMON)]);
+    Ok(match choosing {
+        _ if held.is_empty() => None,
+        0 => Some(all),
+        _ if choosing == held.len() => Some(all),
+        _ => Some(format!("({}) AND ({all})", joined(&held[..choosing]))),
+    })
 }
 
 /// The incidents most like it, most alike first.
@@ -73,7 +112,7 @@ pub fn find(
     likeness: Option<&Likeness>,
     limit: usize,
 ) -> rusqlite::Result<Vec<Found>> {
-    let by_words = question(words).is_some();
+    let by_words = !terms(words).is_empty();
     let plain = |incidents: Vec<Incident>| {
         incidents.into_iter().map(|incident| Found { incident, similarity: None }).collect()
     };
@@ -102,14 +141,15 @@ fn fused(worded: Vec<Found>, alike: Vec<Found>, limit: usize) -> Vec<Found> {
     sums.into_iter().take(limit.min(MOST_FOUND)).map(|(_, found)| found).collect()
 }
 
-/// The question in FTS5's language; `None` without a word. Each word is quoted, so that none is an operator. The last one
-/// may be the beginning of a word: somebody is still typing.
-fn question(text: &str) -> Option<String> {
+/// The terms of a question in FTS5's language. Each word is quoted, so that none is an operator. The last one may be the
+/// beginning of a word: somebody is still typing.
+fn terms(text: &str) -> Vec<String> {
     let words = words(text);
-    let last = words.last()?;
-    let begun = (last.chars().count() >= 3).then(|| format!("\"{last}\" *"));
-    let whole = words.iter().map(|word| format!("\"{word}\""));
-    Some(whole.chain(begun).collect::<Vec<_>>().join(" OR "))
+    let begun = words.last().filter(|last| last.chars().count() >= 3).map(|last| format!("\"{last}\" *"));
+    let mut terms: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).chain(begun).collect();
+    terms.sort();
+    terms.dedup();
+    terms
 }
 
 /// The words of a text, as they are stored: letters and digits, nothing else.

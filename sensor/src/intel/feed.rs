@@ -120,6 +120,11 @@ impl Feed {
         (head.asked == self.asked()).then_some((head, lines))
     }
 
+    /// Whether there is a last good list.
+    pub fn is_there(&self) -> bool {
+        self.open().is_some()
+    }
+
     /// The last good list, without what has expired by `now`; nothing where there is none.
     pub fn last_good(&self, now: u64) -> (Head, Vec<Item>) {
         let Some((mut head, lines)) = self.open() else { return Default::default() };

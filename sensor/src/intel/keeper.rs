@@ -3,16 +3,17 @@
 //! In: settings, the folder of last good lists, the kernel's tries. Out: sets, and how each list is. Never here: a packet.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
 use super::config::{FeedConfig, IntelConfig};
 use super::feed::{Feed, Head};
-use super::item::Refused;
+use super::item::{Item, Refused};
 use super::set::{FeedItems, Set};
 use super::source::{self, Look, Memory};
 use crate::capture::Lister;
@@ -71,29 +72,64 @@ impl StatusReader {
     }
 }
 
+/// Lists that take the place of those in use were not handed over.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ReplaceError {
+    /// The keeper has not come to the settings before these.
+    #[error("[intel] stays as it is: the lists before are still being taken up; reload again in a minute")]
+    Busy,
+    /// There is no keeper any more.
+    #[error("[intel] stays as it is: the thread that keeps the lists has ended; restart the sensor")]
+    Gone,
+}
+
+/// Has the keeper take up other settings. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Replacing(SyncSender<IntelConfig>);
+
+impl Replacing {
+    /// Hands the settings over; they are in force once their lists were looked at. Never waits.
+    pub fn replace(&self, config: IntelConfig) -> Result<(), ReplaceError> {
+        self.0.try_send(config).map_err(|refused| match refused {
+            TrySendError::Full(_) => ReplaceError::Busy,
+            TrySendError::Disconnected(_) => ReplaceError::Gone,
+        })
+    }
+}
+
 /// A running keeper.
 pub struct Keeper {
     status: Arc<Mutex<IntelStatus>>,
-    stop: SyncSender<()>,
-    thread: JoinHandle<()>,
+    replacing: Replacing,
+    stop: Arc<AtomicBool>,
 }
 
 impl Keeper {
-    /// Starts it; `None` where there is nothing to do.
-    pub fn start(config: &IntelConfig, state_dir: &Path, lister: Lister) -> std::io::Result<Option<Keeper>> {
-        if !config.enabled || config.feed.is_empty() {
-            return Ok(None);
-        }
-        let (stop, stopped) = sync_channel(1);
-        let status = Arc::new(Mutex::new(IntelStatus::default()));
+    /// Starts it. Without lists it waits for settings that have some.
+    pub fn start(config: &IntelConfig, state_dir: &Path, lister: Lister) -> std::io::Result<Keeper> {
+        let (sender, orders) = sync_channel(1);
+        let (status, stop) = (Arc::new(Mutex::new(IntelStatus::default())), Arc::new(AtomicBool::new(false)));
         let mut work = Work::new(config, state_dir, lister, status.clone());
-        let thread = std::thread::Builder::new().name("intel".to_owned()).spawn(move || {
-            work.renew(now());
-            while stopped.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
-                work.turn(now());
+        let stopped = stop.clone();
+        std::thread::Builder::new().name("intel".to_owned()).spawn(move || {
+            if !work.feeds.is_empty() {
+                work.renew(now());
+            }
+            loop {
+                match orders.recv_timeout(Duration::from_secs(1)) {
+                    _ if stopped.load(Relaxed) => break,
+                    Ok(config) => work.replace(&config, now()),
+                    Err(RecvTimeoutError::Timeout) => work.turn(now()),
+                    Err(RecvTimeoutError::Disconnected) => break,
+                }
             }
         })?;
-        Ok(Some(Keeper { status, stop, thread }))
+        Ok(Keeper { status, replacing: Replacing(sender), stop })
+    }
+
+    /// Has it take up other settings.
+    pub fn replacing(&self) -> Replacing {
+        self.replacing.clone()
     }
 
     /// Tells how the lists are.
@@ -103,8 +139,7 @@ impl Keeper {
 
     /// Has it stop, which takes as long as the answer it may wait for; nobody waits for that.
     pub fn stop(self) {
-        drop(self.stop);
-        drop(self.thread);
+        self.stop.store(true, Relaxed);
     }
 }
 
@@ -113,9 +148,28 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
+/// A list, and when it is due.
+struct Kept {
+    feed: Feed,
+    due: u64,
+    /// What had its name in the settings before, and another source: stands for it until it has brought something.
+    before: Option<Feed>,
+}
+
+impl Kept {
+    fn last_good(&self, now: u64) -> (Head, Vec<Item>) {
+        let good = self.feed.last_good(now);
+        match &self.before {
+            Some(before) if !self.feed.is_there() => before.last_good(now),
+            _ => good,
+        }
+    }
+}
+
 struct Work {
     config: IntelConfig,
-    feeds: Vec<(Feed, u64)>,
+    folder: PathBuf,
+    feeds: Vec<Kept>,
     lister: Lister,
     /// When the set was last put together.
     renewed: u64,
@@ -125,19 +179,56 @@ struct Work {
 impl Work {
     fn new(config: &IntelConfig, state_dir: &Path, lister: Lister, status: Arc<Mutex<IntelStatus>>) -> Work {
         let folder = state_dir.join(FOLDER);
-        let feeds: Vec<_> = config.feed.iter().map(|feed| (Feed::new(feed, config, &folder), 0)).collect();
-        status.lock().unwrap_or_else(PoisonError::into_inner).feeds = config
-            .feed
+        let mut work = Work { config: config.clone(), folder, feeds: Vec::new(), lister, renewed: 0, status };
+        work.name(config);
+        work
+    }
+
+    /// The lists of these settings. Those that were there keep what is known of them.
+    fn name(&mut self, config: &IntelConfig) {
+        let wanted: &[FeedConfig] = if config.enabled { &config.feed } else { &[] };
+        let mut old = std::mem::take(&mut self.feeds);
+        for feed in wanted {
+            let place = old.iter().position(|kept| kept.feed.config().name == feed.name);
+            let before = place.map(|at| old.swap_remove(at)).map(|kept| match kept.before {
+                // Changed twice, and the first change brought nothing.
+                Some(before) if !kept.feed.is_there() => before,
+                _ => kept.feed,
+            });
+            self.feeds.push(Kept { feed: Feed::new(feed, config, &self.folder), due: 0, before });
+        }
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = std::mem::take(&mut status.feeds);
+        status.feeds = wanted
             .iter()
-            .map(|feed| FeedStatus { name: feed.name.clone(), ..FeedStatus::default() })
+            .map(|feed| {
+                let place = told.iter().position(|status| status.name == feed.name);
+                let new = || FeedStatus { name: feed.name.clone(), ..FeedStatus::default() };
+                place.map_or_else(new, |at| told.swap_remove(at))
+            })
             .collect();
-        Work { config: config.clone(), feeds, lister, renewed: 0, status }
+        self.config = config.clone();
+    }
+
+    /// Other settings: in force at once for what is there, then every list is looked at.
+    fn replace(&mut self, config: &IntelConfig, now: u64) {
+        self.name(config);
+        self.renew(now);
+        self.turn(now);
     }
 
     /// Looks at what is due; puts the lists together if one changed.
     fn turn(&mut self, now: u64) {
-        let mut changed = now.saturating_sub(self.renewed) >= RENEWED;
-        for (at, (feed, due)) in self.feeds.iter_mut().enumerate() {
+        let old = !self.feeds.is_empty() && now.saturating_sub(self.renewed) >= RENEWED;
+        if self.look(now) || old {
+            self.renew(now);
+        }
+    }
+
+    /// Looks at what is due; whether a list changed.
+    fn look(&mut self, now: u64) -> bool {
+        let mut changed = false;
+        for (at, Kept { feed, due, .. }) in self.feeds.iter_mut().enumerate() {
             if now < *due {
                 continue;
             }
@@ -165,18 +256,16 @@ impl Work {
                 }
             }
         }
-        if changed {
-            self.renew(now);
-        }
+        changed
     }
 
     /// Puts the last good lists together and has new flows looked up in them.
     fn renew(&mut self, now: u64) {
         self.renewed = now;
-        let good: Vec<_> = self.feeds.iter().map(|(feed, _)| feed.last_good(now)).collect();
+        let good: Vec<_> = self.feeds.iter().map(|kept| kept.last_good(now)).collect();
         let (heads, items): (Vec<Head>, Vec<_>) = good.into_iter().unzip();
         let lists =
-            self.feeds.iter().zip(items).map(|((feed, _), items)| FeedItems { config: feed.config(), items });
+            self.feeds.iter().zip(items).map(|(kept, items)| FeedItems { config: kept.feed.config(), items });
         let set = Arc::new(Set::build(&self.config, lists.collect()));
         let listed = self.lister.list(&set, PATIENCE);
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);

@@ -20,5 +20,5 @@ pub(crate) mod tests;
 
 pub use config::{FeedConfig, FeedKind, IntelConfig};
 pub use item::{Item, Refused, Value};
-pub use keeper::{FeedStatus, IntelStatus, Keeper, StatusReader, offline};
+pub use keeper::{FeedStatus, IntelStatus, Keeper, ReplaceError, Replacing, StatusReader, offline};
 pub use set::{FeedItems, Hit, Label, Set};

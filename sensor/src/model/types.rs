@@ -123,8 +123,21 @@ pub fn train(
 }
 
 fn learned(known: &[Known], name: &str) -> Head {
-    let of_kind = |kind| fit(&context::names(kind), &rows(known, kind, false), &rows(known, kind, true));
+    let of_kind = |kind| {
+        let (held_out, least) = held_out(known, kind);
+        let taught: Vec<&Known> = known.iter().filter(|one| one.row.kind == kind && !one.held_out).collect();
+        fit(&context::names(kind), &rows(&taught), &rows(&held_out), least)
+    };
     Head::new(name, JUDGED.map(of_kind))
+}
+
+/// What the temperature is fitted to, and the least it may be. What is judged later are unusual rows that no rule names.
+/// Where none was held out, those with a rule have to do: they are the plain ones, and may only make it less sure.
+fn held_out(known: &[Known], kind: Kind) -> (Vec<&Known>, f64) {
+    let unusual = |one: &&Known| one.row.kind == kind && one.held_out && one.row.unusual;
+    let unusual: Vec<&Known> = known.iter().filter(unusual).collect();
+    let unnamed: Vec<&Known> = unusual.iter().copied().filter(|one| !one.row.named).collect();
+    if unnamed.is_empty() { (unusual, 1.0) } else { (unnamed, 0.0) }
 }
 
 fn ordinary() -> usize {
@@ -148,15 +161,12 @@ fn knowledge(row: Exemplar, labels: &[Label], capture: usize, captures: usize) -
     Some(Known { row, class, event, held_out: part % HELD_OUT == HELD_OUT - 1 })
 }
 
-/// The rows of a kind with their weights: every attack of a type counts the same, and every type.
-fn rows(known: &[Known], kind: Kind, held_out: bool) -> Vec<Row> {
-    let of_kind = |one: &&Known| one.row.kind == kind && one.held_out == held_out;
-    // What is judged later are rows that no rule names.
-    let chosen = known.iter().filter(of_kind).filter(|one| !held_out || (one.row.unusual && !one.row.named));
+/// Rows with their weights: every attack of a type counts the same, and every type.
+fn rows(chosen: &[&Known]) -> Vec<Row> {
     /// Class, whether a rule names it, and the event.
     type Group = (usize, bool, (usize, usize));
     let mut groups: BTreeMap<Group, Vec<&Known>> = BTreeMap::new();
-    for one in chosen {
+    for &one in chosen {
         let event = if one.class == ordinary() { (0, 0) } else { one.event };
         groups.entry((one.class, one.row.unusual, event)).or_default().push(one);
     }

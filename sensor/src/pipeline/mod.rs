@@ -104,7 +104,7 @@ impl Pipeline {
         let prepared = prepare(&config.capture, nic, &config.state_dir, lasting);
         let mut live = Live::start_with(&config.capture, nic, sender, pins)?;
         let lists = match live.lister.take() {
-            Some(lister) => intel::Keeper::start(&config.intel, &config.state_dir, lister)?,
+            Some(lister) => Some(intel::Keeper::start(&config.intel, &config.state_dir, lister)?),
             None => None,
         };
         let outlets = Outlets { ingest, sinks, journal, keeper };
@@ -135,6 +135,11 @@ impl Pipeline {
     /// Where settings wait that were read again.
     pub fn waiting(&self) -> &Arc<Waiting> {
         &self.waiting
+    }
+
+    /// Where other lists are handed over; `None` where no list can be used.
+    pub fn lists(&self) -> Option<intel::Replacing> {
+        self.lists.as_ref().map(intel::Keeper::replacing)
     }
 
     /// The sinks that run.

@@ -382,7 +382,7 @@ impl Watcher {
             incidents,
             language: language.flatten(),
             model: self.outlets.keeper.status(),
-            intel: self.lists.as_ref().map(intel::StatusReader::read),
+            intel: self.lists.as_ref().map(intel::StatusReader::read).filter(|lists| !lists.feeds.is_empty()),
             intel_counts: self.analysis.intel().clone(),
             gpu: self.analysis.gpu(),
             shadow: self.analysis.agreement(),

@@ -14,6 +14,7 @@ use crate::features::matrix::Matrix;
 use crate::features::rows::Rows;
 use crate::ledger::ScoringBins;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// While warming every row counts four times: it has to be learned in half a minute.
@@ -23,6 +24,8 @@ const ACTIVE_STEPS_PER_ROW: f64 = 1.0 / 16.0;
 
 /// Decades below the threshold from which on a row teaches nothing.
 const LEARN_MARGIN: f64 = 1.0;
+/// Hosts of which an alert counts in a tail in the time in which the budget allows one.
+const TELLING: usize = 8;
 
 /// Where the model stands.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -102,8 +105,8 @@ pub struct Scorer {
     /// When the tails were fitted, and the reference was taken.
     pub(super) refitted: u64,
     pub(super) confirmed: u64,
-    /// When an alert last counted in a tail.
-    pub(super) told_at: u64,
+    /// Hosts of which an alert counted in a tail lately, and when.
+    pub(super) told: HashMap<[u8; 16], u64>,
     /// End of the window before.
     pub(super) window_end: u64,
     /// Training steps earned by rows and not taken yet.
@@ -161,7 +164,7 @@ impl Scorer {
             threshold,
             refitted: 0,
             confirmed: 0,
-            told_at: 0,
+            told: HashMap::new(),
             window_end: 0,
             bins: ScoringBins::default(),
             lessons: KINDS.map(|kind| Lessons::new(kind.features())),
@@ -205,14 +208,15 @@ impl Scorer {
     }
 
     /// An alert without a type was told because of a member (see [`Scorer::explain`]): if there are more of them than the
-    /// budget allows, its tail is heavier than it was thought to be. No more of them count than the budget allows: whoever
-    /// raises many alerts on purpose would make everybody's ordinary.
-    pub fn told(&mut self, kind: Kind, member: &str) {
-        let (threshold, apart) = (self.threshold, (3.6e12 / self.budget()) as u64);
-        if self.now.saturating_sub(self.told_at) < apart && self.told_at != 0 {
+    /// budget allows, its tail is heavier than it was thought to be. No more of a host count than the budget allows: whoever
+    /// raises many alerts on purpose would make everybody's ordinary. What many hosts do is what the tail has to learn.
+    pub fn told(&mut self, kind: Kind, member: &str, host: [u8; 16]) {
+        let (threshold, apart, now) = (self.threshold, (3.6e12 / self.budget()) as u64, self.now);
+        self.told.retain(|_, at| now.saturating_sub(*at) < apart);
+        if self.told.len() >= TELLING || self.told.contains_key(&host) {
             return;
         }
-        self.told_at = self.now;
+        self.told.insert(host, now);
         let mut members = self.models[kind as usize].members.iter_mut();
         if let Some(member) = members.find(|one| one.group.name() == member) {
             member.told(threshold);

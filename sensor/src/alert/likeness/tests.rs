@@ -24,8 +24,9 @@ const NAMES: [&str; 4] = ["one", "other", "noise", "same"];
 #[test]
 fn what_is_learned_is_right_calibrated_and_the_same_every_time() {
     let (rows, held_out, unseen) = (rows(1, 900), rows(2, 600), rows(3, 600));
-    let weights = fit(&NAMES, &rows, &held_out);
-    assert_eq!(weights, fit(&NAMES, &rows, &held_out));
+    let weights = fit(&NAMES, &rows, &held_out, 0.0);
+    assert_eq!(weights, fit(&NAMES, &rows, &held_out, 0.0));
+    assert_eq!(fit(&NAMES, &rows, &held_out, 1.5).temperature, 1.5);
     let measured = measure(&weights, &unseen);
     assert!(measured.right > 0.8 && measured.calibration_error < 0.06, "{measured:?}");
     assert!(weights.weights.iter().all(|own| own[3] == 0.0), "what never varies weighs nothing");

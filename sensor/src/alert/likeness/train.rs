@@ -28,8 +28,8 @@ pub struct Row {
     pub weight: f64,
 }
 
-/// Weights learned from `rows`, with a temperature that fits `held_out`.
-pub fn fit(names: &[&str], rows: &[Row], held_out: &[Row]) -> Weights {
+/// Weights learned from `rows`, with a temperature that fits `held_out`, and is `least` at least.
+pub fn fit(names: &[&str], rows: &[Row], held_out: &[Row], least: f64) -> Weights {
     let width = names.len();
     let (mean, deviation) = spread(rows, width);
     let scaled: Vec<f64> = rows
@@ -55,7 +55,7 @@ pub fn fit(names: &[&str], rows: &[Row], held_out: &[Row]) -> Weights {
         learned.bias.push(round(bias - shift));
     }
     let uncalibrated = measure(&learned, held_out).calibration_error;
-    learned.temperature = temperature(&learned, held_out);
+    learned.temperature = temperature(&learned, held_out).max(least);
     learned.measured = Measured { uncalibrated, ..measure(&learned, held_out) };
     learned
 }

@@ -116,6 +116,8 @@ pub struct HttpFacts {
     pub markers: f32,
     /// The most telling of them.
     pub marker: Option<Kind>,
+    /// Most of it stands beside the target: in headers or the body.
+    pub beside: bool,
 }
 
 /// A client that asks for more names a minute than this, beside those of the domain in question, resolves for others, and

@@ -297,7 +297,7 @@ impl App {
             Some(talk) => {
                 if talk.facts.protocol == Protocol::Http && talk.reverse == seen.packet.reverse {
                     let marks = markers::marks(seen.payload, markers::Place::Body);
-                    talk.mark(marks, None, seen.now);
+                    talk.mark(marks, None, true, seen.now);
                 }
             }
             None => {
@@ -330,7 +330,7 @@ impl App {
         talk.facts.tls.no_hello |= to == 443;
         talk.facts.agent_hash = agent.or(talk.facts.agent_hash);
         let unusual_method = ![&b"GET"[..], b"HEAD", b"POST", b"OPTIONS"].contains(&request.method);
-        talk.mark(marks, Some(request.target), seen.now);
+        talk.mark(marks, Some(request.target), head.score < marks.score / 2.0, seen.now);
         talk.facts.http = HttpFacts {
             path_length: shape.length,
             depth: shape.depth,
@@ -377,14 +377,14 @@ impl App {
 impl Talk {
     /// Takes the marks of a request, or of more of its body: those of the most telling request of the last seconds
     /// stand, and so does its target as the text.
-    fn mark(&mut self, marks: Marks, target: Option<&[u8]>, now: u64) {
+    fn mark(&mut self, marks: Marks, target: Option<&[u8]>, beside: bool, now: u64) {
         let http = &mut self.facts.http;
         if now.saturating_sub(self.marked) > RECENT {
             (http.markers, http.marker) = (0.0, None);
         }
         self.requested = self.requested.max(now);
         if marks.score > http.markers {
-            (http.markers, http.marker) = (marks.score, marks.kind);
+            (http.markers, http.marker, http.beside) = (marks.score, marks.kind, beside);
             self.marked = self.requested;
         } else if http.marker.is_some() {
             return;
