@@ -7,9 +7,9 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::{Options, gpu};
 use super::offline::scratch;
 use super::table::Table;
+use super::{Options, gpu};
 use crate::{program, setup};
 
 const STAGE: &str = "ns each";
