@@ -6,33 +6,10 @@ use super::facts::PairFacts;
 use super::fading::{Fading, patience};
 pub use super::keys::{PairKey, ServiceKey};
 use super::logins::Seen;
+use super::peaks::{Peaks, USUAL_BYTES, USUAL_CONNECTIONS};
 use super::rarity::Rarity;
 use crate::flow::slab::Slab;
 use serde::{Deserialize, Serialize};
-
-/// The most that was usual.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub struct Peaks {
-    /// Connections, as recent counts go.
-    pub connections: f64,
-    /// Bytes out, as recent counts go.
-    pub bytes_out: f64,
-    /// Connections in the warm-up.
-    warm: f64,
-}
-
-impl Peaks {
-    /// Goes up by `part` of what is missing.
-    fn raise(&mut self, connections: f64, bytes_out: f64, part: f64) {
-        self.connections += part * (connections - self.connections).max(0.0);
-        self.bytes_out += part * (bytes_out - self.bytes_out).max(0.0);
-    }
-
-    /// Connections, as far as nobody can have made them usual by adding a little every day.
-    fn trusted_connections(&self) -> f64 {
-        self.connections.min(self.warm.max(USUAL_CONNECTIONS) * GROWN)
-    }
-}
 
 /// A pair.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -154,11 +131,6 @@ pub struct Slots {
     pub service: u32,
 }
 
-/// Below these recent counts nothing is a surge: connections, and bytes out.
-const USUAL_CONNECTIONS: f64 = 5.0;
-const USUAL_BYTES: f64 = 1e6;
-/// So many times what was usual in the warm-up may become usual since, where a rule asks.
-const GROWN: f64 = 2.5;
 /// What was never answered is forgotten after this silence once half of the table is taken, or a scan would fill it.
 const UNANSWERED_KEPT: u64 = 60 * crate::flow::SECOND;
 /// What took part in an alert stays new for so many times as long as what did not.

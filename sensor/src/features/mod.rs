@@ -18,6 +18,7 @@ pub mod matrix;
 pub mod memory;
 pub mod moves;
 mod outcome;
+mod peaks;
 pub mod rarity;
 pub mod rows;
 pub mod sketch;
