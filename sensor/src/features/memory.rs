@@ -82,9 +82,7 @@ impl Pair {
         self.bytes_out = self.bytes_out * fade + addition.bytes[0];
         self.bytes_in = self.bytes_in * fade + addition.bytes[1];
         self.answered |= addition.answered;
-        if let Some(size) = addition.short {
-            self.short_size.add(size);
-        }
+        addition.short.iter().for_each(|&size| self.short_size.add(size));
         self.logins.add(passed, addition.login);
         if let Some(time) = addition.contact {
             if self.last_contact != 0 {
