@@ -181,6 +181,7 @@ fn received(machine: &Machine) -> u64 {
 fn the_package_for_gpus_takes_the_place_of_the_other_one_and_gives_it_back() {
     // Three installations and two packages: a minute.
     if std::env::var_os("VESPER_LONG").is_none() {
+        eprintln!("SKIPPED: set VESPER_LONG=1");
         return;
     }
     let folder = tempfile::tempdir().unwrap();
