@@ -1,6 +1,7 @@
 //! What `cargo xtask bench live` runs inside its namespace; a program, not a harness.
 //!
-//! `frames drop IF` attaches an XDP program that only drops, until it is ended; `frames send IF FLOWS WARM-UP PACKETS`
+//! `frames drop IF` attaches an XDP program that only drops, until it is ended, `frames entry IF` one that adds to a
+//! flow's entry besides; `frames send IF FLOWS WARM-UP PACKETS`
 //! sends live frames and prints the CPU time of those after the warm-up; `frames flood IF FLOWS REPEAT RATE SECONDS` mixes
 //! flows that send one packet a second each into a flood of `RATE` packets a second, `REPEAT` of each flood flow.
 #![allow(clippy::disallowed_methods, reason = "packets are paced by the real clock")]
@@ -21,7 +22,8 @@ const OBJECT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../sensor-ebpf/bench-
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["drop", interface] => drop_all(interface),
+        ["drop", interface] => attach(interface, "empty"),
+        ["entry", interface] => attach(interface, "entry"),
         ["send", interface, flows, warm_up, packets] => {
             send(interface, flows.parse().unwrap(), warm_up.parse().unwrap(), packets.parse().unwrap());
         }
@@ -34,12 +36,12 @@ fn main() {
     }
 }
 
-fn drop_all(interface: &str) {
+fn attach(interface: &str, name: &str) {
     // The maps of the object's other programs are made as well: small.
     let mut programs = EbpfLoader::new().map_max_entries("TWIN", 1).load_file(OBJECT).unwrap();
-    let empty: &mut Xdp = programs.program_mut("empty").unwrap().try_into().unwrap();
-    empty.load().unwrap();
-    empty.attach_to_if_index(nic::find(interface).unwrap().index, XdpMode::Driver).unwrap();
+    let program: &mut Xdp = programs.program_mut(name).unwrap().try_into().unwrap();
+    program.load().unwrap();
+    program.attach_to_if_index(nic::find(interface).unwrap().index, XdpMode::Driver).unwrap();
     loop {
         // The kernel detaches it when this process is ended.
         thread::park();

@@ -27,7 +27,7 @@ const REPEAT: u32 = 1_000_000;
 /// Numbers of flows, each with the number of entries the tables get.
 const FLOWS: [(u64, u32); 4] = [(1, 65_536), (10_000, 65_536), (100_000, 262_144), (1_000_000, 2_097_152)];
 /// Without a table the number of flows hardly matters.
-const WITHOUT_TABLE: [&str; 5] = ["empty", "noop", "parse", "clock_coarse", "clock_fine"];
+const WITHOUT_TABLE: [&str; 6] = ["empty", "noop", "parse", "clock_coarse", "clock_fine", "entry_drawn"];
 const HASHES: [&str; 4] = ["twin", "twin_coarse", "shared_hash", "percpu_hash"];
 /// New flows of one call, fewer than fit.
 const FRESH: u32 = 500_000;

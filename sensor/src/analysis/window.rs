@@ -12,9 +12,11 @@ use crate::alert::narrative::because;
 use crate::alert::report::Reasons;
 use crate::alert::rules::{Verdict, judge_flow, judge_host};
 use crate::alert::{Neighbour, Raised, Share, ThreatType};
+use crate::features::ahead::AT_ONCE;
 use crate::features::facts::FlowFacts;
 use crate::features::matrix::Matrix;
-use crate::features::rows::{Active, Rows, Window, pair_key};
+use crate::features::memory::PairKey;
+use crate::features::rows::{Active, Rows, Window};
 use crate::features::sketch::mix_address;
 use crate::flow::is_group;
 use crate::flow::table::{Flow, Grown};
@@ -39,7 +41,7 @@ pub(super) struct Workshop {
     scores: [Vec<f32>; KINDS.len()],
     /// Features of flows, row by row, where they are asked for.
     kept: Vec<f32>,
-    /// Of the portion at hand.
+    /// Of the portion at hand, and of longer ones before.
     facts: Vec<FlowFacts>,
     pub(super) flows: Vec<UnusualFlow>,
     pub(super) hosts: Vec<UnusualHost>,
@@ -119,7 +121,9 @@ impl Analysis {
                     self.scorer.told(candidate.kind, member, candidate.told_of());
                 }
                 if candidate.kind == Kind::Flow {
-                    self.features.memory.suspect(&pair_key(&work.flows[row].facts));
+                    let facts = &work.flows[row].facts;
+                    let key = PairKey::new(facts.src, facts.dst, facts.dst_port, facts.key.proto);
+                    self.features.memory.suspect(&key);
                 }
                 self.past.remember(&alert.threat_id, alert.threat_type, &alert.timestamp, print.clone());
                 let evidence =
@@ -145,7 +149,10 @@ impl Analysis {
         attackers.extend(&self.intel.met);
         let suspect = |address: &[u8; 16]| !attackers.is_empty() && attackers.contains(address);
         let suspects = |flow: &Flow| suspect(&flow.src().0) || suspect(&flow.dst().0);
-        for (&place, &score) in rows.flows.iter().zip(&scores[0]) {
+        for (row, (&place, &score)) in rows.flows.iter().zip(&scores[0]).enumerate() {
+            if row % AT_ONCE == 0 {
+                self.features.load(&active, &rows.flows[row..rows.flows.len().min(row + AT_ONCE)]);
+            }
             let (flow, _) = active.get(place);
             let ordinary = !judging || f64::from(score) <= self.scorer.learn_below();
             let accepted = if is_group(&flow.dst().0) {
@@ -221,11 +228,15 @@ impl Analysis {
         work.exemplars.begin();
         for places in rows.flows.chunks(self.scorer.portion(self.portion)) {
             portion.clear();
-            work.facts.clear();
-            for &place in places {
-                let facts = self.features.flow_facts(rows, active.get(place));
-                portion.push(&facts.values());
-                work.facts.push(facts);
+            for (group, first) in places.chunks(AT_ONCE).zip((0..).step_by(AT_ONCE)) {
+                self.features.load(&active, group);
+                for (&place, at) in group.iter().zip(first..) {
+                    match work.facts.get_mut(at) {
+                        Some(facts) => self.features.tell(rows, active.get(place), facts),
+                        None => work.facts.push(self.features.flow_facts(rows, active.get(place))),
+                    }
+                    portion.push(&work.facts[at].values());
+                }
             }
             portion.encode();
             if self.keep.features {
@@ -239,22 +250,22 @@ impl Analysis {
             if !judging && self.journal.is_none() {
                 continue;
             }
-            for (row, (facts, score)) in work.facts.drain(..).zip(&mut flow_scores[first..]).enumerate() {
-                let verdict = judge_flow(&facts, &self.alert).filter(|_| judging);
+            for (row, (facts, score)) in work.facts.iter().zip(&mut flow_scores[first..]).enumerate() {
+                let verdict = judge_flow(facts, &self.alert).filter(|_| judging);
                 let unusual = judging && lift(score, verdict.as_ref(), threshold);
                 if judging {
                     let how = [unusual, verdict.is_some()];
-                    work.exemplars.flow(&facts, (&*portion, row), window.end, how);
+                    work.exemplars.flow(facts, (&*portion, row), window.end, how);
                 }
                 journal::offer(
                     &mut self.journal,
                     &mut self.scorer,
-                    &facts,
+                    facts,
                     (&*portion, row),
                     (*score, unusual),
                 );
                 if unusual {
-                    work.flows.push(kept(facts, portion, row, *score));
+                    work.flows.push(kept(facts.clone(), portion, row, *score));
                 }
             }
         }

@@ -7,6 +7,7 @@
 //! gives the deviation of the packet size, a difference of the two, with nothing more to keep.
 
 use super::matrix::ln;
+use super::pool::{NONE, Pool};
 use serde::{Deserialize, Serialize};
 
 /// Scales.
@@ -86,6 +87,12 @@ pub struct Multi {
 }
 
 impl Multi {
+    /// Loads it; the value means nothing.
+    #[inline]
+    pub(super) fn touch(&self) -> u64 {
+        u64::from(self.weight[0].to_bits() ^ self.covariance[0].to_bits())
+    }
+
     /// Time passed.
     #[inline]
     pub fn fade(&mut self, fades: &Fades) {
@@ -136,32 +143,56 @@ impl Multi {
 }
 
 /// The latest window, and what was usual before it.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Usual {
     /// Packets and bytes a second in the latest window.
     window: [f32; 2],
-    past: Multi,
+    /// Number of a [`Multi`], once a second window began: most pairs of a scan or a flood have one window.
+    past: u32,
+}
+
+impl Default for Usual {
+    fn default() -> Usual {
+        Usual { window: [0.0; 2], past: NONE }
+    }
 }
 
 impl Usual {
     /// A window begins: the latest one is past, and time went by since.
-    pub fn next_window(&mut self, fades: &Fades) {
+    #[inline]
+    pub(super) fn next_window(&mut self, fades: &Fades, pool: &mut Pool<Multi>) {
+        let past = pool.get_or_add(&mut self.past);
         if self.window[0] > 0.0 {
-            self.past.add(Rates::new(self.window[0], self.window[1]));
+            past.add(Rates::new(self.window[0], self.window[1]));
         }
         self.window = [0.0; 2];
-        self.past.fade(fades);
+        past.fade(fades);
     }
 
     /// Adds to the latest window: packets and bytes a second.
-    pub fn add(&mut self, rates: [f32; 2]) {
+    #[inline]
+    pub(super) fn add(&mut self, rates: [f32; 2]) {
         self.window[0] += rates[0];
         self.window[1] += rates[1];
     }
 
     /// How unusual the latest window is.
-    pub fn deviations(&self) -> Deviations {
-        self.past.deviations(Rates::new(self.window[0], self.window[1]))
+    #[inline]
+    pub(super) fn deviations(&self, pool: &Pool<Multi>) -> Deviations {
+        let Some(past) = pool.get(self.past) else {
+            return Deviations::default();
+        };
+        past.deviations(Rates::new(self.window[0], self.window[1]))
+    }
+
+    /// Number of what was usual before.
+    pub(super) fn past(&self) -> u32 {
+        self.past
+    }
+
+    /// The entry is gone.
+    pub(super) fn release(&self, pool: &mut Pool<Multi>) {
+        pool.release(self.past);
     }
 }
 
@@ -170,28 +201,28 @@ impl Usual {
 pub struct Damped {
     /// Values so far.
     pub n: u32,
-    mean: f64,
-    variance: f64,
+    mean: f32,
+    variance: f32,
 }
 
 impl Damped {
     /// Adds a value.
     pub fn add(&mut self, value: f64) {
         self.n = self.n.saturating_add(1);
-        let weight = (1.0 / f64::from(self.n)).max(0.1);
-        let difference = value - self.mean;
+        let weight = if self.n < 10 { 1.0 / self.n as f32 } else { 0.1 };
+        let difference = value as f32 - self.mean;
         self.mean += weight * difference;
         self.variance = (1.0 - weight) * (self.variance + weight * difference * difference);
     }
 
     /// The mean.
     pub fn mean(&self) -> f64 {
-        self.mean
+        f64::from(self.mean)
     }
 
     /// Deviation over mean; 0 while there is no mean.
     pub fn variation(&self) -> f64 {
-        if self.mean > 0.0 { self.variance.max(0.0).sqrt() / self.mean } else { 0.0 }
+        if self.mean > 0.0 { f64::from(self.variance.max(0.0).sqrt() / self.mean) } else { 0.0 }
     }
 }
 

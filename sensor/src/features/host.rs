@@ -1,14 +1,15 @@
 //! What each host did in the open window, summed over its flows, and what is remembered of it.
 
 use super::config::FeaturesConfig;
-use super::damped::{Multi, Rates, Scales};
+use super::damped::{Multi, Scales, Usual};
 use super::facts::{FlowFacts, HostFacts, Outcome};
 use super::fading::patience;
-use super::majority::Majority;
 use super::memory::{Memory, NOWHERE};
 use super::moves::Moves;
+use super::pool::Pool;
 use super::rarity::Habit;
-use super::sketch::{Distinct, Spread, mix, mix_address};
+use super::sketch::{Distinct, mix, mix_address};
+use super::sums::{Sketches, Sums};
 use crate::flow::slab::Slab;
 use crate::flow::{SECOND, is_group};
 use sensor_ebpf::flow::proto;
@@ -37,8 +38,26 @@ struct Host {
     noted: u64,
     moves: Moves,
     /// Of what it sent, and of what it received.
-    usual: [Multi; 2],
+    usual: [Usual; 2],
     window: u32,
+}
+
+impl Host {
+    fn new(now: u64) -> Host {
+        Host {
+            first_seen: now,
+            last_seen: now,
+            answered: false,
+            known: Known::default(),
+            failed_targets: None,
+            half_minute: now / HALF_MINUTE,
+            recent_failed: 0.0,
+            noted: 0,
+            moves: Moves::default(),
+            usual: Default::default(),
+            window: NO_WINDOW,
+        }
+    }
 }
 
 /// What ordinary rows showed of a host.
@@ -57,30 +76,12 @@ pub struct Known {
 /// What is saved of a host: when it was first seen, and what is known of it.
 pub type SavedHost = ([u8; 16], u64, Known);
 
-/// A host's part of the open window.
-#[derive(Clone, Default)]
-struct Sums {
-    slot: u32,
-    facts: HostFacts,
-    peers: Distinct,
-    ports: Distinct,
-    port_spread: Spread,
-    target: Majority<[u8; 16]>,
-    target_port: Majority<u16>,
-    failing_peers: Distinct,
-    tried_ports: Distinct,
-    sources: Distinct,
-    failing_sources: Distinct,
-    failing_ports: Distinct,
-    unasked_sources: Distinct,
-    source: Majority<[u8; 16]>,
-    port: Majority<u16>,
-}
-
 /// All hosts.
 pub struct Hosts {
     hosts: Slab<[u8; 16], Host>,
+    past: Pool<Multi>,
     sums: Vec<Sums>,
+    sketches: Sketches,
     seed: u64,
     fading: f64,
     scales: Scales,
@@ -95,7 +96,9 @@ impl Hosts {
     pub fn new(config: &FeaturesConfig) -> Hosts {
         Hosts {
             hosts: Slab::new(config.max_hosts),
+            past: Pool::default(),
             sums: Vec::new(),
+            sketches: Sketches::default(),
             seed: config.seed,
             fading: config.memory.as_nanos() as f64,
             scales: Scales::default(),
@@ -131,17 +134,34 @@ impl Hosts {
     pub fn remember(&mut self, (address, first_seen, known): SavedHost, now: u64) {
         self.hosts.find_or_insert(address, NOWHERE, || Host {
             first_seen,
-            last_seen: now,
             answered: true,
             known,
-            failed_targets: None,
             half_minute: 0,
-            recent_failed: 0.0,
-            noted: 0,
-            moves: Moves::default(),
-            usual: Default::default(),
-            window: NO_WINDOW,
+            ..Host::new(now)
         });
+    }
+
+    /// The hash of an address, for the lookups that it begins.
+    pub(super) fn hash(&self, address: &[u8; 16]) -> u64 {
+        self.hosts.hash(address)
+    }
+
+    /// Loads where a lookup begins; the value means nothing.
+    #[inline]
+    pub(super) fn touch_index(&self, hash: u64) -> u64 {
+        self.hosts.touch_index(hash)
+    }
+
+    /// Where a lookup most probably ends.
+    #[inline]
+    pub(super) fn guess(&self, hash: u64) -> u32 {
+        self.hosts.guess(hash).unwrap_or(NOWHERE)
+    }
+
+    /// Loads what is remembered there; the value means nothing.
+    #[inline]
+    pub(super) fn touch(&self, slot: u32) -> u64 {
+        self.hosts.get(slot).map_or(0, |host| host.last_seen ^ u64::from(host.window))
     }
 
     /// What ordinary rows showed of the host of a slot.
@@ -181,21 +201,9 @@ impl Hosts {
         self.hosts.get(slot).is_some_and(|host| memory.is_new(host.first_seen, now, false))
     }
 
-    /// The sums of a host in the window that ends at `now`. `known` is where it is remembered.
-    fn sums(&mut self, address: &[u8; 16], known: &mut u32, now: u64, answered: bool) -> Option<&mut Sums> {
-        let slot = self.hosts.find_or_insert(*address, *known, || Host {
-            first_seen: now,
-            last_seen: now,
-            answered: false,
-            known: Known::default(),
-            failed_targets: None,
-            half_minute: now / HALF_MINUTE,
-            recent_failed: 0.0,
-            noted: 0,
-            moves: Moves::default(),
-            usual: Default::default(),
-            window: NO_WINDOW,
-        });
+    /// The place of the sums of a host in the window that ends at `now`. `known` is where it is remembered.
+    fn sums(&mut self, address: &[u8; 16], known: &mut u32, now: u64, answered: bool) -> Option<usize> {
+        let slot = self.hosts.find_or_insert(*address, *known, || Host::new(now));
         *known = slot.unwrap_or(NOWHERE);
         let Some(host) = self.hosts.get_mut(*known) else {
             self.overflow += 1;
@@ -205,9 +213,13 @@ impl Hosts {
         if host.window == NO_WINDOW {
             host.window = self.sums.len() as u32;
             let passed = now.saturating_sub(host.last_seen);
-            host.recent_failed *= (-(passed as f64) / self.fading).exp();
-            let fades = self.scales.over(passed);
-            host.usual.iter_mut().for_each(|usual| usual.fade(fades));
+            if host.recent_failed > 0.0 {
+                host.recent_failed *= (-(passed as f64) / self.fading).exp();
+            }
+            if passed > 0 {
+                let fades = self.scales.over(passed);
+                host.usual.iter_mut().for_each(|usual| usual.next_window(fades, &mut self.past));
+            }
             host.last_seen = now;
             if host.half_minute != now / HALF_MINUTE {
                 let follows = host.half_minute + 1 == now / HALF_MINUTE;
@@ -215,10 +227,9 @@ impl Hosts {
                 host.failed_targets = before.map(|targets| Box::new([Distinct::default(), targets[0]]));
                 host.half_minute = now / HALF_MINUTE;
             }
-            let facts = HostFacts { address: *address, seen: [u64::MAX, 0], ..HostFacts::default() };
-            self.sums.push(Sums { slot: *known, facts, ..Sums::default() });
+            self.sums.push(Sums::new(*known, *address));
         }
-        self.sums.get_mut(host.window as usize)
+        Some(host.window as usize)
     }
 
     /// Adds a flow to both its hosts. The target first: a flood of invented sources must not keep it out. `known` is
@@ -243,7 +254,8 @@ impl Hosts {
         let port_hash = mix(seed, u64::from(flow.dst_port) | u64::from(protocol) << 16);
         let began = u64::from(began);
 
-        if let Some(sums) = self.sums(&flow.dst, dst_slot, now, answered) {
+        if let Some(at) = self.sums(&flow.dst, dst_slot, now, answered) {
+            let (sums, distinct) = (&mut self.sums[at], &mut self.sketches.distinct);
             let facts = &mut sums.facts;
             take_part(facts, flow, 1);
             facts.incoming += began;
@@ -253,21 +265,22 @@ impl Hosts {
             if is_unreachable(flow) {
                 facts.unreachable += flow.window.packets[0];
             }
-            sums.sources.add(source_hash);
+            sums.sources.add(source_hash, distinct);
             if one_sided > 0 && is_fragments(flow) {
                 facts.unasked_in += one_sided;
-                sums.unasked_sources.add(source_hash);
+                sums.unasked_sources.add(source_hash, distinct);
             }
             let failing = incomplete + refused + one_sided;
             if failing > 0 {
-                sums.failing_sources.add(source_hash);
-                sums.failing_ports.add(port_hash);
+                sums.failing_sources.add(source_hash, distinct);
+                sums.failing_ports.add(port_hash, distinct);
                 sums.source.vote(flow.src, failing);
                 sums.port.vote(flow.dst_port, failing);
                 facts.port_proto = flow.key.proto;
             }
         }
-        if let Some(sums) = self.sums(&flow.src, src_slot, now, answered) {
+        if let Some(at) = self.sums(&flow.src, src_slot, now, answered) {
+            let (sums, distinct) = (&mut self.sums[at], &mut self.sketches.distinct);
             let facts = &mut sums.facts;
             take_part(facts, flow, 0);
             facts.started += began;
@@ -281,21 +294,21 @@ impl Hosts {
             if unasked > 0 {
                 facts.unasked_in += unasked;
                 facts.target_proto = flow.key.proto;
-                sums.unasked_sources.add(mix_address(seed, &flow.dst));
+                sums.unasked_sources.add(mix_address(seed, &flow.dst), distinct);
             }
             let tried = began > 0 || incomplete + refused > 0;
             let peer = mix_address(seed, &flow.dst);
             if tried {
-                sums.peers.add(peer);
-                sums.ports.add(port_hash);
-                sums.port_spread.add(port_hash);
+                sums.peers.add(peer, distinct);
+                sums.ports.add(port_hash, distinct);
+                sums.port_spread.add(port_hash, &mut self.sketches.spread);
             }
             let failing = incomplete + refused + one_sided;
             if failing > 0 {
                 sums.target.vote(flow.dst, failing);
                 sums.target_port.vote(flow.dst_port, failing);
-                sums.failing_peers.add(peer);
-                sums.tried_ports.add(port_hash);
+                sums.failing_peers.add(peer, distinct);
+                sums.tried_ports.add(port_hash, distinct);
                 facts.target_proto = flow.key.proto;
                 let slot = sums.slot;
                 if let Some(host) = self.hosts.get_mut(slot) {
@@ -311,40 +324,32 @@ impl Hosts {
     pub fn close(&mut self, seconds: f64, now: u64, rows: &mut Vec<HostFacts>) {
         rows.clear();
         for sums in self.sums.drain(..) {
-            let mut facts = sums.facts;
-            facts.seconds = seconds;
-            facts.peers = sums.peers.count();
-            facts.ports = sums.ports.count();
-            facts.port_entropy = sums.port_spread.entropy();
-            facts.target = sums.target.value();
-            facts.target_port = sums.target_port.value();
-            facts.failing_peers = sums.failing_peers.count();
-            facts.tried_ports = sums.tried_ports.count();
-            facts.sources = sums.sources.count();
-            facts.failing_sources = sums.failing_sources.count();
-            facts.failing_ports = sums.failing_ports.count();
-            facts.unasked_sources = sums.unasked_sources.count();
-            facts.source = sums.source.value();
-            facts.port = sums.port.value();
-            if let Some(host) = self.hosts.get_mut(sums.slot) {
+            let (slot, mut facts) = sums.finish(seconds, &self.sketches);
+            if let Some(host) = self.hosts.get_mut(slot) {
                 host.window = NO_WINDOW;
                 let failed = host.failed_targets.as_ref();
                 facts.failed_targets = failed.map_or(0.0, |targets| targets[0].union(&targets[1]).count());
                 facts.recent_failed = host.recent_failed;
                 (facts.moves, facts.moved) = (host.moves.recent(now), host.moves.moved(now));
                 for (side, usual) in host.usual.iter_mut().enumerate() {
-                    let each = |count: u64| (count as f64 / seconds) as f32;
-                    let rates = Rates::new(each(facts.packets[side]), each(facts.bytes[side]));
-                    facts.deviations[side] = usual.deviations(rates);
-                    usual.add(rates);
+                    // A host that sent nothing did so, too: the rate is the least there is.
+                    let each = |count: u64| ((count as f64 / seconds) as f32).max(1.0);
+                    usual.add([each(facts.packets[side]), each(facts.bytes[side])]);
+                    facts.deviations[side] = usual.deviations(&self.past);
                 }
             }
             rows.push(facts);
         }
+        self.sketches.clear();
         let forget = self.forget_after;
         let unanswered = patience(self.hosts.len(), self.room, UNANSWERED_KEPT);
+        let past = &mut self.past;
         self.hosts.sweep(SWEEP, |_, host| {
-            now.saturating_sub(host.last_seen) > if host.answered { forget } else { unanswered }
+            let old = now.saturating_sub(host.last_seen) > if host.answered { forget } else { unanswered };
+            if old {
+                host.usual.iter().for_each(|usual| usual.release(past));
+            }
+            old
         });
     }
 }

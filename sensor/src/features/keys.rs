@@ -1,6 +1,8 @@
 //! What pairs and services are remembered by.
 
 use crate::flow::index::{Key, Seed};
+use crate::flow::table::Flow;
+use sensor_ebpf::flow::proto;
 use serde::{Deserialize, Serialize};
 
 /// A source and the service it uses.
@@ -21,6 +23,21 @@ pub struct ServiceKey {
     pub port: u16,
     /// IP protocol number.
     pub proto: u8,
+}
+
+impl PairKey {
+    /// The pair of two hosts; `port` is that of the destination.
+    pub fn new(src: [u8; 16], dst: [u8; 16], port: u16, protocol: u8) -> PairKey {
+        let icmp = matches!(protocol, proto::ICMP | proto::ICMPV6);
+        PairKey { src, service: ServiceKey { dst, port: if icmp { 0 } else { port }, proto: protocol } }
+    }
+
+    /// The pair that a flow belongs to.
+    #[inline]
+    pub fn of(flow: &Flow) -> PairKey {
+        let ((src, _), (dst, port)) = (flow.src(), flow.dst());
+        PairKey::new(src, dst, port, flow.key.proto)
+    }
 }
 
 impl Key for ServiceKey {

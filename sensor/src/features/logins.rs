@@ -27,7 +27,7 @@ pub struct Logins {
 /// Those of a pair.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Seen {
-    recent: f64,
+    recent: f32,
     size: Damped,
 }
 
@@ -35,7 +35,7 @@ impl Seen {
     /// Time passes, and there may be another one.
     pub(super) fn add(&mut self, passed: u64, login: Option<f64>) {
         if self.recent > 0.0 && passed > 0 {
-            self.recent *= (-(passed as f64) / KEPT).exp();
+            self.recent *= (-(passed as f64) / KEPT).exp() as f32;
         }
         if let Some(size) = login {
             self.recent += 1.0;
@@ -45,7 +45,12 @@ impl Seen {
 
     pub(super) fn facts(&self) -> Logins {
         let size = &self.size;
-        Logins { recent: self.recent, count: size.n, size: size.mean(), variation: size.variation() }
+        Logins {
+            recent: f64::from(self.recent),
+            count: size.n,
+            size: size.mean(),
+            variation: size.variation(),
+        }
     }
 }
 

@@ -1,118 +1,16 @@
 //! What is remembered of pairs and services from window to window, bounded and fading.
 
 use super::config::FeaturesConfig;
-use super::damped::{Damped, Scales, Usual};
+use super::damped::{Multi, Scales};
 use super::facts::PairFacts;
 use super::fading::{Fading, patience};
 pub use super::keys::{PairKey, ServiceKey};
 use super::logins::Seen;
+use super::pair::More;
+pub use super::pair::{Addition, Pair, Service};
 use super::peaks::{Peaks, USUAL_BYTES, USUAL_CONNECTIONS};
 use super::rarity::Rarity;
 use crate::flow::slab::Slab;
-use serde::{Deserialize, Serialize};
-
-/// A pair.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub struct Pair {
-    /// First window, its end.
-    pub first_seen: u64,
-    /// Latest window, its end.
-    pub last_seen: u64,
-    /// It took part in an alert: time does not make it familiar.
-    pub suspect: bool,
-    /// The destination answered at least once.
-    pub answered: bool,
-    /// It was in an ordinary row: it is no surprise any more.
-    pub learned: bool,
-    connections: f64,
-    failed: f64,
-    short: f64,
-    bytes_out: f64,
-    bytes_in: f64,
-    last_contact: u64,
-    absorbed: u64,
-    /// The most surprising it was.
-    surprise: [f32; 4],
-    gaps: Damped,
-    contact_size: Damped,
-    short_size: Damped,
-    peaks: Peaks,
-    /// Not saved, as below.
-    #[serde(skip)]
-    logins: Seen,
-    /// Not saved: minutes after a stop it would be stale.
-    #[serde(skip)]
-    usual: Usual,
-}
-
-/// What a flow adds to its pair in a window.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Addition {
-    /// Handshakes completed.
-    pub connections: f64,
-    /// Connections failed.
-    pub failed: f64,
-    /// Bytes out and in.
-    pub bytes: [f64; 2],
-    /// Packets and bytes a second, both ways.
-    pub rates: [f32; 2],
-    /// When it made contact.
-    pub contact: Option<u64>,
-    /// Size of a connection that ended after a short time, bytes.
-    pub short: Option<f64>,
-    /// Size of a session that ended and was no more than a login, bytes.
-    pub login: Option<f64>,
-    /// The destination answered.
-    pub answered: bool,
-}
-
-impl Pair {
-    /// Lets the recent counts fade up to `now` and adds.
-    fn add(&mut self, now: u64, fading: &mut Fading, addition: &Addition) {
-        let passed = now.saturating_sub(self.last_seen);
-        let fade = fading.over(passed);
-        if passed > 0 {
-            self.usual.next_window(fading.scales.over(passed));
-        }
-        self.usual.add(addition.rates);
-        self.last_seen = now;
-        self.connections = self.connections * fade + addition.connections;
-        self.failed = self.failed * fade + addition.failed;
-        self.short = self.short * fade + f64::from(u8::from(addition.short.is_some()));
-        self.bytes_out = self.bytes_out * fade + addition.bytes[0];
-        self.bytes_in = self.bytes_in * fade + addition.bytes[1];
-        self.answered |= addition.answered;
-        addition.short.iter().for_each(|&size| self.short_size.add(size));
-        self.logins.add(passed, addition.login);
-        if let Some(time) = addition.contact {
-            if self.last_contact != 0 {
-                // Flows that make contact in one drain come in any order.
-                self.gaps.add(time.abs_diff(self.last_contact) as f64 / 1e9);
-            }
-            self.last_contact = self.last_contact.max(time);
-            self.contact_size.add(addition.bytes[0]);
-        }
-    }
-}
-
-/// A service.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub struct Service {
-    /// First window, its end.
-    pub first_seen: u64,
-    /// Latest window, its end.
-    pub last_seen: u64,
-    /// It took part in an alert.
-    pub suspect: bool,
-    /// It answered at least once.
-    pub answered: bool,
-    /// It answered in an ordinary row: it is no surprise any more.
-    pub learned: bool,
-    peaks: Peaks,
-    /// Not saved: minutes after a stop it would be stale.
-    #[serde(skip)]
-    usual: Usual,
-}
 
 /// Keys and what is remembered of them.
 pub type Entries<K, V> = Vec<(K, V)>;
@@ -140,6 +38,7 @@ const SWEEP: usize = 16_384;
 pub struct Memory {
     pub(super) pairs: Slab<PairKey, Pair>,
     pub(super) services: Slab<ServiceKey, Service>,
+    more: More,
     fading: Fading,
     familiar_after: u64,
     forget_after: u64,
@@ -159,6 +58,7 @@ impl Memory {
         Memory {
             pairs: Slab::new(config.max_pairs),
             services: Slab::new(config.max_services),
+            more: More::default(),
             fading: Fading {
                 memory: nanos(config.memory) as f64,
                 latest: (0, 1.0),
@@ -179,7 +79,7 @@ impl Memory {
         let mut first = false;
         let pair = self.pairs.find_or_insert(key, guess.pair, || {
             first = true;
-            Pair { first_seen: now, last_seen: now, ..Pair::default() }
+            Pair::new(now)
         });
         let service = self.services.find_or_insert(key.service, guess.service, || Service {
             first_seen: now,
@@ -188,12 +88,12 @@ impl Memory {
         });
         self.overflow += u64::from(pair.is_none()) + u64::from(service.is_none());
         if let Some(pair) = pair.and_then(|slot| self.pairs.get_mut(slot)) {
-            pair.add(now, &mut self.fading, addition);
+            pair.add(now, &mut self.fading, &mut self.more, addition);
         }
         if let Some(service) = service.and_then(|slot| self.services.get_mut(slot)) {
             let passed = now.saturating_sub(service.last_seen);
             if passed > 0 {
-                service.usual.next_window(self.fading.scales.over(passed));
+                service.usual.next_window(self.fading.scales.over(passed), &mut self.more.past);
             }
             service.usual.add(addition.rates);
             service.last_seen = now;
@@ -206,6 +106,34 @@ impl Memory {
         (slots, first)
     }
 
+    /// The hashes of a pair and of its service.
+    pub(super) fn hashes(&self, key: &PairKey) -> [u64; 2] {
+        [self.pairs.hash(key), self.services.hash(&key.service)]
+    }
+
+    /// Loads where lookups of these begin; the value means nothing.
+    #[inline]
+    pub(super) fn touch_index(&self, [pair, service]: [u64; 2]) -> u64 {
+        self.pairs.touch_index(pair) ^ self.services.touch_index(service)
+    }
+
+    /// Where lookups of these most probably end.
+    #[inline]
+    pub(super) fn guess(&self, [pair, service]: [u64; 2]) -> Slots {
+        let [pair, service] = [self.pairs.guess(pair), self.services.guess(service)];
+        Slots { pair: pair.unwrap_or(NOWHERE), service: service.unwrap_or(NOWHERE) }
+    }
+
+    /// Loads what is remembered there; the value means nothing.
+    #[inline]
+    pub(super) fn touch(&self, slots: Slots) -> u64 {
+        let pair = self.pairs.get(slots.pair).map_or(0, |pair| {
+            let past = self.more.past.get(pair.usual.past()).map_or(0, Multi::touch);
+            pair.last_seen ^ u64::from(pair.gaps.n) ^ u64::from(pair.peaks.warm.to_bits()) ^ past
+        });
+        pair ^ self.services.get(slots.service).map_or(0, |service| service.last_seen)
+    }
+
     /// What was ordinary raises what is usual: at once while warming, else by a tenth a window, so that an attack
     /// that begins slowly does not become usual.
     pub fn absorb(&mut self, slots: Slots) {
@@ -213,11 +141,11 @@ impl Memory {
         let Some(pair) = self.pairs.get_mut(slots.pair) else {
             return;
         };
-        if pair.absorbed == pair.last_seen && !warming {
+        if pair.absorbed && !warming {
             return;
         }
-        pair.absorbed = pair.last_seen;
-        let part = if warming { 1.0 } else { 0.1 };
+        pair.absorbed = true;
+        let part = if warming { 1.0 } else { 0.1_f32 };
         let (connections, bytes_out) = (pair.connections, pair.bytes_out);
         let raise = |peaks: &mut Peaks| {
             peaks.raise(connections, bytes_out, part);
@@ -282,6 +210,11 @@ impl Memory {
         first_seen >= self.learned_until && now.saturating_sub(first_seen) < familiar
     }
 
+    /// Whether a pair is new now.
+    pub fn is_new_pair(&self, pair: u32, now: u64) -> bool {
+        self.pairs.get(pair).is_some_and(|pair| self.is_new(pair.first_seen, now, pair.suspect))
+    }
+
     /// What is known of a pair now.
     pub fn facts(&self, slots: Slots, now: u64) -> PairFacts {
         let Some(pair) = self.pairs.get(slots.pair) else {
@@ -292,29 +225,30 @@ impl Memory {
         let usual_connections = pair.peaks.connections.max(service.peaks.connections).max(USUAL_CONNECTIONS);
         let [own, all] = [&pair.peaks, &service.peaks].map(Peaks::trusted_connections);
         let usual_bytes = pair.peaks.bytes_out.max(service.peaks.bytes_out).max(USUAL_BYTES);
+        let logins = self.more.logins.get(pair.logins);
         PairFacts {
-            connections: pair.connections,
-            failed: pair.failed,
-            short: pair.short,
-            bytes_out: pair.bytes_out,
-            bytes_in: pair.bytes_in,
+            connections: f64::from(pair.connections),
+            failed: f64::from(pair.failed),
+            short: f64::from(pair.short),
+            bytes_out: f64::from(pair.bytes_out),
+            bytes_in: f64::from(pair.bytes_in),
             gaps: pair.gaps.n,
             gap: pair.gaps.mean(),
             gap_variation: pair.gaps.variation(),
             contact_variation: pair.contact_size.variation(),
             short_size: pair.short_size.mean(),
             short_variation: pair.short_size.variation(),
-            logins: pair.logins.facts(),
+            logins: logins.map(Seen::facts).unwrap_or_default(),
             new_pair: self.is_new(pair.first_seen, now, pair.suspect),
             new_service: known.is_some() && self.is_new(service.first_seen, now, service.suspect),
             new_host: false,
-            connections_surge: pair.connections / usual_connections,
-            trusted_surge: pair.connections / own.max(all).max(USUAL_CONNECTIONS),
+            connections_surge: f64::from(pair.connections / usual_connections),
+            trusted_surge: f64::from(pair.connections / own.max(all).max(USUAL_CONNECTIONS)),
             late_service: known.is_some_and(|service| service.first_seen >= self.learned_until),
-            bytes_surge: pair.bytes_out / usual_bytes,
+            bytes_surge: f64::from(pair.bytes_out / usual_bytes),
             rarity: Rarity::default(),
-            deviations: pair.usual.deviations(),
-            service_deviations: service.usual.deviations(),
+            deviations: pair.usual.deviations(&self.more.past),
+            service_deviations: service.usual.deviations(&self.more.past),
         }
     }
 
@@ -360,13 +294,22 @@ impl Memory {
             patience(self.services.len(), self.room[1], UNANSWERED_KEPT),
         ];
         let keep = |first_seen: u64| if first_seen < learned { forget } else { familiar };
+        let more = &mut self.more;
         self.pairs.sweep(SWEEP, |_, pair| {
             let kept = if pair.answered { keep(pair.first_seen) } else { unanswered[0] };
-            now.saturating_sub(pair.last_seen) > kept
+            let old = now.saturating_sub(pair.last_seen) > kept;
+            if old {
+                pair.release(more);
+            }
+            old
         });
         self.services.sweep(SWEEP, |_, service| {
             let kept = if service.answered { keep(service.first_seen) } else { unanswered[1] };
-            now.saturating_sub(service.last_seen) > kept
+            let old = now.saturating_sub(service.last_seen) > kept;
+            if old {
+                service.usual.release(&mut more.past);
+            }
+            old
         });
     }
 }

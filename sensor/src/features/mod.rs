@@ -4,6 +4,7 @@
 //! of pairs, services and hosts is kept here, bounded. Never here: a range learned from traffic, an address as a
 //! feature, or a decision.
 
+pub mod ahead;
 pub mod app;
 pub mod config;
 pub mod damped;
@@ -18,10 +19,13 @@ pub mod matrix;
 pub mod memory;
 pub mod moves;
 mod outcome;
+mod pair;
 mod peaks;
+mod pool;
 pub mod rarity;
 pub mod rows;
 pub mod sketch;
 pub mod spec;
+mod sums;
 
 pub use config::FeaturesConfig;

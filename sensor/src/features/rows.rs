@@ -1,12 +1,13 @@
 //! Closes a window: the flows that were active become rows of features.
 
+use super::ahead::{self, AT_ONCE};
 use super::app::{App, AppFacts};
 use super::config::FeaturesConfig;
 use super::facts::{FlowFacts, HostFacts, Outcome, PairFacts};
 use super::host::Hosts;
 use super::link::{LinkFacts, Links};
 use super::logins::login;
-use super::memory::{Addition, Memory, PairKey, ServiceKey, Slots};
+use super::memory::{Addition, Memory, PairKey, Slots};
 use super::moves::is_move;
 use super::outcome::outcome;
 use super::rarity::{Habits, New, Rarity};
@@ -152,13 +153,18 @@ impl Features {
         (rows.window, rows.seconds) = (window, seconds);
         let mut answered = 0;
         for place in 0..active.len() {
+            if place % AT_ONCE == 0 {
+                let group = place..active.len().min(place + AT_ONCE);
+                ahead::unknown(&self.memory, &self.hosts, active, group);
+            }
             let (flow, grown) = active.get_mut(place);
-            let facts = facts(flow, grown, seconds, now);
+            let key = PairKey::of(flow);
+            let facts = plain(flow, grown, seconds, now);
             let [pair, service, src, dst] = &mut flow.known;
             let guess = Slots { pair: *pair, service: *service };
             let addition = addition(&facts, grown);
             answered += usize::from(addition.answered);
-            let (slots, first) = self.memory.add(pair_key(&facts), guess, now, &addition);
+            let (slots, first) = self.memory.add(key, guess, now, &addition);
             (*pair, *service) = (slots.pair, slots.service);
             let new_pair = first && self.memory.is_new(now, now, false);
             self.hosts.add(&facts, [src, dst], grown.began, new_pair, now);
@@ -206,18 +212,34 @@ impl Features {
         }
     }
 
+    /// Brings what these flows refer to into the cache, for those that have their facts next.
+    pub fn load(&self, active: &Active<'_>, places: &[u32]) {
+        ahead::known(&self.memory, &self.hosts, active, places);
+    }
+
     /// All facts of a flow that has a row.
     pub fn flow_facts(&self, rows: &Rows, (flow, grown): (&Flow, &Grown)) -> FlowFacts {
+        let mut facts = plain(flow, grown, rows.seconds, rows.window.end);
+        self.add_known(rows, flow, &mut facts);
+        facts
+    }
+
+    /// The same, in place of those of another flow: they are a kilobyte, which nobody should copy about.
+    pub fn tell(&self, rows: &Rows, (flow, grown): (&Flow, &Grown), facts: &mut FlowFacts) {
+        *facts = plain(flow, grown, rows.seconds, rows.window.end);
+        self.add_known(rows, flow, facts);
+    }
+
+    #[inline]
+    fn add_known(&self, rows: &Rows, flow: &Flow, facts: &mut FlowFacts) {
         let now = rows.window.end;
-        let mut facts = facts(flow, grown, rows.seconds, now);
         let [pair, service, _, dst] = flow.known;
         facts.pair = self.memory.facts(Slots { pair, service }, now);
         facts.app = self.app.facts(&flow.key, now);
         // Joined in its middle, it had its hello before.
         facts.app.tls.no_hello &= flow.total.flags[0].syn > 0;
         facts.pair.new_host = facts.pair.new_pair && self.hosts.is_new(dst, now, &self.memory);
-        facts.pair.rarity = self.rarity(&facts, flow.known, now);
-        facts
+        facts.pair.rarity = self.rarity(facts, flow.known, now);
     }
 
     /// How surprising it is that a flow's hosts talk.
@@ -274,8 +296,7 @@ impl Features {
 
     /// Whether the pair of a flow was first seen after what was learned, and not for long.
     pub fn is_new(&self, flow: &Flow, now: u64) -> bool {
-        let [pair, service, ..] = flow.known;
-        self.memory.facts(Slots { pair, service }, now).new_pair
+        self.memory.is_new_pair(flow.known[0], now)
     }
 
     /// A flow was ordinary: it raises what is usual for its pair and service, and nothing about it is new any more.
@@ -331,14 +352,8 @@ fn keep_busiest(hosts: &mut Vec<HostFacts>, limit: usize) {
     }
 }
 
-/// The pair a flow belongs to.
-pub fn pair_key(facts: &FlowFacts) -> PairKey {
-    let icmp = matches!(facts.key.proto, proto::ICMP | proto::ICMPV6);
-    let port = if icmp { 0 } else { facts.dst_port };
-    PairKey { src: facts.src, service: ServiceKey { dst: facts.dst, port, proto: facts.key.proto } }
-}
-
-fn facts(flow: &Flow, grown: &Grown, seconds: f64, now: u64) -> FlowFacts {
+#[inline(always)]
+fn plain(flow: &Flow, grown: &Grown, seconds: f64, now: u64) -> FlowFacts {
     let ((src, src_port), (dst, dst_port)) = (flow.src(), flow.dst());
     FlowFacts {
         key: flow.key,

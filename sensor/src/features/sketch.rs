@@ -27,6 +27,8 @@ pub struct Distinct {
 impl Distinct {
     /// Bits it has.
     pub const BITS: u32 = WORDS as u32 * 64;
+    /// What it says of one value.
+    pub const ONE: f64 = 1.000_977_835_931_287;
 
     /// Whether this value, or another with the same bit, was added.
     pub fn has(&self, hash: u64) -> bool {
@@ -40,7 +42,16 @@ impl Distinct {
 
     /// Adds a value by its hash.
     pub fn add(&mut self, hash: u64) {
-        self.bits[(hash >> 6) as usize % WORDS] |= 1 << (hash & 63);
+        self.set(Distinct::bit(hash));
+    }
+
+    /// The bit of a value, by its hash.
+    pub(super) fn bit(hash: u64) -> u16 {
+        (hash % u64::from(Distinct::BITS)) as u16
+    }
+
+    pub(super) fn set(&mut self, bit: u16) {
+        self.bits[usize::from(bit >> 6) % WORDS] |= 1 << (bit & 63);
     }
 
     /// About how many distinct values were added.
@@ -66,10 +77,15 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Adds a value by its hash.
-    pub fn add(&mut self, hash: u64) {
-        let bucket = &mut self.buckets[(hash >> 32) as usize % 32];
-        *bucket = bucket.saturating_add(1);
+    /// The bucket of a value, by its hash.
+    pub(super) fn bucket(hash: u64) -> u8 {
+        (hash >> 32) as u8 % 32
+    }
+
+    /// Adds to a bucket.
+    pub(super) fn put(&mut self, bucket: u8, values: u32) {
+        let bucket = &mut self.buckets[usize::from(bucket) % 32];
+        *bucket = bucket.saturating_add(values);
     }
 
     /// Entropy of the buckets, bits, 0 to 5.
@@ -132,10 +148,13 @@ mod tests {
         let mut one = Spread::default();
         let mut all = Spread::default();
         for value in 0..10_000 {
-            one.add(mix(1, 80));
-            all.add(mix(1, value));
+            one.put(Spread::bucket(mix(1, 80)), 1);
+            all.put(Spread::bucket(mix(1, value)), 1);
         }
         assert_eq!(Spread::default().entropy(), 0.0);
+        let mut distinct = Distinct::default();
+        distinct.set(7);
+        assert_eq!(distinct.count(), Distinct::ONE);
         assert_eq!(one.entropy(), 0.0);
         assert!(all.entropy() > 4.9);
         assert_eq!(byte_entropy(&[0; 100]), Some(0.0));

@@ -61,6 +61,23 @@ impl<K: Key, V> Slab<K, V> {
         Some(slot)
     }
 
+    /// The hash of a key, for the two below.
+    pub fn hash(&self, key: &K) -> u64 {
+        key.hash(&self.seed)
+    }
+
+    /// Loads where a lookup begins; the value means nothing.
+    #[inline]
+    pub fn touch_index(&self, hash: u64) -> u64 {
+        self.index.touch(hash)
+    }
+
+    /// The slot that a lookup most probably finds.
+    #[inline]
+    pub fn guess(&self, hash: u64) -> Option<u32> {
+        self.index.guess(hash)
+    }
+
     /// The key of a slot.
     pub fn key(&self, slot: u32) -> Option<&K> {
         self.slots.get(slot as usize)?.as_ref().map(|(key, _)| key)

@@ -68,6 +68,7 @@ pub fn kernel(options: &Options) -> Result<()> {
     }
     table.note("empty: nothing at all; noop: makes the packet of a flow; twin: a per-CPU LRU hash map, the fine clock");
     table.note("shared_hash, percpu_hash: a hash map, the coarse clock; without the atomic additions a shared one needs");
+    table.note("entry: parses, hashes and adds to one entry, without a lookup: what a table in memory costs at least");
     table.note("full: the sensor's program; it is drained between calls, which is not in its figures");
     table.note(
         "drain: reading the sensor's flow table, nanoseconds for each flow that had packets, in user space",
@@ -83,8 +84,8 @@ fn measurements(said: &str) -> Vec<(String, String, f64)> {
             continue;
         };
         let samples = object["ns"].as_array().map(Vec::as_slice).unwrap_or_default();
-        // The program that only sees new flows is the same one otherwise.
-        let row = name.strip_suffix("_new").unwrap_or(name);
+        // The program that only sees new flows is the same one otherwise, and so is one that makes its packets.
+        let row = name.strip_suffix("_new").or(name.strip_suffix("_drawn")).unwrap_or(name);
         let column = match flows {
             0 => NEW.to_owned(),
             1 => "1 flow".to_owned(),

@@ -43,7 +43,7 @@ use input::Input;
 use pcap::Pcap;
 use pcapng::Pcapng;
 use plane::Plane;
-use record::{Fault, Record};
+use record::{AT_ONCE, Batch, Fault, Record};
 
 /// Times later than this (year 2262) are moved here, so that no sum of times overflows.
 const LATEST: u64 = i64::MAX as u64;
@@ -292,25 +292,32 @@ impl Replay {
                 }
                 continue;
             };
-            let record = match &mut reading.format {
-                Format::Pcap(pcap) => pcap.next(&mut reading.input),
-                Format::Pcapng(pcapng) => pcapng.next(&mut reading.input),
+            let mut batch = Batch::new();
+            let read = match &mut reading.format {
+                Format::Pcap(pcap) => pcap.read(&mut reading.input, &mut batch),
+                Format::Pcapng(pcapng) => pcapng
+                    .next(&mut reading.input)
+                    .map(|record| record.into_iter().for_each(|one| batch.push(one))),
             };
-            match record {
-                Ok(Some(record)) => {
-                    let time = record.time.unwrap_or(self.clock).min(LATEST);
-                    if time < self.clock {
-                        self.back_in_time += 1;
-                        self.furthest_back = self.furthest_back.max(self.clock - time);
+            match read {
+                Ok(()) if batch.records().is_empty() => self.current = None,
+                Ok(()) => {
+                    let mut times = [0; AT_ONCE];
+                    for (record, now) in batch.records().iter().zip(&mut times) {
+                        let time = record.time.unwrap_or(self.clock).min(LATEST);
+                        if time < self.clock {
+                            self.back_in_time += 1;
+                            self.furthest_back = self.furthest_back.max(self.clock - time);
+                        }
+                        self.clock = self.clock.max(time);
+                        *now = self.clock;
+                        count(&mut self.summary, record, self.clock);
+                        if !link::supported(record.link_type) {
+                            note_link(&mut self.unknown_links, record.link_type);
+                        }
                     }
-                    self.clock = self.clock.max(time);
-                    count(&mut self.summary, &record, self.clock);
-                    if !link::supported(record.link_type) {
-                        note_link(&mut self.unknown_links, record.link_type);
-                    }
-                    self.plane.packet(&record, self.clock, &mut self.ready);
+                    self.plane.packets(batch.records(), &times, &mut self.ready);
                 }
-                Ok(None) => self.current = None,
                 Err(fault) => self.stop_reading(fault)?,
             }
         }

@@ -4,7 +4,7 @@
 //! header, so that no file, however broken, holds the reader up.
 
 use super::input::Input;
-use super::record::{Fault, MAX_CAPTURED, Order, Record};
+use super::record::{AT_ONCE, Batch, Fault, MAX_CAPTURED, Order, Record};
 
 /// Length of the file header, bytes.
 const FILE_HEADER: usize = 24;
@@ -72,40 +72,70 @@ impl Pcap {
         Ok(Pcap { order, fraction, record_header, link_type, lengths })
     }
 
-    /// The next record; `None` at the end of the file.
-    #[inline]
-    pub(super) fn next<'a>(&self, input: &'a mut Input) -> Result<Option<Record<'a>>, Fault> {
+    /// The next records: those that are in memory as a whole, else one; none at the end of the file.
+    pub(super) fn read<'a>(&self, input: &'a mut Input, batch: &mut Batch<'a>) -> Result<(), Fault> {
         let at = input.offset();
         let failed = |error| Fault::read(at, error);
-        let head = input.peek(self.record_header).map_err(failed)?;
-        if head.is_empty() {
-            return Ok(None);
+        let window = input.peek(self.record_header).map_err(failed)?;
+        if window.is_empty() {
+            return Ok(());
         }
+        let (mut records, mut whole) = (0, 0);
+        while records < AT_ONCE
+            && let Some(head) = window.get(whole..whole + self.record_header)
+        {
+            let captured = self.lengths(head).0 as usize;
+            if captured > MAX_CAPTURED || window.len() - whole - self.record_header < captured {
+                break;
+            }
+            whole += self.record_header + captured;
+            records += 1;
+        }
+        if records == 0 {
+            whole = self.one(input, at)?;
+        }
+        let mut bytes = input.take(whole);
+        while !bytes.is_empty() {
+            let (head, rest) = bytes.split_at(self.record_header);
+            let (captured, wire_len) = self.lengths(head);
+            let (frame, rest) = rest.split_at(captured as usize);
+            let seconds = u64::from(self.order.u32(head, 0));
+            let fraction = u64::from(self.order.u32(head, 4));
+            let time = Some(seconds * 1_000_000_000 + fraction * self.fraction);
+            batch.push(Record { time, wire_len, link_type: self.link_type, frame });
+            bytes = rest;
+        }
+        Ok(())
+    }
+
+    /// Length of the next record with its header, once it is in memory.
+    #[cold]
+    fn one(&self, input: &mut Input, at: u64) -> Result<usize, Fault> {
+        let failed = |error| Fault::read(at, error);
+        let head = input.peek(self.record_header).map_err(failed)?;
         if head.len() < self.record_header {
             return Err(Fault::damaged(at, "the file ends inside a record header"));
         }
-        let seconds = u64::from(self.order.u32(head, 0));
-        let fraction = u64::from(self.order.u32(head, 4));
-        let (first, second) = (self.order.u32(head, 8), self.order.u32(head, 12));
-        let (captured, wire_len) = match self.lengths {
-            Lengths::CapturedFirst => (first, second),
-            Lengths::WireFirst => (second, first),
-            Lengths::Unsure => (first.min(second), first.max(second)),
-        };
-        if captured as usize > MAX_CAPTURED {
+        let captured = self.lengths(head).0 as usize;
+        if captured > MAX_CAPTURED {
             let what = format!("a record claims {captured} captured bytes, more than {MAX_CAPTURED}");
             return Err(Fault::damaged(at, what));
         }
-        let len = self.record_header + captured as usize;
+        let len = self.record_header + captured;
         if input.peek(len).map_err(failed)?.len() < len {
             return Err(Fault::damaged(at, "the file ends inside a packet"));
         }
-        let record = input.take(len);
-        Ok(Some(Record {
-            time: Some(seconds * 1_000_000_000 + fraction * self.fraction),
-            wire_len,
-            link_type: self.link_type,
-            frame: &record[self.record_header..],
-        }))
+        Ok(len)
+    }
+
+    /// Captured bytes of a record, and those on the wire.
+    #[inline]
+    fn lengths(&self, head: &[u8]) -> (u32, u32) {
+        let (first, second) = (self.order.u32(head, 8), self.order.u32(head, 12));
+        match self.lengths {
+            Lengths::CapturedFirst => (first, second),
+            Lengths::WireFirst => (second, first),
+            Lengths::Unsure => (first.min(second), first.max(second)),
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use bytes::BytesMut;
 use sensor_ebpf::control::mode;
-use sensor_ebpf::counter::Totals;
+use sensor_ebpf::counter::{Reason, Totals};
 use sensor_ebpf::flow::{FlowKey, FlowStats};
 use sensor_ebpf::parse::Packet;
 use sensor_ebpf::table::Lane;
@@ -16,7 +16,7 @@ use sensor_ebpf::tunnel::outer_endpoints;
 use super::ReplayConfig;
 use super::facts::facts;
 use super::link;
-use super::record::Record;
+use super::record::{AT_ONCE, Record};
 use super::wheel::Wheel;
 use crate::capture::{Buffers, Event, FLOW_BATCH, FlowDelta, Link, Listed, Outer, PacketFacts, Sample, Tick};
 use crate::flow::index::{Index, Key, Seed};
@@ -108,20 +108,70 @@ impl Plane {
         &self.buffers
     }
 
-    /// Counts a packet at `now`, after the ticks that were due before it.
+    /// Counts packets, each at its time, after the ticks that were due before it.
+    pub(super) fn packets(
+        &mut self,
+        records: &[Record<'_>],
+        times: &[u64; AT_ONCE],
+        events: &mut VecDeque<Event>,
+    ) {
+        let mut parsed = [(Link::Unknown, Err(Reason::UnknownLink), 0); AT_ONCE];
+        for ((link, packet, hash), record) in parsed.iter_mut().zip(records) {
+            *link = link::link(record.link_type, record.frame);
+            *packet = link.parse(record.frame);
+            *hash = packet.as_ref().map_or(0, |packet| packet.key.hash(&self.seed));
+        }
+        self.load(&parsed.map(|(.., hash)| hash), records.len());
+        for ((record, now), (link, packet, hash)) in records.iter().zip(times).zip(parsed) {
+            self.packet(record, *now, link, packet, hash, events);
+        }
+    }
+
+    /// Brings flows into the cache by loads that do not wait for each other: of the index, of the slots, of what grows.
+    /// Short loops, or a processor could not look far enough ahead to begin the next load.
     #[inline]
-    pub(super) fn packet(&mut self, record: &Record<'_>, now: u64, events: &mut VecDeque<Event>) {
+    fn load(&self, hashes: &[u64; AT_ONCE], len: usize) {
+        let hashes = &hashes[..len];
+        let mut loaded = hashes.iter().fold(0, |loaded, hash| loaded ^ self.index.touch(*hash));
+        let mut slots = [NONE; AT_ONCE];
+        for (slot, hash) in slots.iter_mut().zip(hashes) {
+            *slot = self.index.guess(*hash).unwrap_or(NONE);
+        }
+        let mut growing = [NONE; AT_ONCE];
+        for (grown, at) in growing.iter_mut().zip(slots) {
+            if let Some(slot) = self.slots.get(at as usize) {
+                loaded ^= slot.last ^ u64::from(slot.key.port_a);
+                *grown = slot.grown;
+            }
+        }
+        for grown in growing {
+            let batch = self.grown.get(grown as usize / FLOW_BATCH);
+            let delta = batch.and_then(|batch| batch.get(grown as usize % FLOW_BATCH));
+            loaded ^= delta.map_or(0, |delta| delta.grown.packets[0] ^ delta.grown.last);
+        }
+        std::hint::black_box(loaded);
+    }
+
+    #[inline]
+    fn packet(
+        &mut self,
+        record: &Record<'_>,
+        now: u64,
+        link: Link,
+        packet: Result<Packet, Reason>,
+        hash: u64,
+        events: &mut VecDeque<Event>,
+    ) {
         if now >= self.next_tick {
             self.ticks_before(now, events);
         }
         self.last_packet = now;
         let bytes = u64::from(record.wire_len);
-        let link = link::link(record.link_type, record.frame);
         self.totals.seen.add(bytes);
-        match link.parse(record.frame) {
+        match packet {
             Ok(packet) => {
                 self.totals.counted.add(bytes);
-                let ordinal = self.count(&packet, bytes, now);
+                let ordinal = self.count(&packet, hash, bytes, now);
                 if packet.key.tunnel != 0 && ordinal == 1 {
                     self.outer_of(record.frame, &packet);
                 }
@@ -163,9 +213,8 @@ impl Plane {
 
     /// Adds a packet to its flow and gives its ordinal there; as in the program, `u64::MAX` without room.
     #[inline]
-    fn count(&mut self, packet: &Packet, bytes: u64, now: u64) -> u64 {
+    fn count(&mut self, packet: &Packet, hash: u64, bytes: u64, now: u64) -> u64 {
         let direction = usize::from(packet.reverse);
-        let hash = packet.key.hash(&self.seed);
         let slots = &self.slots;
         let at = match self.index.find(hash, |at| slots[at as usize].key == packet.key) {
             Some(at) => at,

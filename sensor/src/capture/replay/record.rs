@@ -8,6 +8,7 @@ use super::input::ReadError;
 pub(super) const MAX_CAPTURED: usize = 256 << 10;
 
 /// A packet as the file holds it.
+#[derive(Clone, Copy)]
 pub(super) struct Record<'a> {
     /// Nanoseconds since the Unix epoch; `None` where the format has no time (simple packet blocks).
     pub(super) time: Option<u64>,
@@ -17,6 +18,33 @@ pub(super) struct Record<'a> {
     pub(super) link_type: u32,
     /// The captured bytes.
     pub(super) frame: &'a [u8],
+}
+
+/// Records that are counted together, so that the cache misses of their flows are taken together.
+pub(super) const AT_ONCE: usize = 16;
+
+/// Up to [`AT_ONCE`] records, in the order of the file.
+pub(super) struct Batch<'a> {
+    records: [Record<'a>; AT_ONCE],
+    len: usize,
+}
+
+impl<'a> Batch<'a> {
+    /// Without records.
+    pub(super) fn new() -> Batch<'a> {
+        Batch { records: [Record { time: None, wire_len: 0, link_type: 0, frame: &[] }; AT_ONCE], len: 0 }
+    }
+
+    /// Adds a record, which there is room for.
+    pub(super) fn push(&mut self, record: Record<'a>) {
+        self.records[self.len] = record;
+        self.len += 1;
+    }
+
+    /// Those that are in it.
+    pub(super) fn records(&self) -> &[Record<'a>] {
+        &self.records[..self.len]
+    }
 }
 
 /// Why the records stop.

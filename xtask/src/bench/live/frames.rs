@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use rustix::process::Signal;
 
-use super::listeners::{DROP, LISTENERS, Listener, Place, prepare};
+use super::listeners::{DROP, ENTRY, LISTENERS, Listener, Place, prepare};
 use super::{ACCOUNTED, LIMIT};
 use crate::bench::child::Running;
 use crate::bench::offline::number_after;
@@ -41,7 +41,7 @@ pub fn run(options: &Options) -> Result<()> {
         table.column(column, decimals);
     }
     let dropper = place.dropper.is_some();
-    let chosen = |one: &&Listener| (one.name == DROP && dropper) || one.name == "vesper";
+    let chosen = |one: &&Listener| ([DROP, ENTRY].contains(&one.name) && dropper) || one.name == "vesper";
     for round in 0..options.rounds {
         for listener in LISTENERS.iter().filter(chosen) {
             measure(listener, &place, &sender, &mut table)
@@ -50,6 +50,7 @@ pub fn run(options: &Options) -> Result<()> {
         println!("round {} of {} done", round + 1, options.rounds);
     }
     table.ratio(SPEED, DROP);
+    table.note(format!("{ENTRY}: parses, hashes and adds to one entry, without a lookup: what a table in memory costs at least"));
     if !dropper {
         table.note(format!("no {}: nothing to compare with", object().display()));
     }

@@ -49,8 +49,11 @@ pub const BARE: &str = "bare sender";
 /// Packets cost the least where a program only drops them.
 pub const DROP: &str = "XDP drop";
 
+/// It parses, hashes and adds to one entry of a table besides: what any flow table in memory costs at least.
+pub const ENTRY: &str = "XDP entry";
+
 /// All of them. The bare sender is first: the others are compared with it.
-pub const LISTENERS: [Listener; 6] = [
+pub const LISTENERS: [Listener; 7] = [
     Listener {
         name: BARE,
         command: |_| None,
@@ -61,14 +64,18 @@ pub const LISTENERS: [Listener; 6] = [
     },
     Listener {
         name: DROP,
-        command: |place| {
-            let mut command = place.pair.listener(place.dropper.as_ref()?);
-            command.args(["drop", "rx0"]);
-            Some(command)
-        },
+        command: |place| program(place, "drop"),
         starts_within: Duration::from_secs(1),
         signal: Signal::TERM,
         // Its own counter of packets is that of the interface: the program runs before anything can be lost.
+        before: None,
+        after: |_, _| Ok(None),
+    },
+    Listener {
+        name: ENTRY,
+        command: |place| program(place, "entry"),
+        starts_within: Duration::from_secs(1),
+        signal: Signal::TERM,
         before: None,
         after: |_, _| Ok(None),
     },
@@ -122,6 +129,13 @@ pub const LISTENERS: [Listener; 6] = [
         after: |_, said| sensor_packets(said).map(Some),
     },
 ];
+
+/// An XDP program and nothing else.
+fn program(place: &Place, name: &str) -> Option<Command> {
+    let mut command = place.pair.listener(place.dropper.as_ref()?);
+    command.args([name, "rx0"]);
+    Some(command)
+}
 
 /// The sensor in mirror mode, with scoring and everything else as it comes; only its receive thread is not allowed
 /// to leave the CPU that contestants share.

@@ -21,7 +21,7 @@ use super::input::Input;
 use super::table::{Spread, Table};
 use super::{Options, folder, machine, program, sensor};
 use crate::{interrupt, setup};
-use listeners::{BARE, DROP, LISTENERS, Listener, Place, prepare};
+use listeners::{BARE, DROP, ENTRY, LISTENERS, Listener, Place, prepare};
 use net::Pair;
 
 /// The capture is repeated until there are so many packets: some seconds at the highest rate.
@@ -57,7 +57,7 @@ pub fn run(options: &Options) -> Result<()> {
     let input = options.input()?;
     let place = place()?;
     let mut rounds: Vec<(&Listener, Vec<Sample>)> = LISTENERS.iter().map(|one| (one, Vec::new())).collect();
-    rounds.retain(|(one, _)| one.name == BARE || options.wants(one.name));
+    rounds.retain(|(one, _)| one.name == BARE || one.name != ENTRY && options.wants(one.name));
     if place.dropper.is_none() {
         rounds.retain(|(one, _)| one.name != DROP);
     }
