@@ -41,8 +41,10 @@ pub fn probe_command(index: usize) -> Result<String, Failure> {
     std::panic::set_hook(Box::new(|_| {}));
     super::gpu::guarded(|| {
         let opened = here::open(index, 0)?;
-        super::self_test::passes(&opened.device)?;
-        Ok(opened.name)
+        let tested = super::gpu::guarded(|| super::self_test::passes(&opened.device));
+        let name = opened.name.clone();
+        opened.give_back();
+        tested.map(|()| name)
     })
     .map_err(here::absent_or_broken)
 }
@@ -83,7 +85,7 @@ mod here {
     use candle_core::Device;
 
     use super::super::config::ScoreConfig;
-    use super::super::gpu::{self, Failure, Gpu, Limits, Opened, broken, guarded};
+    use super::super::gpu::{self, Failure, Gpu, Limits, Opened, apart, broken, guarded};
     use super::{PROBE, PROBE_COMMAND};
 
     /// The driver compiles the kernels at first use: half a minute on a slow machine.
@@ -103,25 +105,50 @@ mod here {
             })
             .map_err(absent_or_broken)
         };
+        quiet();
         let limits = Limits { latency: config.gpu_latency, retry: config.gpu_retry, patience: gpu::PATIENCE };
         Gpu::start(open, limits, START)
     }
 
+    /// What panics on the thread of the device is caught there and told in its own words.
+    fn quiet() {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if std::thread::current().name() != Some(gpu::THREAD) {
+                before(panic);
+            }
+        }));
+    }
+
     pub(super) fn open(index: usize, cap: u64) -> Result<Opened, Failure> {
-        let device = Device::new_cuda_with_stream(index).map_err(broken)?;
-        let context = device.as_cuda_device().map_err(broken)?.cuda_stream().context().clone();
-        let info = |error: candle_core::cuda_backend::cudarc::driver::DriverError| {
-            Failure::Broken(error.to_string())
+        // On the stream of this thread, which is the only one that uses the device: on a stream of its own the bindings would record
+        // and await events for each operation.
+        let device = Device::new_cuda(index).map_err(broken)?;
+        let cuda = device.as_cuda_device().map_err(broken)?.clone();
+        let context = cuda.cuda_stream().context().clone();
+        // Only so are cuBLAS and cuRAND given back one after the other.
+        let last = Box::new(cuda.cublas_handle());
+        drop(cuda);
+        let mut opened = Opened { device, name: String::new(), cap, used: Box::new(|| 0), last };
+        let facts = context.name().and_then(|name| Ok((name, context.mem_get_info()?)));
+        let (name, (free, total)) = match facts {
+            Ok(facts) => facts,
+            Err(error) => {
+                opened.give_back();
+                apart(context);
+                return Err(Failure::Broken(error.to_string()));
+            }
         };
-        let name = context.name().map_err(info)?;
-        let (free, total) = context.mem_get_info().map_err(info)?;
-        let cap = if cap == 0 { (4 * GIBIBYTE).min(total as u64 / 10 * 6) } else { cap };
+        if cap == 0 {
+            opened.cap = (4 * GIBIBYTE).min(total as u64 / 10 * 6);
+        }
         // What others took before is theirs.
         let used = move || {
             let now = context.mem_get_info().map_or(free, |(free, _)| free);
             free.saturating_sub(now) as u64
         };
-        Ok(Opened { device, name, cap, used: Box::new(used) })
+        (opened.name, opened.used) = (name, Box::new(used));
+        Ok(opened)
     }
 
     /// What the bindings say where there is nothing to bind to.

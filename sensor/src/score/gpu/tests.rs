@@ -14,7 +14,7 @@ const TEST_PATIENCE: Duration = Duration::from_secs(4);
 
 fn opened() -> Result<Opened, Failure> {
     let used = Box::new(|| 1 << 20);
-    Ok(Opened { device: Device::Cpu, name: "stand-in".to_owned(), cap: 1 << 30, used })
+    Ok(Opened { device: Device::Cpu, name: "stand-in".to_owned(), cap: 1 << 30, used, last: Box::new(()) })
 }
 
 fn start(open: impl FnMut() -> Result<Opened, Failure> + Send + 'static) -> Option<Arc<Gpu>> {
