@@ -135,14 +135,14 @@ fn a_device_that_works_finds_what_the_cpu_finds() {
     let told = found.said.lines().filter(|line| line.contains("the model runs on the GPU")).count();
     assert!(told == 1 && found.said.contains("Stand-in 1"), "{}", found.said);
     assert!(!found.said.contains("failed"), "{}", found.said);
-    assert!(number(&found.report, "matrices") > 100, "{}", found.report);
+    assert!(number(&found.report, "matrices") > 40, "{}", found.report);
     let peak = number(&found.report, "peak");
     assert!(peak <= 64 << 20, "{peak}");
     // Nothing waits for another stream: there is none.
     assert_eq!(number(&found.report, "events"), 0, "{}", found.report);
 
     // Large batches are learned from there too: other last digits, the same alerts.
-    let learning = "batch_rows = 1024";
+    let learning = "batch_rows = 1024\nwarmup_steps = 3";
     let expected = desk.analyze(&format!("device = \"cpu\"\n{learning}"), &[]);
     let learned = desk.analyze(&format!("device = \"auto\"\n{learning}"), &[]);
     assert_eq!(learned.alerts, expected.alerts);
@@ -157,8 +157,8 @@ fn a_device_that_fails_at_work_is_survived() {
     desk.vesper(&["gpu-probe", "0"].map(Path::new), &[]);
     let tested = number(&desk.report(), "operations");
     let whole = number(&desk.analyze("device = \"auto\"", &[]).report, "operations");
-    assert!(whole > 4 * tested, "{whole} {tested}");
-    let after = (whole / 2).to_string();
+    assert!(whole > 2 * tested, "{whole} {tested}");
+    let after = ((whole + tested) / 2).to_string();
     for (fails, says) in [
         ("lost", "CUDA_ERROR_LAUNCH_FAILED"),
         ("memory", "CUDA_ERROR_OUT_OF_MEMORY"),

@@ -6,6 +6,8 @@
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
+use candle_core::Device;
+
 use super::config::ScoreConfig;
 use super::gpu::{Failure, Gpu, Opened};
 
@@ -35,6 +37,11 @@ pub fn open(index: usize, cap: u64) -> Result<Opened, Failure> {
     super::gpu::guarded(|| here::open(index, cap)).map_err(here::absent_or_broken)
 }
 
+/// Seconds that the device takes for what is asked of it, by its own clock; `None` where it has none.
+pub fn event_seconds(device: &Device, work: impl FnOnce()) -> Option<f64> {
+    here::event_seconds(device, work)
+}
+
 /// Opens the device of this index and lets it prove itself: its name, or what is wrong, for the process that asked.
 pub fn probe_command(index: usize) -> Result<String, Failure> {
     // The process that asked says it in its own words.
@@ -53,6 +60,7 @@ pub fn probe_command(index: usize) -> Result<String, Failure> {
 mod here {
     use super::super::config::{DeviceChoice, ScoreConfig};
     use super::super::gpu::{Failure, Gpu, Opened};
+    use candle_core::Device;
     use std::sync::Arc;
 
     const WITHOUT: &str = "this program was built without the feature cuda";
@@ -70,6 +78,10 @@ mod here {
         Err(Failure::Absent(WITHOUT.to_owned()))
     }
 
+    pub(super) fn event_seconds(_device: &Device, _work: impl FnOnce()) -> Option<f64> {
+        None
+    }
+
     pub(super) fn absent_or_broken(failure: Failure) -> Failure {
         failure
     }
@@ -83,6 +95,7 @@ mod here {
     use std::time::Duration;
 
     use candle_core::Device;
+    use candle_core::cuda_backend::cudarc::driver::sys::CUevent_flags;
 
     use super::super::config::ScoreConfig;
     use super::super::gpu::{self, Failure, Gpu, Limits, Opened, apart, broken, guarded};
@@ -149,6 +162,15 @@ mod here {
         };
         (opened.name, opened.used) = (name, Box::new(used));
         Ok(opened)
+    }
+
+    pub(super) fn event_seconds(device: &Device, work: impl FnOnce()) -> Option<f64> {
+        let stream = device.as_cuda_device().ok()?.cuda_stream();
+        let mark = || stream.record_event(Some(CUevent_flags::CU_EVENT_DEFAULT)).ok();
+        let begun = mark()?;
+        work();
+        let milliseconds = begun.elapsed_ms(&mark()?).ok()?;
+        Some(f64::from(milliseconds) / 1e3)
     }
 
     /// What the bindings say where there is nothing to bind to.
