@@ -59,7 +59,11 @@ impl Desk {
     fn vesper(&self, arguments: &[&Path], environment: &[(&str, &str)]) -> Output {
         let mut command = Command::new(VESPER);
         command.args(arguments).env("LD_LIBRARY_PATH", &self.libraries).env_remove("RUST_LOG");
-        command.env("DEVICE_REPORT", self.at("report.json")).envs(environment.iter().copied()).output().unwrap()
+        command
+            .env("DEVICE_REPORT", self.at("report.json"))
+            .envs(environment.iter().copied())
+            .output()
+            .unwrap()
     }
 
     fn report(&self) -> Value {
@@ -68,7 +72,8 @@ impl Desk {
 
     /// `settings` are those of section `score`.
     fn analyze(&self, settings: &str, environment: &[(&str, &str)]) -> Found {
-        let [config, scores, alerts] = ["vesper.toml", "scores.csv", "alerts.jsonl"].map(|name| self.at(name));
+        let [config, scores, alerts] =
+            ["vesper.toml", "scores.csv", "alerts.jsonl"].map(|name| self.at(name));
         fs::write(&config, format!("[score]\nwarmup_time = \"30s\"\n{settings}\n")).unwrap();
         fs::write(self.at("report.json"), "{}").unwrap();
         let [analyze, with_config, with_scores, with_alerts] =

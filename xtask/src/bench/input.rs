@@ -63,7 +63,11 @@ pub fn make_with_scan(folder: &Path) -> Result<Input> {
         let flow = flows.len() as u32;
         flows.push(Endpoints { six: false, tcp: true, vlan: 0, hosts: [SCANNER, 1], ports: [40_000, port] });
         let time = BEGIN + 26.0 + f64::from(port) / 1e3;
-        events.push(Event { time, flow, segment: Segment { side: 0, flags: SYN, data: false, seq: 1, ack: 0 } });
+        events.push(Event {
+            time,
+            flow,
+            segment: Segment { side: 0, flags: SYN, data: false, seq: 1, ack: 0 },
+        });
     }
     events.sort_by(|one, other| one.time.total_cmp(&other.time));
     save(folder.join("scan.pcap"), &flows, &events)

@@ -40,15 +40,14 @@ pub(super) fn own_device(
     decided: &SyncSender<bool>,
 ) {
     loop {
-        let opened = guarded(&mut open).and_then(|opened| {
-            match guarded(|| self_test::passes(&opened.device)) {
+        let opened =
+            guarded(&mut open).and_then(|opened| match guarded(|| self_test::passes(&opened.device)) {
                 Ok(()) => Ok(opened),
                 Err(failure) => {
                     opened.give_back();
                     Err(failure)
                 }
-            }
-        });
+            });
         match opened {
             Ok(opened) => {
                 state.words(|words| *words = (opened.name.clone(), String::new()));
