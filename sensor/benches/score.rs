@@ -26,6 +26,10 @@ use serde_json::{Value, json};
 const WIDTH: usize = spec::FLOW.len();
 const SCORED: [usize; 6] = [64, 256, 512, 1024, 8192, 65_536];
 const TRAINED: [usize; 4] = [64, 128, 1024, 4096];
+/// Values of a copy that measures how much goes over the bus: what a batch takes is small beside it.
+const COPIED: usize = 64 << 20;
+/// Members without a network.
+const OTHERS: [&str; 3] = ["evidence", "rarity", "history"];
 /// Parity is shown on so many rows.
 const COMPARED: usize = 65_536;
 
@@ -54,6 +58,12 @@ fn main() {
 
 fn config() -> ScoreConfig {
     ScoreConfig { device: DeviceChoice::Cuda, ..ScoreConfig::default() }
+}
+
+/// What of the model a GPU could do, on the CPU.
+fn networks() -> Model {
+    let config = ScoreConfig { without: OTHERS.map(str::to_owned).to_vec(), ..config() };
+    Model::new(&spec::FLOW, &config, &mut Random::new(1), None)
 }
 
 fn model(gpu: Option<Arc<Gpu>>) -> Model {
@@ -104,8 +114,8 @@ fn cpu(operations: f64) -> Value {
     let mut model = model(None);
     let scored = scoring(&mut model);
     let mut random = Random::new(3);
-    let networks = [Group::Volume, Group::Connection, Group::Content];
-    let mut members: Vec<Member> = networks
+    let groups = [Group::Volume, Group::Connection, Group::Content];
+    let mut members: Vec<Member> = groups
         .into_iter()
         .filter_map(|group| Member::new(group, &spec::FLOW, &config(), &mut random))
         .collect();
@@ -163,6 +173,7 @@ fn cpu(operations: f64) -> Value {
     let floor = (WIDTH as f64 * 4.0 / bytes).max(operations / rate);
     json!({
         "scoring": scored,
+        "scoring_networks": scoring(&mut networks()),
         "training": trained,
         "stages": stages,
         "copy_bytes_a_second": bytes,
@@ -228,7 +239,7 @@ fn on_gpu(parts: &[Part], operations: f64) -> Value {
     });
     let squares = fused.squares(&input).unwrap();
     let copy_out = fastest(|| drop(black_box(squares.flatten_all().unwrap().to_vec1::<f32>().unwrap())));
-    let kernels = kernels(&input, &fused, device);
+    let kernels = kernels(&input, &fused);
     let trained: Vec<Value> = TRAINED
         .iter()
         .chain(&[65_536])
@@ -241,7 +252,12 @@ fn on_gpu(parts: &[Part], operations: f64) -> Value {
             json!({ "rows": rows, "rows_a_second": rows as f64 / took, "step_us": took * 1e6 })
         })
         .collect();
-    let bytes = (rows * fused.width() * 4) as f64 / copy_in;
+    let large = vec![1.0f32; COPIED];
+    let bytes = (COPIED * 4) as f64
+        / fastest(|| {
+            black_box(Tensor::from_slice(&large, COPIED, device).unwrap());
+            sync();
+        });
     let square = Tensor::ones((4096, 4096), DType::F32, device).unwrap();
     let rate = 2.0 * 4096f64.powi(3)
         / fastest(|| {
@@ -280,26 +296,37 @@ fn on_gpu(parts: &[Part], operations: f64) -> Value {
     })
 }
 
-/// The largest operations of scoring, each alone.
-fn kernels(input: &Tensor, fused: &Fused, device: &Device) -> Vec<Value> {
-    let width = fused.width();
-    let weights = Tensor::ones((width, 2 * width), DType::F32, device).unwrap();
-    let row = Tensor::ones((1, width), DType::F32, device).unwrap();
+/// The largest operations of scoring and of training, each alone, by the device's own clock.
+fn kernels(input: &Tensor, fused: &Fused) -> Vec<Value> {
+    let (device, rows, units) = (input.device(), input.dims()[0], fused.units());
+    let ones = |rows: usize, columns: usize| Tensor::ones((rows, columns), DType::F32, device).unwrap();
+    let row = ones(1, units[0]);
+    let hidden = ones(rows, units[1]);
+    let members = ones(units[0], 3);
     type Operation<'a> = Box<dyn Fn() -> Tensor + 'a>;
-    let operations: [(&str, Operation<'_>); 4] = [
-        ("matrix of the first layer", Box::new(|| input.matmul(&weights).unwrap())),
-        ("ReLU", Box::new(|| input.relu().unwrap())),
-        ("bias", Box::new(|| input.broadcast_add(&row).unwrap())),
-        ("square", Box::new(|| input.sqr().unwrap())),
-    ];
+    let mut operations: Vec<(String, Operation<'_>)> = Vec::new();
+    for pair in units.windows(2) {
+        let (from, weights) = (ones(rows, pair[0]), ones(pair[0], pair[1]));
+        let name = format!("matrix, {} to {}", pair[0], pair[1]);
+        operations.push((name, Box::new(move || from.matmul(&weights).unwrap())));
+    }
+    operations.push(("bias".to_owned(), Box::new(|| input.broadcast_add(&row).unwrap())));
+    operations.push(("ReLU".to_owned(), Box::new(|| input.relu().unwrap())));
+    operations.push(("limit".to_owned(), Box::new(|| input.clamp(0f32, 1f32).unwrap())));
+    operations.push(("square".to_owned(), Box::new(|| input.sqr().unwrap())));
+    operations.push(("means of the members".to_owned(), Box::new(|| input.matmul(&members).unwrap())));
+    let slope = "training: slope of the first layer".to_owned();
+    operations.push((slope, Box::new(|| input.t().unwrap().matmul(&hidden).unwrap())));
+    operations.push(("training: slope of the biases".to_owned(), Box::new(|| input.sum(0).unwrap())));
     operations
         .iter()
         .map(|(name, operation)| {
-            let took = fastest(|| {
-                black_box(operation());
-                device.synchronize().unwrap();
+            let mut best = f64::INFINITY;
+            fastest(|| {
+                let took = device::event_seconds(device, || drop(black_box(operation())));
+                best = best.min(took.unwrap_or(f64::INFINITY));
             });
-            json!({ "kernel": name, "us": took * 1e6 })
+            json!({ "kernel": name, "rows": rows, "us": best * 1e6 })
         })
         .collect()
 }

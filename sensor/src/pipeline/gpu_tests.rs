@@ -42,7 +42,13 @@ fn gpu(broken: &Arc<AtomicBool>) -> Arc<Gpu> {
             assert!(!asked.load(Ordering::Acquire), "{SAID}");
             1 << 20
         });
-        Ok(Opened { device: Device::Cpu, name: "stand-in".to_owned(), cap: 1 << 30, used })
+        Ok(Opened {
+            device: Device::Cpu,
+            name: "stand-in".to_owned(),
+            cap: 1 << 30,
+            used,
+            last: Box::new(()),
+        })
     };
     let limits = Limits {
         latency: Duration::from_secs(1),

@@ -6,6 +6,8 @@
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
+use candle_core::Device;
+
 use super::config::ScoreConfig;
 use super::gpu::{Failure, Gpu, Opened};
 
@@ -35,14 +37,21 @@ pub fn open(index: usize, cap: u64) -> Result<Opened, Failure> {
     super::gpu::guarded(|| here::open(index, cap)).map_err(here::absent_or_broken)
 }
 
+/// Seconds that the device takes for what is asked of it, by its own clock; `None` where it has none.
+pub fn event_seconds(device: &Device, work: impl FnOnce()) -> Option<f64> {
+    here::event_seconds(device, work)
+}
+
 /// Opens the device of this index and lets it prove itself: its name, or what is wrong, for the process that asked.
 pub fn probe_command(index: usize) -> Result<String, Failure> {
     // The process that asked says it in its own words.
     std::panic::set_hook(Box::new(|_| {}));
     super::gpu::guarded(|| {
         let opened = here::open(index, 0)?;
-        super::self_test::passes(&opened.device)?;
-        Ok(opened.name)
+        let tested = super::gpu::guarded(|| super::self_test::passes(&opened.device));
+        let name = opened.name.clone();
+        opened.give_back();
+        tested.map(|()| name)
     })
     .map_err(here::absent_or_broken)
 }
@@ -51,6 +60,7 @@ pub fn probe_command(index: usize) -> Result<String, Failure> {
 mod here {
     use super::super::config::{DeviceChoice, ScoreConfig};
     use super::super::gpu::{Failure, Gpu, Opened};
+    use candle_core::Device;
     use std::sync::Arc;
 
     const WITHOUT: &str = "this program was built without the feature cuda";
@@ -68,6 +78,10 @@ mod here {
         Err(Failure::Absent(WITHOUT.to_owned()))
     }
 
+    pub(super) fn event_seconds(_device: &Device, _work: impl FnOnce()) -> Option<f64> {
+        None
+    }
+
     pub(super) fn absent_or_broken(failure: Failure) -> Failure {
         failure
     }
@@ -81,9 +95,10 @@ mod here {
     use std::time::Duration;
 
     use candle_core::Device;
+    use candle_core::cuda_backend::cudarc::driver::sys::CUevent_flags;
 
     use super::super::config::ScoreConfig;
-    use super::super::gpu::{self, Failure, Gpu, Limits, Opened, broken, guarded};
+    use super::super::gpu::{self, Failure, Gpu, Limits, Opened, apart, broken, guarded};
     use super::{PROBE, PROBE_COMMAND};
 
     /// The driver compiles the kernels at first use: half a minute on a slow machine.
@@ -103,25 +118,59 @@ mod here {
             })
             .map_err(absent_or_broken)
         };
+        quiet();
         let limits = Limits { latency: config.gpu_latency, retry: config.gpu_retry, patience: gpu::PATIENCE };
         Gpu::start(open, limits, START)
     }
 
+    /// What panics on the thread of the device is caught there and told in its own words.
+    fn quiet() {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if std::thread::current().name() != Some(gpu::THREAD) {
+                before(panic);
+            }
+        }));
+    }
+
     pub(super) fn open(index: usize, cap: u64) -> Result<Opened, Failure> {
-        let device = Device::new_cuda_with_stream(index).map_err(broken)?;
-        let context = device.as_cuda_device().map_err(broken)?.cuda_stream().context().clone();
-        let info = |error: candle_core::cuda_backend::cudarc::driver::DriverError| {
-            Failure::Broken(error.to_string())
+        // On the stream of this thread, which is the only one that uses the device: on a stream of its own the bindings would record
+        // and await events for each operation.
+        let device = Device::new_cuda(index).map_err(broken)?;
+        let cuda = device.as_cuda_device().map_err(broken)?.clone();
+        let context = cuda.cuda_stream().context().clone();
+        // Only so are cuBLAS and cuRAND given back one after the other.
+        let last = Box::new(cuda.cublas_handle());
+        drop(cuda);
+        let mut opened = Opened { device, name: String::new(), cap, used: Box::new(|| 0), last };
+        let facts = context.name().and_then(|name| Ok((name, context.mem_get_info()?)));
+        let (name, (free, total)) = match facts {
+            Ok(facts) => facts,
+            Err(error) => {
+                opened.give_back();
+                apart(context);
+                return Err(Failure::Broken(error.to_string()));
+            }
         };
-        let name = context.name().map_err(info)?;
-        let (free, total) = context.mem_get_info().map_err(info)?;
-        let cap = if cap == 0 { (4 * GIBIBYTE).min(total as u64 / 10 * 6) } else { cap };
+        if cap == 0 {
+            opened.cap = (4 * GIBIBYTE).min(total as u64 / 10 * 6);
+        }
         // What others took before is theirs.
         let used = move || {
             let now = context.mem_get_info().map_or(free, |(free, _)| free);
             free.saturating_sub(now) as u64
         };
-        Ok(Opened { device, name, cap, used: Box::new(used) })
+        (opened.name, opened.used) = (name, Box::new(used));
+        Ok(opened)
+    }
+
+    pub(super) fn event_seconds(device: &Device, work: impl FnOnce()) -> Option<f64> {
+        let stream = device.as_cuda_device().ok()?.cuda_stream();
+        let mark = || stream.record_event(Some(CUevent_flags::CU_EVENT_DEFAULT)).ok();
+        let begun = mark()?;
+        work();
+        let milliseconds = begun.elapsed_ms(&mark()?).ok()?;
+        Some(f64::from(milliseconds) / 1e3)
     }
 
     /// What the bindings say where there is nothing to bind to.

@@ -29,6 +29,10 @@ const RST: u8 = 0x04;
 const PSH: u8 = 0x08;
 const ACK: u8 = 0x10;
 
+/// Ports that are tried, and by which host.
+const SCANNED: u16 = 3000;
+const SCANNER: u32 = 0x3f_fffe;
+
 /// A capture file.
 pub struct Input {
     /// Where it is.
@@ -48,12 +52,31 @@ struct Event {
 
 /// Makes the capture in `folder`.
 pub fn make(folder: &Path) -> Result<Input> {
-    let path = folder.join("flows.pcap");
-    let mut random = Random::new(1, "bench");
-    let (flows, events) = plan(&mut random);
+    let (flows, events) = plan(&mut Random::new(1, "bench"));
+    save(folder.join("flows.pcap"), &flows, &events)
+}
+
+/// The same, and near its end one host tries the ports of another: there is something to be alerted about.
+pub fn make_with_scan(folder: &Path) -> Result<Input> {
+    let (mut flows, mut events) = plan(&mut Random::new(1, "bench"));
+    for port in 1..=SCANNED {
+        let flow = flows.len() as u32;
+        flows.push(Endpoints { six: false, tcp: true, vlan: 0, hosts: [SCANNER, 1], ports: [40_000, port] });
+        let time = BEGIN + 26.0 + f64::from(port) / 1e3;
+        events.push(Event {
+            time,
+            flow,
+            segment: Segment { side: 0, flags: SYN, data: false, seq: 1, ack: 0 },
+        });
+    }
+    events.sort_by(|one, other| one.time.total_cmp(&other.time));
+    save(folder.join("scan.pcap"), &flows, &events)
+}
+
+fn save(path: PathBuf, flows: &[Endpoints], events: &[Event]) -> Result<Input> {
     let file = File::create(&path).with_context(|| format!("create {}", path.display()))?;
     let mut out = BufWriter::with_capacity(1 << 20, file);
-    write(&mut out, &flows, &events)
+    write(&mut out, flows, events)
         .and_then(|()| out.flush())
         .with_context(|| format!("write {}", path.display()))?;
     let packets = events.len() as u64;

@@ -104,6 +104,11 @@ impl Fused {
         self.sizes[0]
     }
 
+    /// Units of each layer, the input first.
+    pub fn units(&self) -> &[usize] {
+        &self.sizes
+    }
+
     /// Bytes that scoring or training takes for each row of a batch, at most.
     pub fn bytes_per_row(&self) -> usize {
         let units: usize = self.sizes.iter().sum();

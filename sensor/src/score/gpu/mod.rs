@@ -9,7 +9,7 @@ mod owner;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,10 +18,14 @@ use serde::Serialize;
 
 pub use owner::{Handle, Owner};
 
+/// Name of the thread that owns the device.
+pub const THREAD: &str = "gpu";
 /// Whoever waits longer for the device goes on without it.
 pub const PATIENCE: Duration = Duration::from_secs(1);
 /// Jobs that may wait: one is computed, the next is there already.
 const WAITING: usize = 2;
+/// Whoever waits for room looks again after so long: less than a batch takes.
+const ROOM: Duration = Duration::from_micros(100);
 /// Rows of a batch, at first.
 const FIRST_ROWS: usize = 8192;
 /// A batch never has fewer rows: the device would wait for its next operation most of the time.
@@ -50,6 +54,18 @@ pub struct Opened {
     pub cap: u64,
     /// Bytes in use now, as far as is known.
     pub used: Box<dyn Fn() -> u64 + Send>,
+    /// What is given back after all else.
+    pub last: Box<dyn Any + Send>,
+}
+
+impl Opened {
+    /// Gives back what it has, see [`apart`].
+    pub fn give_back(self) {
+        let Opened { device, used, last, .. } = self;
+        apart(device);
+        apart(used);
+        apart(last);
+    }
 }
 
 /// How the device is to be used.
@@ -145,7 +161,7 @@ impl Gpu {
         let state = Arc::new(State::default());
         state.batch_rows.store(FIRST_ROWS, Ordering::Relaxed);
         let own = Arc::clone(&state);
-        let thread = std::thread::Builder::new().name("gpu".to_owned());
+        let thread = std::thread::Builder::new().name(THREAD.to_owned());
         thread.spawn(move || owner::own_device(open, &queue, &own, limits, &decided)).ok()?;
         match decision.recv_timeout(wait) {
             // It will not be there later either.
@@ -189,7 +205,8 @@ impl Gpu {
         }
     }
 
-    /// Hands work to the owner of the device. It waits behind at most one other piece of work.
+    /// Hands work to the owner of the device. Where others asked for much before, waits until there is room, as long as for a
+    /// result.
     pub fn begin<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Owner) -> Result<T, Failure> + Send + 'static,
@@ -198,7 +215,7 @@ impl Gpu {
             return Err(Failure::Broken("it is not in use".to_owned()));
         }
         let (reply, result) = sync_channel(1);
-        let job: Job = Box::new(move |owner| {
+        let mut job: Job = Box::new(move |owner| {
             let done = guarded(|| work(owner));
             if let Err(failure) = &done {
                 owner.state.lose(&failure.to_string());
@@ -206,9 +223,14 @@ impl Gpu {
             // Whoever asked may have gone on without it.
             let _nobody = reply.try_send(done);
         });
-        match self.jobs.try_send(job) {
-            Ok(()) => Ok(Pending(result)),
-            Err(_full_or_gone) => Err(self.lost("it takes no work")),
+        let end = owner::now() + self.patience;
+        loop {
+            match self.jobs.try_send(job) {
+                Ok(()) => return Ok(Pending(result)),
+                Err(TrySendError::Full(back)) if self.ready() && owner::now() < end => job = back,
+                Err(_full_or_gone) => return Err(self.lost("it takes no work")),
+            }
+            std::thread::sleep(ROOM);
         }
     }
 
@@ -238,6 +260,15 @@ impl Gpu {
 /// Runs something that may panic: the bindings do so where a library or a function in it is missing.
 pub fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Failure::Broken(said(&*panic))))
+}
+
+/// Drops a piece of a device, whatever it says. Where the device was lost it cannot take back handles of its libraries, and the
+/// bindings panic in `drop`: two such pieces in one would panic twice at once, which ends the process.
+pub fn apart<T>(piece: T) {
+    let _complaint = guarded(|| {
+        drop(piece);
+        Ok(())
+    });
 }
 
 /// The first line of what a panic said.

@@ -6,26 +6,23 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
-use candle_core::Device;
-
 use super::super::fused::{Fused, Part};
 use super::super::{self_test, weights};
-use super::{Failure, Job, LEAST_ROWS, Limits, MOST_ROWS, Opened, State, broken, guarded};
+use super::{FIRST_ROWS, Failure, Job, LEAST_ROWS, Limits, MOST_ROWS, Opened, State, apart, broken, guarded};
 
 /// An ensemble's number begins with how often the device was opened, so that no two ever have the same one: what was brought
 /// to a device that failed must not be taken for what another model has there now.
 const OPENED: u32 = 32;
+const NOT_THERE: &str = "the model is not on it any more";
 
 /// What the owner of the device has.
 pub struct Owner {
-    device: Device,
+    opened: Opened,
     /// By their handles; those whose handle is gone are removed.
     ensembles: HashMap<u64, (std::sync::Weak<()>, Fused)>,
     next: u64,
     latency: Duration,
     pub(super) state: Arc<State>,
-    used: Box<dyn Fn() -> u64 + Send>,
-    cap: u64,
 }
 
 /// An ensemble on the device, for as long as this lives.
@@ -43,10 +40,14 @@ pub(super) fn own_device(
     decided: &SyncSender<bool>,
 ) {
     loop {
-        let opened = guarded(&mut open).and_then(|opened| {
-            guarded(|| self_test::passes(&opened.device))?;
-            Ok(opened)
-        });
+        let opened =
+            guarded(&mut open).and_then(|opened| match guarded(|| self_test::passes(&opened.device)) {
+                Ok(()) => Ok(opened),
+                Err(failure) => {
+                    opened.give_back();
+                    Err(failure)
+                }
+            });
         match opened {
             Ok(opened) => {
                 state.words(|words| *words = (opened.name.clone(), String::new()));
@@ -54,24 +55,21 @@ pub(super) fn own_device(
                 state.memory.store((opened.used)(), Ordering::Relaxed);
                 tracing::info!(gpu = opened.name, "the model runs on the GPU");
                 let times = state.opened.fetch_add(1, Ordering::AcqRel) + 1;
+                // What was too much for it before it failed may be too much still.
+                state.batch_rows.store(FIRST_ROWS, Ordering::Relaxed);
                 let mut owner = Owner {
-                    device: opened.device,
+                    opened,
                     ensembles: HashMap::new(),
                     next: times << OPENED,
                     latency: limits.latency,
                     state: Arc::clone(state),
-                    used: opened.used,
-                    cap: opened.cap,
                 };
                 state.lost.store(false, Ordering::Release);
                 state.ready.store(true, Ordering::Release);
                 let _first = decided.try_send(true);
                 let more = serve(queue, &mut owner);
-                // What is left of a lost device may complain when it is given back.
-                let _complaint = guarded(|| {
-                    drop(owner);
-                    Ok(())
-                });
+                apart(owner.ensembles);
+                owner.opened.give_back();
                 if more.is_none() {
                     return;
                 }
@@ -132,31 +130,37 @@ pub(super) fn now() -> Instant {
 impl Owner {
     /// Brings an ensemble to the device.
     pub fn load(&mut self, parts: &[Part]) -> Result<Handle, Failure> {
-        let fused = Fused::new(parts, &self.device).map_err(broken)?;
+        let fused = Fused::new(parts, &self.opened.device).map_err(broken)?;
+        self.state.batch_rows.fetch_min(self.most(&fused), Ordering::Relaxed);
         let alive = Arc::new(());
         self.next += 1;
         self.ensembles.insert(self.next, (Arc::downgrade(&alive), fused));
         Ok(Handle { number: self.next, alive })
     }
 
-    fn ensemble(&mut self, number: u64) -> Result<&mut Fused, Failure> {
-        let found = self.ensembles.get_mut(&number).map(|(_, fused)| fused);
-        found.ok_or_else(|| Failure::Broken("the model is not on it any more".to_owned()))
+    fn ensemble(&self, number: u64) -> Result<&Fused, Failure> {
+        let found = self.ensembles.get(&number).map(|(_, fused)| fused);
+        found.ok_or_else(|| Failure::Broken(NOT_THERE.to_owned()))
     }
 
-    /// See [`Fused::score`]; takes the time, and makes batches larger or smaller for the next time.
+    /// Rows of a batch that the memory allows: of two, for the buffers of one may be freed late.
+    fn most(&self, fused: &Fused) -> usize {
+        ((self.opened.cap / 2 / fused.bytes_per_row() as u64) as usize).clamp(LEAST_ROWS, MOST_ROWS)
+    }
+
+    /// See [`Fused::squares`]; takes the time, and makes batches larger or smaller for the next time.
     pub fn score(&mut self, number: u64, rows: &[f32]) -> Result<Vec<f32>, Failure> {
         let begun = now();
         let fused = self.ensemble(number)?;
-        let (count, each) = (rows.len() / fused.width(), fused.bytes_per_row());
-        let values = fused.score(rows).map_err(broken)?;
+        let (count, most) = (rows.len() / fused.width(), self.most(fused));
+        let squares = fused.batch(rows).and_then(|rows| fused.squares(&rows)).map_err(broken)?;
+        // Now, while the device works: when it has done so, what it needed for that is free again.
+        self.note_memory();
+        let values = squares.flatten_all().and_then(|squares| squares.to_vec1::<f32>()).map_err(broken)?;
         if !values.iter().all(|value| value.is_finite()) {
             return Err(Failure::Broken("a score is no number".to_owned()));
         }
         self.state.rows.fetch_add(count as u64, Ordering::Relaxed);
-        self.note_memory();
-        // Two batches, for buffers that are freed late. Memory in use is measured, but others may use it.
-        let most = ((self.cap / 2 / each as u64) as usize).clamp(LEAST_ROWS, MOST_ROWS);
         let (took, now) = (begun.elapsed(), self.state.batch_rows.load(Ordering::Relaxed));
         let next = match () {
             () if took > self.latency => now / 2,
@@ -169,7 +173,9 @@ impl Owner {
 
     /// One step of [`Fused::train`].
     pub fn train(&mut self, number: u64, rows: &[f32], trim: f64, rate: f64) -> Result<(), Failure> {
-        self.ensemble(number)?.train(rows, trim, rate).map_err(broken)?;
+        let found = self.ensembles.get_mut(&number).map(|(_, fused)| fused);
+        let fused = found.ok_or_else(|| Failure::Broken(NOT_THERE.to_owned()))?;
+        fused.train(rows, trim, rate).map_err(broken)?;
         self.state.steps.fetch_add(1, Ordering::Relaxed);
         self.note_memory();
         Ok(())
@@ -186,7 +192,7 @@ impl Owner {
     }
 
     fn note_memory(&self) {
-        self.state.memory.store((self.used)(), Ordering::Relaxed);
+        self.state.memory.store((self.opened.used)(), Ordering::Relaxed);
     }
 }
 

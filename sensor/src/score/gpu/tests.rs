@@ -4,6 +4,7 @@ use super::*;
 use crate::features::matrix::Matrix;
 use crate::features::spec;
 use crate::score::config::ScoreConfig;
+use crate::score::fused::Fused;
 use crate::score::model::Model;
 use crate::score::random::Random;
 use std::sync::atomic::AtomicU32;
@@ -14,7 +15,7 @@ const TEST_PATIENCE: Duration = Duration::from_secs(4);
 
 fn opened() -> Result<Opened, Failure> {
     let used = Box::new(|| 1 << 20);
-    Ok(Opened { device: Device::Cpu, name: "stand-in".to_owned(), cap: 1 << 30, used })
+    Ok(Opened { device: Device::Cpu, name: "stand-in".to_owned(), cap: 1 << 30, used, last: Box::new(()) })
 }
 
 fn start(open: impl FnMut() -> Result<Opened, Failure> + Send + 'static) -> Option<Arc<Gpu>> {
@@ -202,4 +203,56 @@ fn batches_follow_the_latency() {
     }
     // Rows by the thousand take a CPU longer than that.
     assert_eq!(gpu.batch_rows(), LEAST_ROWS);
+}
+
+#[test]
+fn many_may_ask_at_once_and_training_does_not_hold_up_scoring() {
+    const STEPS: usize = 60;
+    let config = ScoreConfig { batch_rows: LEAST_ROWS, training_rows: 2048, ..ScoreConfig::default() };
+    let gpu = start(opened).unwrap();
+    let window = rows(8, LEAST_ROWS);
+    let expected = scores(&mut model(None, &config), &window);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (mut model, mut random) = (model(Some(gpu.clone()), &config), Random::new(3));
+            (0..2048).for_each(|row| {
+                model.set.offer(window.row(row % LEAST_ROWS), row as u64, 16, &mut random);
+            });
+            model.train(STEPS, &config, 0.005, &mut random);
+        });
+        while gpu.status().steps == 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // More than there is room for.
+        let scorers: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut model = model(Some(gpu.clone()), &config);
+                    (0..3).for_each(|_| assert_near(&scores(&mut model, &window), &expected, 1e-4));
+                })
+            })
+            .collect();
+        scorers.into_iter().for_each(|scorer| scorer.join().unwrap());
+        assert!(gpu.status().steps < STEPS as u64, "all steps came before the scores");
+    });
+    let status = gpu.status();
+    assert_eq!((status.failures, status.steps, status.rows), (0, STEPS as u64, 12 * LEAST_ROWS as u64));
+}
+
+#[test]
+fn batches_fit_into_the_memory() {
+    let config = ScoreConfig::default();
+    for cap in [8 << 20, 32 << 20] {
+        let limits = Limits { latency: Duration::from_secs(1), retry: RETRY, patience: TEST_PATIENCE };
+        let open = move || Ok(Opened { cap, ..opened()? });
+        let gpu = Gpu::start(open, limits, Duration::from_secs(30)).unwrap();
+        let mut model = model(Some(gpu.clone()), &config);
+        let each = Fused::new(&model.ensemble(), &Device::Cpu).unwrap().bytes_per_row() as u64;
+        for seed in 0..3 {
+            scores(&mut model, &rows(seed, FIRST_ROWS * 2));
+            let (rows, status) = (gpu.batch_rows(), gpu.status());
+            assert!(rows == LEAST_ROWS || rows as u64 * each <= cap / 2, "{rows} rows of {each} bytes");
+            assert_eq!((status.failures, status.memory_cap), (0, cap));
+        }
+    }
 }

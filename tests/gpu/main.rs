@@ -1,7 +1,8 @@
 //! The build for NVIDIA GPUs where there is none, or a driver that does not work: it starts, says in one line why the
 //! model runs on the CPU, and finds what the CPU finds. `cargo xtask cuda test` runs this.
 //!
-//! The drivers are libraries of a few lines, made here: as far as the program can see they are NVIDIA's.
+//! The drivers are libraries of a few lines, made here: as far as the program can see they are NVIDIA's. `device.c` is one that
+//! works, on the CPU: what it is asked for is what a GPU would be asked for.
 #![allow(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 use std::fs;
@@ -14,6 +15,8 @@ use sensor_tests::traffic::{self, MILLISECOND, SECOND, Traffic};
 /// 2026-01-01T00:00:00Z.
 const START: u64 = 1_767_225_600 * SECOND;
 const VESPER: &str = env!("CARGO_BIN_EXE_vesper");
+
+mod device;
 
 /// What a driver does.
 struct Driver {
@@ -113,9 +116,9 @@ const CURAND: &str = "int curandCreateGenerator(void **g, int t) { *g = (void *)
 fn library(folder: &Path, name: &str, source: &str) {
     let code = folder.join(name).with_extension("c");
     fs::write(&code, source).unwrap();
-    let output =
-        Command::new("cc").args(["-w", "-shared", "-fPIC", "-o"]).arg(folder.join(name)).arg(&code).output();
-    let output = output.unwrap();
+    let mut compiler = Command::new("cc");
+    compiler.args(["-w", "-O2", "-shared", "-fPIC", "-o"]).arg(folder.join(name)).arg(&code).arg("-lm");
+    let output = compiler.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
