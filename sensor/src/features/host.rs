@@ -7,8 +7,10 @@ use super::fading::patience;
 use super::majority::Majority;
 use super::memory::{Memory, NOWHERE};
 use super::moves::Moves;
+use super::pressure::Pressure;
 use super::rarity::Habit;
 use super::sketch::{Distinct, Spread, mix, mix_address};
+use super::walk::{Contact, Walk};
 use crate::flow::slab::Slab;
 use crate::flow::{SECOND, is_group};
 use sensor_ebpf::flow::proto;
@@ -36,6 +38,8 @@ struct Host {
     recent_failed: f64,
     noted: u64,
     moves: Moves,
+    pressure: Pressure,
+    walk: Option<Box<Walk>>,
     /// Of what it sent, and of what it received.
     usual: [Multi; 2],
     window: u32,
@@ -139,6 +143,8 @@ impl Hosts {
             recent_failed: 0.0,
             noted: 0,
             moves: Moves::default(),
+            pressure: Pressure::default(),
+            walk: None,
             usual: Default::default(),
             window: NO_WINDOW,
         });
@@ -157,6 +163,29 @@ impl Hosts {
     /// What is remembered of how the host of a slot moves about.
     pub(super) fn moves(&mut self, slot: u32) -> Option<&mut Moves> {
         self.hosts.get_mut(slot).map(|host| &mut host.moves)
+    }
+
+    /// The host of a slot made contact with a service for the first time.
+    pub(super) fn met(&mut self, slot: u32, contact: Contact, (dst, port): (&[u8; 16], u16), now: u64) {
+        let peer = mix_address(self.seed, dst);
+        let Some(host) = self.hosts.get_mut(slot) else {
+            return;
+        };
+        if contact == Contact::Failed {
+            host.walk.get_or_insert_default();
+        }
+        if let Some(walk) = &mut host.walk {
+            walk.add(contact, mix(peer, u64::from(port)), peer, now);
+        }
+        host.walk.take_if(|walk| !walk.is_something());
+    }
+
+    /// In this window the host of a slot was sent so many packets that lead nowhere, by who never used the service.
+    pub(super) fn press(&mut self, slot: u32, packets: u64) {
+        let window = self.hosts.get(slot).map(|host| host.window as usize);
+        if let Some(sums) = window.and_then(|window| self.sums.get_mut(window)) {
+            sums.facts.strange_in += packets;
+        }
     }
 
     /// A saved state says that the host used a service for administration.
@@ -193,6 +222,8 @@ impl Hosts {
             recent_failed: 0.0,
             noted: 0,
             moves: Moves::default(),
+            pressure: Pressure::default(),
+            walk: None,
             usual: Default::default(),
             window: NO_WINDOW,
         });
@@ -331,6 +362,8 @@ impl Hosts {
                 let failed = host.failed_targets.as_ref();
                 facts.failed_targets = failed.map_or(0.0, |targets| targets[0].union(&targets[1]).count());
                 facts.recent_failed = host.recent_failed;
+                facts.scanning = host.walk.as_ref().map(|walk| walk.facts(now)).unwrap_or_default();
+                facts.pressed = host.pressure.hold(facts.strange_in as f64 / seconds, seconds, now);
                 (facts.moves, facts.moved) = (host.moves.recent(now), host.moves.moved(now));
                 for (side, usual) in host.usual.iter_mut().enumerate() {
                     let each = |count: u64| (count as f64 / seconds) as f32;

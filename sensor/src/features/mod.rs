@@ -19,9 +19,11 @@ pub mod memory;
 pub mod moves;
 mod outcome;
 mod peaks;
+mod pressure;
 pub mod rarity;
 pub mod rows;
 pub mod sketch;
 pub mod spec;
+pub mod walk;
 
 pub use config::FeaturesConfig;

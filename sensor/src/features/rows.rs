@@ -8,9 +8,11 @@ use super::link::{LinkFacts, Links};
 use super::logins::login;
 use super::memory::{Addition, Memory, PairKey, ServiceKey, Slots};
 use super::moves::is_move;
+use super::pressure::nowhere;
 use super::outcome::outcome;
 use super::rarity::{Habits, New, Rarity};
 use super::sketch::mix_address;
+use super::walk::contact;
 use crate::flow::table::{Flow, FlowTable, Grown};
 use crate::flow::{SECOND, ip, is_group};
 use crate::score::random::Random;
@@ -162,6 +164,13 @@ impl Features {
             (*pair, *service) = (slots.pair, slots.service);
             let new_pair = first && self.memory.is_new(now, now, false);
             self.hosts.add(&facts, [src, dst], grown.began, new_pair, now);
+            let (strange, made) = self.memory.met(*pair, addition.connections, now);
+            if let Some(contact) = made.and_then(|made| contact(&facts, made, first)) {
+                self.hosts.met(*src, contact, (&facts.dst, facts.dst_port), now);
+            }
+            if strange {
+                self.hosts.press(*dst, nowhere(&facts));
+            }
             if is_move(&facts)
                 && let Some(moves) = self.hosts.moves(*src)
             {
