@@ -10,7 +10,7 @@ use super::moves::Moves;
 use super::pressure::Pressure;
 use super::rarity::Habit;
 use super::sketch::{Distinct, Spread, mix, mix_address};
-use super::walk::{Contact, Walk};
+use super::walk::{self, Contact, Walk};
 use crate::flow::slab::Slab;
 use crate::flow::{SECOND, is_group};
 use sensor_ebpf::flow::proto;
@@ -168,16 +168,9 @@ impl Hosts {
     /// The host of a slot made contact with a service for the first time.
     pub(super) fn met(&mut self, slot: u32, contact: Contact, (dst, port): (&[u8; 16], u16), now: u64) {
         let peer = mix_address(self.seed, dst);
-        let Some(host) = self.hosts.get_mut(slot) else {
-            return;
-        };
-        if contact == Contact::Failed {
-            host.walk.get_or_insert_default();
+        if let Some(host) = self.hosts.get_mut(slot) {
+            walk::add(&mut host.walk, contact, [mix(peer, u64::from(port)), peer], now);
         }
-        if let Some(walk) = &mut host.walk {
-            walk.add(contact, mix(peer, u64::from(port)), peer, now);
-        }
-        host.walk.take_if(|walk| !walk.is_something());
     }
 
     /// In this window the host of a slot was sent so many packets that lead nowhere, by who never used the service.

@@ -249,6 +249,12 @@ impl Memory {
         self.pairs.get(pair).is_some_and(|pair| pair.first_seen == now)
     }
 
+    /// Whether the service of a pair ever answered anybody.
+    pub(super) fn answers(&self, pair: &PairKey) -> bool {
+        let slot = self.services.find(&pair.service);
+        slot.and_then(|slot| self.services.get(slot)).is_some_and(|service| service.answered)
+    }
+
     /// Whether a pair is new, and how many connections it had before this window's, which adds `made`, if it was met just now.
     pub(super) fn met(&self, pair: u32, made: f64, now: u64) -> (bool, Option<f64>) {
         let Some(pair) = self.pairs.get(pair) else {

@@ -8,8 +8,8 @@ use super::link::{LinkFacts, Links};
 use super::logins::login;
 use super::memory::{Addition, Memory, PairKey, ServiceKey, Slots};
 use super::moves::is_move;
-use super::pressure::nowhere;
 use super::outcome::outcome;
+use super::pressure::nowhere;
 use super::rarity::{Habits, New, Rarity};
 use super::sketch::mix_address;
 use super::walk::contact;
@@ -155,7 +155,7 @@ impl Features {
         let mut answered = 0;
         for place in 0..active.len() {
             let (flow, grown) = active.get_mut(place);
-            let facts = facts(flow, grown, seconds, now);
+            let facts = awaited(facts(flow, grown, seconds, now), &self.memory);
             let [pair, service, src, dst] = &mut flow.known;
             let guess = Slots { pair: *pair, service: *service };
             let addition = addition(&facts, grown);
@@ -182,6 +182,7 @@ impl Features {
                 }
             }
         }
+        self.habits.begin(now, self.memory.learned_until == u64::MAX);
         self.hosts.close(seconds, now, &mut rows.hosts);
         self.links.close(window, &mut rows.links);
         rows.made = (active.len() + rows.hosts.len() + rows.links.len()) as u64;
@@ -218,7 +219,7 @@ impl Features {
     /// All facts of a flow that has a row.
     pub fn flow_facts(&self, rows: &Rows, (flow, grown): (&Flow, &Grown)) -> FlowFacts {
         let now = rows.window.end;
-        let mut facts = facts(flow, grown, rows.seconds, now);
+        let mut facts = awaited(facts(flow, grown, rows.seconds, now), &self.memory);
         let [pair, service, _, dst] = flow.known;
         facts.pair = self.memory.facts(Slots { pair, service }, now);
         facts.app = self.app.facts(&flow.key, now);
@@ -365,6 +366,18 @@ fn facts(flow: &Flow, grown: &Grown, seconds: f64, now: u64) -> FlowFacts {
         pair: PairFacts::default(),
         app: AppFacts::default(),
     }
+}
+
+/// A question whose answer may be under way has not failed: a resolver asks others first, and takes seconds. Of a service
+/// that never answered anybody none is expected.
+fn awaited(mut facts: FlowFacts, memory: &Memory) -> FlowFacts {
+    if facts.outcome == Outcome::Unanswered
+        && facts.key.proto == proto::UDP
+        && memory.answers(&pair_key(&facts))
+    {
+        facts.outcome = Outcome::None;
+    }
+    facts
 }
 
 fn addition(facts: &FlowFacts, grown: &Grown) -> Addition {
