@@ -26,6 +26,7 @@ fn flow(dst_port: u16, pair: PairFacts) -> FlowFacts {
         window: Carried::default(),
         total: Carried::default(),
         outcome: Outcome::None,
+        awaited: false,
         entropy: None,
         pair,
         app: AppFacts::default(),

@@ -125,6 +125,8 @@ pub struct FlowFacts {
     pub total: Carried,
     /// What became of the connection.
     pub outcome: Outcome,
+    /// It was not answered yet, and its service answers: the answer may be under way.
+    pub awaited: bool,
     /// Entropy of sampled payloads, bits per byte.
     pub entropy: Option<f32>,
     /// The pair.

@@ -10,6 +10,7 @@ use super::moves::Moves;
 use super::pressure::Pressure;
 use super::rarity::Habit;
 use super::sketch::{Distinct, Spread, mix, mix_address};
+use super::waiting::Waiting;
 use super::walk::{self, Contact, Walk};
 use crate::flow::slab::Slab;
 use crate::flow::{SECOND, is_group};
@@ -77,6 +78,7 @@ struct Sums {
     failing_sources: Distinct,
     failing_ports: Distinct,
     unasked_sources: Distinct,
+    waiting: Waiting,
     source: Majority<[u8; 16]>,
     port: Majority<u16>,
 }
@@ -168,17 +170,14 @@ impl Hosts {
     /// The host of a slot made contact with a service for the first time.
     pub(super) fn met(&mut self, slot: u32, contact: Contact, (dst, port): (&[u8; 16], u16), now: u64) {
         let peer = mix_address(self.seed, dst);
-        if let Some(host) = self.hosts.get_mut(slot) {
-            walk::add(&mut host.walk, contact, [mix(peer, u64::from(port)), peer], now);
-        }
+        let walk = self.hosts.get_mut(slot).map(|host| &mut host.walk);
+        walk.into_iter().for_each(|walk| walk::add(walk, contact, [mix(peer, u64::from(port)), peer], now));
     }
 
-    /// In this window the host of a slot was sent so many packets that lead nowhere, by who never used the service.
+    /// The host of a slot was sent packets that lead nowhere, by who never used the service.
     pub(super) fn press(&mut self, slot: u32, packets: u64) {
-        let window = self.hosts.get(slot).map(|host| host.window as usize);
-        if let Some(sums) = window.and_then(|window| self.sums.get_mut(window)) {
-            sums.facts.strange_in += packets;
-        }
+        let sums = self.hosts.get(slot).and_then(|host| self.sums.get_mut(host.window as usize));
+        sums.into_iter().for_each(|sums| sums.facts.strange_in += packets);
     }
 
     /// A saved state says that the host used a service for administration.
@@ -253,7 +252,8 @@ impl Hosts {
         let answered = flow.total.packets[1] > 0;
         let tcp = flow.key.proto == proto::TCP;
         let unanswered_datagrams = !answered && !tcp && !is_group(&flow.dst);
-        let one_sided = if unanswered_datagrams { flow.window.packets[0] } else { 0 };
+        let silent = if unanswered_datagrams { flow.window.packets[0] } else { 0 };
+        let (waiting, one_sided) = if flow.awaited { (silent, 0) } else { (0, silent) };
         // A flood may use one source port: every SYN counts, not every flow.
         let syns = u64::from(flow.window.flags[0].syn).max(1);
         let count = |condition: bool| if condition { syns } else { 0 };
@@ -282,7 +282,8 @@ impl Hosts {
                 facts.unasked_in += one_sided;
                 sums.unasked_sources.add(source_hash);
             }
-            let failing = incomplete + refused + one_sided;
+            sums.waiting.add(1, waiting, answered);
+            let failing = incomplete + refused + one_sided + waiting;
             if failing > 0 {
                 sums.failing_sources.add(source_hash);
                 sums.failing_ports.add(port_hash);
@@ -307,6 +308,7 @@ impl Hosts {
                 facts.target_proto = flow.key.proto;
                 sums.unasked_sources.add(mix_address(seed, &flow.dst));
             }
+            sums.waiting.add(0, waiting, answered);
             let tried = began > 0 || incomplete + refused > 0;
             let peer = mix_address(seed, &flow.dst);
             if tried {
@@ -337,6 +339,8 @@ impl Hosts {
         for sums in self.sums.drain(..) {
             let mut facts = sums.facts;
             facts.seconds = seconds;
+            facts.one_sided_out += sums.waiting.never(0);
+            facts.one_sided_in += sums.waiting.never(1);
             facts.peers = sums.peers.count();
             facts.ports = sums.ports.count();
             facts.port_entropy = sums.port_spread.entropy();

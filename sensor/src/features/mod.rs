@@ -24,6 +24,7 @@ pub mod rarity;
 pub mod rows;
 pub mod sketch;
 pub mod spec;
+mod waiting;
 pub mod walk;
 
 pub use config::FeaturesConfig;

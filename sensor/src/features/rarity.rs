@@ -11,8 +11,6 @@ use sensor_ebpf::flow::proto;
 const SMOOTHING: f64 = 10.0;
 /// With so many rows a habit is halved: it follows the traffic, and a count of single precision goes on counting.
 const MOST: f32 = 1e6;
-/// New things that count for everybody in an hour.
-const AN_HOUR: u32 = 8;
 /// From here on ports are drawn by chance (IANA's dynamic ports begin at 49152, Linux draws from 32768).
 const DYNAMIC: u16 = 32_768;
 
@@ -60,15 +58,6 @@ pub struct Habit {
 }
 
 impl Habit {
-    fn note(&mut self, new: New) {
-        let count = match (new.destination, new.service) {
-            (true, _) => &mut self.destinations,
-            (false, true) => &mut self.services,
-            (false, false) => &mut self.uses,
-        };
-        *count += 1.0;
-    }
-
     fn fade(&mut self) {
         if self.rows > MOST {
             for count in [&mut self.rows, &mut self.destinations, &mut self.services, &mut self.uses] {
@@ -93,22 +82,6 @@ pub struct New {
     pub port: bool,
 }
 
-/// How much of what is new for one may still count for everybody in this hour: all of it while the model learns, then
-/// little, or whoever meets something new all the time would make it ordinary for those who never do. His own habit counts
-/// whatever he does.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Shared {
-    pub(crate) most: u32,
-    hour: u64,
-    left: u32,
-}
-
-impl Default for Shared {
-    fn default() -> Self {
-        Shared { most: AN_HOUR, hour: 0, left: AN_HOUR }
-    }
-}
-
 /// Everybody's habits, and the ports in use.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Habits {
@@ -119,9 +92,6 @@ pub struct Habits {
     new_ports: f32,
     /// A bit a port: of TCP, of UDP, and one a protocol.
     ports: Vec<u64>,
-    /// Not saved: the hour begins anew.
-    #[serde(skip)]
-    pub(crate) shared: Shared,
 }
 
 impl Default for Habits {
@@ -133,7 +103,6 @@ impl Default for Habits {
             new_services: 0.0,
             new_ports: 0.0,
             ports: vec![0; (2 * 65_536 + 256) / 64],
-            shared: Shared::default(),
         }
     }
 }
@@ -188,26 +157,18 @@ impl Habits {
         rarity
     }
 
-    /// A window ends; `learning` is whether the model is not active yet.
-    pub fn begin(&mut self, now: u64, learning: bool) {
-        let hour = now / (3600 * crate::flow::SECOND);
-        if learning {
-            self.shared.left = u32::MAX;
-        } else if self.shared.hour != hour || self.shared.left > self.shared.most {
-            (self.shared.hour, self.shared.left) = (hour, self.shared.most);
-        }
-    }
-
     /// Something new turned up: such things happen.
     pub fn note(&mut self, new: New, habit: &mut Habit) {
-        habit.note(new);
-        let Some(left) = self.shared.left.checked_sub(1) else {
-            return;
-        };
-        self.shared.left = left;
-        self.all.note(new);
         self.sources += f32::from(u8::from(new.source));
         self.servers += f32::from(u8::from(new.server && !new.destination));
+        for habit in [habit, &mut self.all] {
+            let count = match (new.destination, new.service) {
+                (true, _) => &mut habit.destinations,
+                (false, true) => &mut habit.services,
+                (false, false) => &mut habit.uses,
+            };
+            *count += 1.0;
+        }
         if new.service {
             self.new_services += 1.0;
             self.new_ports += f32::from(u8::from(new.port));
@@ -262,23 +223,6 @@ mod tests {
         assert!((often.total() - 10f64.ln()).abs() < 0.1, "{often:?}");
         assert!(never.total() > 7.0, "{never:?}");
         assert!(!habits.is_new_port(proto::TCP, 443) && habits.is_new_port(proto::UDP, 443));
-    }
-
-    #[test]
-    fn who_meets_something_new_all_the_time_does_not_make_it_ordinary_for_who_never_does() {
-        let (mut habits, mut old, mut busy) = (Habits::default(), Habit::default(), Habit::default());
-        let new = New { service: true, port: true, ..NOTHING };
-        habits.begin(0, true);
-        (0..10_000).for_each(|_| habits.learn(None, Some(&mut old), proto::TCP, 502));
-        let before = habits.rarity(new, &old).total();
-        for second in 0..20_000 {
-            habits.begin(second * crate::flow::SECOND, false);
-            habits.learn(None, Some(&mut old), proto::TCP, 502);
-            habits.learn(Some(new), Some(&mut busy), proto::TCP, second as u16);
-        }
-        let after = habits.rarity(new, &old).total();
-        assert!(after > 13.0 && after < before, "{before} {after}");
-        assert!(habits.rarity(new, &busy).service < 1.0, "his own habit counts");
     }
 
     #[test]

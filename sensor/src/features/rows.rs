@@ -168,8 +168,9 @@ impl Features {
             if let Some(contact) = made.and_then(|made| contact(&facts, made, first)) {
                 self.hosts.met(*src, contact, (&facts.dst, facts.dst_port), now);
             }
-            if strange {
-                self.hosts.press(*dst, nowhere(&facts));
+            let packets = if strange { nowhere(&facts) } else { 0 };
+            if packets > 0 {
+                self.hosts.press(*dst, packets);
             }
             if is_move(&facts)
                 && let Some(moves) = self.hosts.moves(*src)
@@ -182,7 +183,6 @@ impl Features {
                 }
             }
         }
-        self.habits.begin(now, self.memory.learned_until == u64::MAX);
         self.hosts.close(seconds, now, &mut rows.hosts);
         self.links.close(window, &mut rows.links);
         rows.made = (active.len() + rows.hosts.len() + rows.links.len()) as u64;
@@ -362,6 +362,7 @@ fn facts(flow: &Flow, grown: &Grown, seconds: f64, now: u64) -> FlowFacts {
         window: grown.carried,
         total: flow.total,
         outcome: outcome(flow, grown, now),
+        awaited: false,
         entropy: flow.entropy,
         pair: PairFacts::default(),
         app: AppFacts::default(),
@@ -371,10 +372,9 @@ fn facts(flow: &Flow, grown: &Grown, seconds: f64, now: u64) -> FlowFacts {
 /// A question whose answer may be under way has not failed: a resolver asks others first, and takes seconds. Of a service
 /// that never answered anybody none is expected.
 fn awaited(mut facts: FlowFacts, memory: &Memory) -> FlowFacts {
-    if facts.outcome == Outcome::Unanswered
-        && facts.key.proto == proto::UDP
-        && memory.answers(&pair_key(&facts))
-    {
+    let silent = facts.key.proto == proto::UDP && facts.total.packets[1] == 0;
+    facts.awaited = silent && memory.answers(&pair_key(&facts));
+    if facts.awaited && facts.outcome == Outcome::Unanswered {
         facts.outcome = Outcome::None;
     }
     facts

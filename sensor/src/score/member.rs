@@ -14,11 +14,6 @@ use crate::features::spec::{Feature, Group};
 /// Scales of calm tails, of the logarithm of squared deviations. Traffic of one hour is unlike that of the next.
 const CALM: f64 = 0.25;
 const CALM_HISTORY: f64 = 0.4;
-/// Chances may be wrong by a factor of fifty, nats.
-const WRONG: f64 = 4.0;
-/// From so many seconds on it is known how many rows there are in one; what was a day ago counts half.
-const ENOUGH: f64 = 60.0;
-const A_DAY: f64 = 86_400.0;
 
 /// How a member comes to a value.
 pub enum Method {
@@ -42,12 +37,6 @@ pub struct Member {
     pub tail: Tail,
     /// Highest ordinary value of the open window.
     pub highest: f32,
-    /// Rows of the open window.
-    pub rows: u64,
-    /// Rows, and seconds in which they came. Not saved: an hour says it again.
-    came: [f64; 2],
-    /// See [`Tail::believe`]; infinite where everything is believed.
-    pub(crate) wrong: f64,
     features: Vec<Feature>,
     /// Weights of its features in training.
     weights: Vec<f32>,
@@ -131,9 +120,6 @@ impl Member {
             fit: FastFit::new(&tail.fit),
             tail,
             highest: 0.0,
-            rows: 0,
-            came: [0.0; 2],
-            wrong: WRONG,
             batch: Vec::new(),
             trimming: Trimming::default(),
         })
@@ -238,11 +224,7 @@ impl Member {
     /// The window is over: its highest ordinary value, or silence, is one more to know the spread from.
     pub fn end_window(&mut self, seconds: f64) {
         self.tail.add(self.highest, seconds);
-        self.came = [self.came[0] + self.rows as f64, self.came[1] + seconds];
-        if self.came[1] > A_DAY {
-            self.came = self.came.map(|sum| sum / 2.0);
-        }
-        (self.highest, self.rows) = (0.0, 0);
+        self.highest = 0.0;
     }
 
     /// Fits the tail anew. If `confirmed`, later fits must stay near this one.
@@ -251,10 +233,6 @@ impl Member {
             self.tail.confirm();
         } else {
             self.tail.refit();
-        }
-        let [rows, seconds] = self.came;
-        if rows > 0.0 && seconds > ENOUGH {
-            self.tail.believe(rows / seconds, self.wrong);
         }
         self.fit = FastFit::new(&self.tail.fit);
     }

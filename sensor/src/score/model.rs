@@ -92,7 +92,6 @@ impl Model {
             }
             let lanes = left.min(LANES);
             for (member, values) in self.members.iter_mut().zip(&self.values) {
-                member.rows += lanes as u64;
                 for lane in 0..lanes {
                     if best[lane] <= self.threshold {
                         member.highest = member.highest.max(values[lane]);
@@ -209,7 +208,7 @@ impl Model {
 
     /// What was noted does not count: the members were still learning.
     pub fn forget_window(&mut self) {
-        self.members.iter_mut().for_each(|member| (member.highest, member.rows) = (0.0, 0));
+        self.members.iter_mut().for_each(|member| member.highest = 0.0);
     }
 
     /// Fits all tails anew.

@@ -140,15 +140,6 @@ impl Tail {
         self.refit();
     }
 
-    /// A surprise of so many nats comes once in e to their power of rows, if the chances are right. However often such
-    /// values were seen or told, no more is believed than that they are wrong by `wrong` nats: whoever raises alerts to make
-    /// surprises ordinary gets no further.
-    pub fn believe(&mut self, rows_a_second: f64, wrong: f64) {
-        if self.nats && rows_a_second > 0.0 {
-            self.fit.cut = self.fit.cut.min(rows_a_second.ln() + wrong - self.fit.rate.ln());
-        }
-    }
-
     /// Whether the numbers are possible.
     pub fn is_sound(&self) -> bool {
         let fits = [Some(self.fit), self.reference].into_iter().flatten().all(|fit| fit.is_sound());
@@ -289,25 +280,6 @@ mod tests {
         tail.refit();
         assert!((tail.fit.decades(9.0) - 2.0).abs() < 0.1, "ten in a thousand seconds: {:?}", tail.fit);
         assert!(tail.fit.decades(20.0) > 6.5);
-    }
-
-    #[test]
-    fn no_number_of_surprises_is_believed_beyond_what_their_chances_allow() {
-        let mut tail = Tail::of_nats();
-        tail.confirm();
-        // Whatever raises an alert counts as ordinary, for a month.
-        for _ in 0..10_000 {
-            tail.add(tail.fit.value(4.6) as f32, 1.0);
-            tail.refit();
-            tail.believe(36.0, 4.0);
-        }
-        // 36 rows a second, once in ten to the 4.6 seconds: 14.2 nats if the chances are right.
-        assert!((tail.fit.value(4.6) - 18.2).abs() < 0.1, "{:?}", tail.fit);
-        assert!(tail.fit.is_sound());
-        let mut others = calm(1000, 5);
-        let before = others.fit;
-        others.believe(36.0, 4.0);
-        assert_eq!(others.fit, before, "only surprises have chances");
     }
 
     #[test]

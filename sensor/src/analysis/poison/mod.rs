@@ -58,8 +58,6 @@ struct Month<'a> {
     reference_every: u64,
     /// The time in which the budget allows one alert, seconds.
     telling: u64,
-    /// Whether what raises alerts, or is new to somebody all the time, is kept from making surprises ordinary.
-    guarded: bool,
 }
 
 impl Month<'_> {
@@ -67,11 +65,6 @@ impl Month<'_> {
         let mut analysis = Analysis::new(&self.config).unwrap();
         analysis.keep(Keep { scores: true, ..Keep::default() });
         analysis.scorer.telling = Some(self.telling * SECOND);
-        if !self.guarded {
-            analysis.features.habits.shared.most = u32::MAX;
-            let members = analysis.scorer.models.iter_mut().flat_map(|model| &mut model.members);
-            members.for_each(|member| member.wrong = f64::INFINITY);
-        }
         let mut pending: BTreeMap<u64, Drained> = BTreeMap::new();
         let mut outcome = Outcome { margins: vec![None; TARGETS.len()], ..Outcome::default() };
         let owned: Vec<IpAddr> = attacker
@@ -200,13 +193,8 @@ fn run_all(runs: &[Run], config: &AnalysisConfig, reference_every: u64) -> Vec<S
         let mut missed = Vec::new();
         for &run in runs {
             let traffic = ordinary(run.seed);
-            let month = Month {
-                ordinary: &traffic,
-                config: config.clone(),
-                reference_every,
-                telling: TELLING,
-                guarded: true,
-            };
+            let month =
+                Month { ordinary: &traffic, config: config.clone(), reference_every, telling: TELLING };
             let outcome = month.run(Attacker::new(run.plan, run.share, run.sources), run.seed);
             println!("{}", told(run, &outcome));
             for ((name, _), margin) in TARGETS.iter().zip(&outcome.margins) {
@@ -267,25 +255,22 @@ fn every_plan_share_and_number_of_sources() {
     assert!(missed.is_empty(), "{missed:#?}");
 }
 
-/// Prints what becomes of a service that is new to an old host under each clock of the budget, guarded or not.
+/// Prints what becomes of a service that is new to an old host under each clock of the budget.
 #[test]
 #[ignore = "a measurement: prints tables"]
 fn clocks() {
     if !is_asked_for() {
         return;
     }
-    let cases = [(3600, false), (TELLING, false), (TELLING, true), (3, true)];
-    let plans = [Plan::Services, Plan::Exfiltration];
     std::thread::scope(|scope| {
-        for plan in plans {
+        for plan in [Plan::Services, Plan::Exfiltration] {
             scope.spawn(move || {
                 let traffic = ordinary(1);
-                for (telling, guarded) in cases {
-                    let config = config();
-                    let month = Month { ordinary: &traffic, config, reference_every: DAY, telling, guarded };
+                for telling in [3600, TELLING, 3] {
+                    let month = Month { ordinary: &traffic, config: config(), reference_every: DAY, telling };
                     let run = Run { seed: 1, plan, share: 0.05, sources: 1000 };
                     let outcome = month.run(Attacker::new(plan, 0.05, 1000), 1);
-                    println!("told in {telling} s, guarded {guarded}: {}", told(run, &outcome));
+                    println!("told in {telling} s: {}", told(run, &outcome));
                 }
             });
         }
