@@ -8,18 +8,21 @@ use sensor::config::Config;
 
 use super::attack::{Kind, Strength, attack};
 use super::{calm_wire, finish, inside};
+use crate::eval::capture::nanoseconds;
 use crate::eval::outcome::Alarm;
 use crate::eval::vesper;
 
 const HOUR: f64 = 3600.0;
-const LEARN: f64 = 2.0 * HOUR;
+const LEARN: f64 = 3.0 * HOUR;
 const CALIBRATE: f64 = HOUR;
-const ALL: f64 = 9.0 * HOUR;
+const ALL: f64 = 10.5 * HOUR;
+/// Part of the end of it.
+const LATE: f64 = 3.0 * HOUR;
 
-/// The budget is one alarm an hour. Twice that is the bound: five times as many is what a fault in what tails learn from
-/// their own alerts brought before.
+/// The budget is one alarm an hour of a day. A morning that is busier than the hours of the warm-up shows more, from which the
+/// tails have to learn: in the last hours it is kept. Where they learned too little of it, there were 181 alarms a day.
 #[test]
-fn hours_without_an_attack_keep_the_budget_and_the_scan_after_them_is_told() {
+fn hours_without_an_attack_come_to_keep_the_budget_and_the_scan_after_them_is_told() {
     let folder = std::env::temp_dir().join(format!("vesper-calm-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let mut wire = calm_wire(1, ALL);
@@ -40,9 +43,13 @@ fn hours_without_an_attack_keep_the_budget_and_the_scan_after_them_is_told() {
     std::fs::remove_dir_all(&folder).unwrap();
 
     let calm: Vec<_> = alarms.iter().filter(|alarm| alarm.time < event.start).collect();
-    let hours = (ALL - 400.0 - LEARN - CALIBRATE) / HOUR;
-    println!("{} alarms in {hours:.1} hours", calm.len());
-    assert!((calm.len() as f64) <= 2.0 * hours, "{} alarms in {hours:.1} hours: {calm:#?}", calm.len());
+    let late = calm.iter().filter(|alarm| alarm.time > event.start - nanoseconds(LATE)).count();
+    println!("{} alarms, {late} of them in the last three hours", calm.len());
+    assert!(
+        calm.len() <= 26 && late <= 3,
+        "{} alarms, {late} in the last three hours: {calm:#?}",
+        calm.len()
+    );
     assert!(calm.iter().all(|alarm| alarm.time >= case.ready()), "nothing before it is active");
     let scans =
         |alarm: &&Alarm| alarm.kind == "PortScan" && alarm.hosts.iter().any(|host| host == "10.20.0.19");
