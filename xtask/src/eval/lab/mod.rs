@@ -110,13 +110,12 @@ pub fn case(set: &'static str, dirty: u32, folder: &Path, seed: u64) -> Result<C
 
 /// A day without an attack, after four hours of warm-up.
 pub fn calm(set: &'static str, folder: &Path, seed: u64) -> Result<Case> {
-    let wire = calm_wire(seed, CALM_SECONDS);
+    let wire = calm_wire(seed, CALM_SECONDS, [CALM_SECONDS * 0.4, CALM_SECONDS * 0.6]);
     finish(set, format!("seed{seed}"), wire, folder).map(|case| case.warmup(3.0 * 3600.0, 3600.0))
 }
 
-fn calm_wire(seed: u64, seconds: f64) -> Wire {
+fn calm_wire(seed: u64, seconds: f64, news: [f64; 2]) -> Wire {
     let mut wire = Wire::new(Random::new(seed, "calm"));
-    let news = [seconds * 0.4, seconds * 0.6];
     benign::work(&mut wire, &Work { duration: seconds, calm: 5.0, daily: true, news });
     wire
 }
