@@ -93,6 +93,7 @@ impl Lab {
             window: Carried::default(),
             total: Carried::default(),
             outcome: Outcome::None,
+            awaited: false,
             entropy: None,
             pair: PairFacts::default(),
             app: self.app.facts(&self.key(), now),

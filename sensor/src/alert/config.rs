@@ -28,10 +28,16 @@ pub struct AlertConfig {
     pub scan_targets: u64,
     /// PortScan: targets that failed in half a minute to a whole one, for slow scans. 2 or more.
     pub scan_targets_minute: u64,
+    /// PortScan: evidence of first contacts that fail, at any speed, nats: a first contact that fails adds 1.4, one that
+    /// succeeds takes as much away, and it fades within hours. Above 0.
+    pub scan_evidence: f64,
     /// DoS and DDoS: connections per second to one service that are never completed. 1 or more.
     pub flood_connections: u64,
     /// DoS and DDoS: packets per second that nobody answers. 1 or more.
     pub flood_packets: u64,
+    /// DoS and DDoS: seconds in which 25 packets a second lead nowhere (connections never completed, datagrams from outside
+    /// never answered), of who never used the service. 1 or more.
+    pub flood_seconds: f64,
     /// DDoS: answers per second that the host never asked for, from `ddos_sources` or more. 1 or more.
     pub flood_replies: u64,
     /// DDoS rather than DoS: sources. 2 or more.
@@ -78,8 +84,10 @@ impl Default for AlertConfig {
             anomaly_windows: 1,
             scan_targets: 20,
             scan_targets_minute: 60,
+            scan_evidence: 20.0,
             flood_connections: 200,
             flood_packets: 2000,
+            flood_seconds: 10.0,
             flood_replies: 100,
             ddos_sources: 10,
             brute_force_logins: 15,
@@ -118,9 +126,11 @@ impl AlertConfig {
         least("anomaly_margin", self.anomaly_margin, 0.0);
         least("scan_targets", self.scan_targets as f64, 2.0);
         least("scan_targets_minute", self.scan_targets_minute as f64, 2.0);
+        least("scan_evidence", self.scan_evidence, 1e-6);
         least("flood_connections", self.flood_connections as f64, 1.0);
         least("flood_packets", self.flood_packets as f64, 1.0);
         least("ddos_sources", self.ddos_sources as f64, 2.0);
+        least("flood_seconds", self.flood_seconds, 1.0);
         least("flood_replies", self.flood_replies as f64, 1.0);
         least("lateral_hosts", self.lateral_hosts as f64, 1.0);
         least("likeness", self.likeness, 0.3);

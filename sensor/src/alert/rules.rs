@@ -42,6 +42,7 @@ pub fn judge_host(facts: &HostFacts, config: &AlertConfig) -> Option<Verdict> {
         .or_else(|| scan_towards(facts, config))
         .or_else(|| flood_from(facts, config))
         .or_else(|| scan_from(facts, config))
+        .or_else(|| scan_at_leisure(facts, config))
         .or_else(|| lateral(facts, config))
 }
 
@@ -169,7 +170,8 @@ fn flood_words(incomplete: u64, one_sided: u64, seconds: f64) -> String {
 
 /// Many connections or packets that lead nowhere, to few ports of this host.
 fn flood_towards(facts: &HostFacts, config: &AlertConfig) -> Option<Verdict> {
-    let strength = flood_strength(facts.incomplete_in, facts.one_sided_in, facts.seconds, config);
+    let strength = flood_strength(facts.incomplete_in, facts.one_sided_in, facts.seconds, config)
+        .max(facts.pressed / config.flood_seconds);
     let failing = facts.incomplete_in + facts.refused_in + facts.one_sided_in;
     let many = facts.failing_sources >= config.ddos_sources as f64 * 0.95;
     // Datagrams of many sources are a flood whatever ports they go to: no scan is made of so many.
@@ -296,6 +298,30 @@ fn scan_from(facts: &HostFacts, config: &AlertConfig) -> Option<Verdict> {
                 .map_or_else(|| format!("about {:.0} hosts", facts.peers), |host| ip(&host).to_string()),
             facts.seconds,
             facts.failed_targets,
+        ),
+    })
+}
+
+/// This host tries what it never tried before, again and again, mostly in vain, however long it waits in between.
+fn scan_at_leisure(facts: &HostFacts, config: &AlertConfig) -> Option<Verdict> {
+    let scanning = &facts.scanning;
+    let destination = facts.target.filter(|_| scanning.one_host);
+    (scanning.evidence >= config.scan_evidence).then(|| Verdict {
+        kind: ThreatType::PortScan,
+        source: Some(facts.address),
+        destination,
+        port: 0,
+        proto: proto::TCP,
+        strength: scanning.evidence / config.scan_evidence,
+        narrative: format!(
+            "{} took its time to try {}: about {:.0} of them were refused or not answered in the last hours, and hardly any \
+             was there. None of them had it tried before.",
+            ip(&facts.address),
+            destination.map_or_else(
+                || "services of many hosts".to_owned(),
+                |host| format!("ports of {}", ip(&host))
+            ),
+            scanning.failed,
         ),
     })
 }

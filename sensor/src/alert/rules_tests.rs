@@ -26,6 +26,7 @@ fn flow(dst_port: u16, pair: PairFacts) -> FlowFacts {
         window: Carried::default(),
         total: Carried::default(),
         outcome: Outcome::None,
+        awaited: false,
         entropy: None,
         pair,
         app: AppFacts::default(),
@@ -53,6 +54,42 @@ fn datagrams_of_many_are_a_flood_whatever_ports_they_go_to() {
     };
     assert_eq!(kind(&facts(400.0)), Some(ThreatType::DDoS));
     assert_eq!(kind(&facts(1.0)), Some(ThreatType::PortScan));
+}
+
+#[test]
+fn what_leads_nowhere_for_ten_seconds_is_a_flood_where_it_goes_to_few_ports() {
+    let facts = |pressed, failing_ports, failing_sources| HostFacts {
+        incomplete_in: 50,
+        pressed,
+        failing_ports,
+        failing_sources,
+        source: Some([9; 16]),
+        ..HostFacts::default()
+    };
+    assert_eq!(kind(&facts(10.0, 1.0, 1.0)), Some(ThreatType::DoS));
+    assert_eq!(kind(&facts(10.0, 1.0, 40.0)), Some(ThreatType::DDoS));
+    assert_eq!(kind(&facts(9.0, 1.0, 1.0)), None);
+    // Many ports, once each.
+    assert_eq!(kind(&facts(30.0, 12.0, 1.0)), None);
+}
+
+#[test]
+fn first_contacts_that_fail_are_a_scan_by_their_evidence_whatever_else_the_host_does() {
+    use crate::features::walk::Scanning;
+    let facts = |evidence, one_host| HostFacts {
+        scanning: Scanning { evidence, failed: 15.0, one_host },
+        target: Some([7; 16]),
+        completed: 30,
+        refused: 1,
+        ..HostFacts::default()
+    };
+    let judge = |facts: &HostFacts| judge_host(facts, &AlertConfig::default());
+    assert_eq!(
+        judge(&facts(20.0, true)).map(|v| (v.kind, v.destination)),
+        Some((ThreatType::PortScan, Some([7; 16])))
+    );
+    assert_eq!(judge(&facts(20.0, false)).and_then(|v| v.destination), None);
+    assert_eq!(judge(&facts(19.0, true)), None);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The lab's traffic through all stages: every attack is one alert of its type, and there is no other.
 
-use super::traffic::{Attack, Drained, EPOCH, Traffic, attacks, lan};
+use super::traffic::{Answer, Attack, Drained, EPOCH, LOGIN, Traffic, attacks, lan};
 use super::{Analysis, AnalysisConfig, Keep, Output};
 use crate::alert::{Alert, ThreatType};
 use crate::capture::{FLOW_BATCH, Tick};
@@ -116,6 +116,51 @@ fn ten_minutes_of_ordinary_traffic_raise_nothing() {
         println!("{seed} {notices:?} {:?}", analysis.bins());
         assert!(alerts.is_empty(), "seed {seed}: {alerts:#?}");
     }
+}
+
+/// It asks others, some of which are slow: every answer is under way, and nothing has failed.
+#[test]
+fn a_resolver_that_takes_half_a_second_raises_nothing() {
+    let mut traffic = Traffic::new(7);
+    traffic.ordinary(130.0);
+    for n in 0..1200u64 {
+        let at = EPOCH + 90 * SECOND + n * SECOND / 40;
+        traffic.lookup(at, lan(12), 150 + n * 37 % 700);
+    }
+    let (_, alerts, _) = run(&traffic.ticks());
+    assert!(alerts.is_empty(), "{alerts:#?}");
+}
+
+/// One port in three seconds, where no minute holds as many as the rule of a minute asks for.
+#[test]
+fn a_scan_that_takes_its_time_is_told_and_named() {
+    let mut traffic = Traffic::new(8);
+    traffic.ordinary(200.0);
+    for n in 0..40u16 {
+        let at = EPOCH + 60 * SECOND + u64::from(n) * 3 * SECOND;
+        let from = (lan(13), traffic.port());
+        traffic.syn(at, from, (LOGIN, 1000 + 7 * n), Answer::Refused);
+    }
+    let (_, alerts, _) = run(&traffic.ticks());
+    let scan = alerts.iter().find(|(_, alert)| alert.threat_type == ThreatType::PortScan);
+    let (time, alert) = scan.expect("it is told");
+    assert!(*time < EPOCH + 120 * SECOND, "{alert:#?}");
+    assert_eq!((alert.source_ip.as_str(), alert.destination_ip.as_str()), ("10.77.0.13", "10.77.0.24"));
+}
+
+/// Fifty connections a second that are never completed, by who never used the service.
+#[test]
+fn a_flood_that_is_not_fast_is_told_after_ten_seconds() {
+    let mut traffic = Traffic::new(9);
+    traffic.ordinary(120.0);
+    for n in 0..1000u64 {
+        let from = (lan(77), 1024 + (n % 60_000) as u16);
+        traffic.syn(EPOCH + 60 * SECOND + n * SECOND / 50, from, (LOGIN, 22), Answer::Nothing);
+    }
+    let (_, alerts, _) = run(&traffic.ticks());
+    let flood = alerts.iter().find(|(_, alert)| alert.threat_type == ThreatType::DoS);
+    let (time, alert) = flood.expect("it is told");
+    assert!(*time < EPOCH + 74 * SECOND && alert.destination_ip == "10.77.0.24", "{alert:#?}");
 }
 
 #[test]

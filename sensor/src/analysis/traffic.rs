@@ -125,6 +125,13 @@ impl Traffic {
         self.burst(time + MS, (to, from), proto::UDP, (1, bytes[1]), 0);
     }
 
+    /// Names that a resolver has to ask others for: its answer takes so many milliseconds.
+    pub fn lookup(&mut self, time: u64, client: [u8; 4], milliseconds: u64) {
+        let (from, to) = ((client, self.port()), (DNS, 53));
+        self.burst(time, (from, to), proto::UDP, (1, 80), 0);
+        self.burst(time + milliseconds * MS, (to, from), proto::UDP, (1, 200), 0);
+    }
+
     /// A SYN, and what becomes of it.
     pub fn syn(&mut self, time: u64, from: Endpoint, to: Endpoint, answer: Answer) {
         self.burst(time, (from, to), proto::TCP, (1, 60), tcp::SYN);

@@ -5,6 +5,7 @@ use super::damped::Deviations;
 use super::logins::Logins;
 use super::rarity::Rarity;
 use super::spec;
+use super::walk::Scanning;
 use crate::flow::table::Carried;
 use sensor_ebpf::flow::{FlowKey, proto};
 
@@ -124,6 +125,8 @@ pub struct FlowFacts {
     pub total: Carried,
     /// What became of the connection.
     pub outcome: Outcome,
+    /// It was not answered yet, and its service answers: the answer may be under way.
+    pub awaited: bool,
     /// Entropy of sampled payloads, bits per byte.
     pub entropy: Option<f32>,
     /// The pair.
@@ -282,6 +285,13 @@ pub struct HostFacts {
     pub moves: [f64; 2],
     /// One of them was in this window.
     pub moved: bool,
+    /// What its first contacts show, in all the time before.
+    pub scanning: Scanning,
+    /// Packets it received that lead nowhere, of who never used the service, and for how many seconds there have been many.
+    /// See [`super::pressure`].
+    pub strange_in: u64,
+    /// See `strange_in`.
+    pub pressed: f64,
     /// Of what it sent and of what it received, from what was usual for it.
     pub deviations: [Deviations; 2],
 }

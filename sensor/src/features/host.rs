@@ -7,9 +7,11 @@ use super::fading::patience;
 use super::memory::{Memory, NOWHERE};
 use super::moves::Moves;
 use super::pool::Pool;
+use super::pressure::Pressure;
 use super::rarity::Habit;
 use super::sketch::{Distinct, mix, mix_address};
 use super::sums::{Sketches, Sums};
+use super::walk::{self, Contact, Walk};
 use crate::flow::slab::Slab;
 use crate::flow::{SECOND, is_group};
 use sensor_ebpf::flow::proto;
@@ -37,6 +39,8 @@ struct Host {
     recent_failed: f64,
     noted: u64,
     moves: Moves,
+    pressure: Pressure,
+    walk: Option<Box<Walk>>,
     /// Of what it sent, and of what it received.
     usual: [Usual; 2],
     window: u32,
@@ -54,6 +58,8 @@ impl Host {
             recent_failed: 0.0,
             noted: 0,
             moves: Moves::default(),
+            pressure: Pressure::default(),
+            walk: None,
             usual: Default::default(),
             window: NO_WINDOW,
         }
@@ -179,6 +185,19 @@ impl Hosts {
         self.hosts.get_mut(slot).map(|host| &mut host.moves)
     }
 
+    /// The host of a slot made contact with a service for the first time.
+    pub(super) fn met(&mut self, slot: u32, contact: Contact, (dst, port): (&[u8; 16], u16), now: u64) {
+        let peer = mix_address(self.seed, dst);
+        let walk = self.hosts.get_mut(slot).map(|host| &mut host.walk);
+        walk.into_iter().for_each(|walk| walk::add(walk, contact, [mix(peer, u64::from(port)), peer], now));
+    }
+
+    /// The host of a slot was sent packets that lead nowhere, by who never used the service.
+    pub(super) fn press(&mut self, slot: u32, packets: u64) {
+        let sums = self.hosts.get(slot).and_then(|host| self.sums.get_mut(host.window as usize));
+        sums.into_iter().for_each(|sums| sums.facts.strange_in += packets);
+    }
+
     /// A saved state says that the host used a service for administration.
     pub fn know_move(&mut self, address: &[u8; 16]) {
         if let Some(moves) = self.hosts.find(address).and_then(|slot| self.moves(slot)) {
@@ -240,7 +259,8 @@ impl Hosts {
         let answered = flow.total.packets[1] > 0;
         let tcp = flow.key.proto == proto::TCP;
         let unanswered_datagrams = !answered && !tcp && !is_group(&flow.dst);
-        let one_sided = if unanswered_datagrams { flow.window.packets[0] } else { 0 };
+        let silent = if unanswered_datagrams { flow.window.packets[0] } else { 0 };
+        let (waiting, one_sided) = if flow.awaited { (silent, 0) } else { (0, silent) };
         // A flood may use one source port: every SYN counts, not every flow.
         let syns = u64::from(flow.window.flags[0].syn).max(1);
         let count = |condition: bool| if condition { syns } else { 0 };
@@ -270,7 +290,8 @@ impl Hosts {
                 facts.unasked_in += one_sided;
                 sums.unasked_sources.add(source_hash, distinct);
             }
-            let failing = incomplete + refused + one_sided;
+            sums.waiting.add(1, waiting, answered);
+            let failing = incomplete + refused + one_sided + waiting;
             if failing > 0 {
                 sums.failing_sources.add(source_hash, distinct);
                 sums.failing_ports.add(port_hash, distinct);
@@ -296,6 +317,7 @@ impl Hosts {
                 facts.target_proto = flow.key.proto;
                 sums.unasked_sources.add(mix_address(seed, &flow.dst), distinct);
             }
+            sums.waiting.add(0, waiting, answered);
             let tried = began > 0 || incomplete + refused > 0;
             let peer = mix_address(seed, &flow.dst);
             if tried {
@@ -330,6 +352,8 @@ impl Hosts {
                 let failed = host.failed_targets.as_ref();
                 facts.failed_targets = failed.map_or(0.0, |targets| targets[0].union(&targets[1]).count());
                 facts.recent_failed = host.recent_failed;
+                facts.scanning = host.walk.as_ref().map(|walk| walk.facts(now)).unwrap_or_default();
+                facts.pressed = host.pressure.hold(facts.strange_in as f64 / seconds, seconds, now);
                 (facts.moves, facts.moved) = (host.moves.recent(now), host.moves.moved(now));
                 for (side, usual) in host.usual.iter_mut().enumerate() {
                     // A host that sent nothing did so, too: the rate is the least there is.

@@ -31,6 +31,8 @@ pub struct Slots {
 const UNANSWERED_KEPT: u64 = 60 * crate::flow::SECOND;
 /// What took part in an alert stays new for so many times as long as what did not.
 const SUSPECT: u64 = 24;
+/// An answer takes no longer, with SYNs that are sent again.
+const JUST_NOW: u64 = 10 * crate::flow::SECOND;
 /// Entries looked at per window for what can be forgotten.
 const SWEEP: usize = 16_384;
 
@@ -173,6 +175,22 @@ impl Memory {
     /// Whether a pair was first seen in the window that ends now.
     pub fn is_first_window(&self, pair: u32, now: u64) -> bool {
         self.pairs.get(pair).is_some_and(|pair| pair.first_seen == now)
+    }
+
+    /// Whether the service of a pair ever answered anybody.
+    pub(super) fn answers(&self, pair: &PairKey) -> bool {
+        let slot = self.services.find(&pair.service);
+        slot.and_then(|slot| self.services.get(slot)).is_some_and(|service| service.answered)
+    }
+
+    /// Whether a pair is new, and how many connections it had before this window's, which adds `made`, if it was met just now.
+    pub(super) fn met(&self, pair: u32, made: f64, now: u64) -> (bool, Option<f64>) {
+        let Some(pair) = self.pairs.get(pair) else {
+            return (false, None);
+        };
+        let new = self.is_new(pair.first_seen, now, pair.suspect);
+        let just_now = new && now.saturating_sub(pair.first_seen) <= JUST_NOW;
+        (new, just_now.then(|| (f64::from(pair.connections) - made).max(0.0)))
     }
 
     /// A pair was unusual: what else is learned meanwhile does not make it less of a surprise.

@@ -21,11 +21,15 @@ pub mod moves;
 mod outcome;
 mod pair;
 mod peaks;
+mod plain;
 mod pool;
+mod pressure;
 pub mod rarity;
 pub mod rows;
 pub mod sketch;
 pub mod spec;
 mod sums;
+mod waiting;
+pub mod walk;
 
 pub use config::FeaturesConfig;

@@ -1,27 +1,26 @@
 //! Closes a window: the flows that were active become rows of features.
 
 use super::ahead::{self, AT_ONCE};
-use super::app::{App, AppFacts};
+use super::app::App;
 use super::config::FeaturesConfig;
-use super::facts::{FlowFacts, HostFacts, Outcome, PairFacts};
+use super::facts::{FlowFacts, HostFacts};
 use super::host::Hosts;
 use super::link::{LinkFacts, Links};
-use super::logins::login;
-use super::memory::{Addition, Memory, PairKey, Slots};
+use super::memory::{Memory, PairKey, Slots};
 use super::moves::is_move;
-use super::outcome::outcome;
+use super::plain::{addition, await_answer, plain};
+use super::pressure::nowhere;
 use super::rarity::{Habits, New, Rarity};
 use super::sketch::mix_address;
+use super::walk::contact;
 use crate::flow::table::{Flow, FlowTable, Grown};
-use crate::flow::{SECOND, ip, is_group};
+use crate::flow::{ip, is_group};
 use crate::score::random::Random;
 use sensor_ebpf::flow::proto;
 use std::net::IpAddr;
 
 /// Internet Group Management Protocol (RFC 3376).
 const IGMP: u8 = 2;
-/// A connection closed within this time was short.
-const SHORT: u64 = 5 * SECOND;
 
 /// A window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,7 +158,8 @@ impl Features {
             }
             let (flow, grown) = active.get_mut(place);
             let key = PairKey::of(flow);
-            let facts = plain(flow, grown, seconds, now);
+            let mut facts = plain(flow, grown, seconds, now);
+            await_answer(&mut facts, &key, &self.memory);
             let [pair, service, src, dst] = &mut flow.known;
             let guess = Slots { pair: *pair, service: *service };
             let addition = addition(&facts, grown);
@@ -168,6 +168,14 @@ impl Features {
             (*pair, *service) = (slots.pair, slots.service);
             let new_pair = first && self.memory.is_new(now, now, false);
             self.hosts.add(&facts, [src, dst], grown.began, new_pair, now);
+            let (strange, made) = self.memory.met(*pair, addition.connections, now);
+            if let Some(contact) = made.and_then(|made| contact(&facts, made, first)) {
+                self.hosts.met(*src, contact, (&facts.dst, facts.dst_port), now);
+            }
+            let packets = if strange { nowhere(&facts) } else { 0 };
+            if packets > 0 {
+                self.hosts.press(*dst, packets);
+            }
             if is_move(&facts)
                 && let Some(moves) = self.hosts.moves(*src)
             {
@@ -233,6 +241,7 @@ impl Features {
     #[inline]
     fn add_known(&self, rows: &Rows, flow: &Flow, facts: &mut FlowFacts) {
         let now = rows.window.end;
+        await_answer(facts, &PairKey::of(flow), &self.memory);
         let [pair, service, _, dst] = flow.known;
         facts.pair = self.memory.facts(Slots { pair, service }, now);
         facts.app = self.app.facts(&flow.key, now);
@@ -349,45 +358,5 @@ fn keep_busiest(hosts: &mut Vec<HostFacts>, limit: usize) {
     if hosts.len() > limit {
         hosts.sort_by_key(|facts| std::cmp::Reverse(facts.packets[0] + facts.packets[1]));
         hosts.truncate(limit);
-    }
-}
-
-#[inline(always)]
-fn plain(flow: &Flow, grown: &Grown, seconds: f64, now: u64) -> FlowFacts {
-    let ((src, src_port), (dst, dst_port)) = (flow.src(), flow.dst());
-    FlowFacts {
-        key: flow.key,
-        src,
-        src_port,
-        dst,
-        dst_port,
-        start: flow.start,
-        last: flow.last,
-        seconds,
-        window: grown.carried,
-        total: flow.total,
-        outcome: outcome(flow, grown, now),
-        entropy: flow.entropy,
-        pair: PairFacts::default(),
-        app: AppFacts::default(),
-    }
-}
-
-fn addition(facts: &FlowFacts, grown: &Grown) -> Addition {
-    let total = &facts.total;
-    let failed = matches!(facts.outcome, Outcome::Refused | Outcome::HalfOpen | Outcome::Unanswered);
-    let whole = grown.ended && total.established() && total.flags[0].syn > 0;
-    let short = whole && facts.last.saturating_sub(facts.start) <= SHORT;
-    let size = total.bytes[0] + total.bytes[1];
-    let each = |counts: [u64; 2]| ((counts[0] + counts[1]) as f64 / facts.seconds) as f32;
-    Addition {
-        connections: f64::from(u8::from(facts.outcome == Outcome::Completed)),
-        failed: f64::from(u8::from(failed)),
-        bytes: facts.window.bytes.map(|n| n as f64),
-        rates: [each(facts.window.packets), each(facts.window.bytes)],
-        contact: grown.contact,
-        short: short.then_some(size as f64),
-        login: login(facts).filter(|_| whole),
-        answered: total.packets[1] > 0,
     }
 }

@@ -4,6 +4,7 @@ use super::facts::HostFacts;
 use super::majority::Majority;
 use super::pool::{NONE, Pool};
 use super::sketch::{Distinct, Spread};
+use super::waiting::Waiting;
 
 /// A host's part of the open window.
 #[derive(Clone)]
@@ -22,6 +23,7 @@ pub(super) struct Sums {
     pub(super) failing_sources: Values,
     pub(super) failing_ports: Values,
     pub(super) unasked_sources: Values,
+    pub(super) waiting: Waiting,
     pub(super) source: Majority<[u8; 16]>,
     pub(super) port: Majority<u16>,
 }
@@ -42,6 +44,7 @@ impl Sums {
             failing_sources: Values::default(),
             failing_ports: Values::default(),
             unasked_sources: Values::default(),
+            waiting: Waiting::default(),
             source: Majority::default(),
             port: Majority::default(),
         }
@@ -52,6 +55,8 @@ impl Sums {
         let count = |values: Values| values.count(&sketches.distinct);
         let facts = &mut self.facts;
         facts.seconds = seconds;
+        facts.one_sided_out += self.waiting.never(0);
+        facts.one_sided_in += self.waiting.never(1);
         facts.peers = count(self.peers);
         facts.ports = count(self.ports);
         facts.port_entropy = self.port_spread.entropy(&sketches.spread);

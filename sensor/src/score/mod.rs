@@ -28,6 +28,7 @@ pub mod shadow;
 pub mod study;
 pub mod tail;
 mod tensors;
+mod told;
 pub mod training_set;
 mod trimming;
 pub(crate) mod vectors;

@@ -24,8 +24,6 @@ const ACTIVE_STEPS_PER_ROW: f64 = 1.0 / 16.0;
 
 /// Decades below the threshold from which on a row teaches nothing.
 const LEARN_MARGIN: f64 = 1.0;
-/// Hosts of which an alert counts in a tail in the time in which the budget allows one.
-const TELLING: usize = 8;
 
 /// Where the model stands.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -107,6 +105,9 @@ pub struct Scorer {
     pub(super) confirmed: u64,
     /// Hosts of which an alert counted in a tail lately, and when.
     pub(super) told: HashMap<[u8; 16], u64>,
+    /// The time in which the budget allows one alert, nanoseconds, where it does not follow from the threshold: in a
+    /// simulation whose days are short.
+    pub(crate) telling: Option<u64>,
     /// End of the window before.
     pub(super) window_end: u64,
     /// Training steps earned by rows and not taken yet.
@@ -165,6 +166,7 @@ impl Scorer {
             refitted: 0,
             confirmed: 0,
             told: HashMap::new(),
+            telling: None,
             window_end: 0,
             bins: ScoringBins::default(),
             lessons: KINDS.map(|kind| Lessons::new(kind.features())),
@@ -205,22 +207,6 @@ impl Scorer {
     /// The score up to which a row may teach: what nearly was an alert is not ordinary either.
     pub fn learn_below(&self) -> f64 {
         self.threshold - LEARN_MARGIN
-    }
-
-    /// An alert without a type was told because of a member (see [`Scorer::explain`]): if there are more of them than the
-    /// budget allows, its tail is heavier than it was thought to be. No more of a host count than the budget allows: whoever
-    /// raises many alerts on purpose would make everybody's ordinary. What many hosts do is what the tail has to learn.
-    pub fn told(&mut self, kind: Kind, member: &str, host: [u8; 16]) {
-        let (threshold, apart, now) = (self.threshold, (3.6e12 / self.budget()) as u64, self.now);
-        self.told.retain(|_, at| now.saturating_sub(*at) < apart);
-        if self.told.len() >= TELLING || self.told.contains_key(&host) {
-            return;
-        }
-        self.told.insert(host, now);
-        let mut members = self.models[kind as usize].members.iter_mut();
-        if let Some(member) = members.find(|one| one.group.name() == member) {
-            member.told(threshold);
-        }
     }
 
     /// What became of the GPU, where there is one or there should be.
@@ -386,7 +372,7 @@ impl Scorer {
     }
 
     /// The alarm budget that the threshold stands for, an hour.
-    fn budget(&self) -> f64 {
+    pub(super) fn budget(&self) -> f64 {
         let members: usize = self.models.iter().map(|model| model.members.len()).sum();
         let budget = 3600.0 * members.max(1) as f64 / 10f64.powf(self.threshold);
         (budget * 1e4).round() / 1e4

@@ -42,6 +42,7 @@ struct Options {
     sensor: Option<PathBuf>,
     baselines: bool,
     ablation: bool,
+    budget: Option<f64>,
     write_docs: bool,
 }
 
@@ -55,6 +56,7 @@ impl Options {
             sensor: None,
             baselines: true,
             ablation: false,
+            budget: None,
             write_docs: false,
         };
         let mut words = args.iter();
@@ -67,6 +69,9 @@ impl Options {
                 }
                 "--sensor" => options.sensor = Some(PathBuf::from(value()?)),
                 "--vesper" => options.baselines = false,
+                "--budget" => {
+                    options.budget = Some(value()?.parse().map_err(|_not_a_number| misused("eval", args))?)
+                }
                 "--ablation" => options.ablation = true,
                 "--write-docs" => options.write_docs = true,
                 word if word.starts_with('-') => return Err(misused("eval", args)),
@@ -148,7 +153,7 @@ fn one_case(
     for without in std::iter::once(None).chain(members) {
         // What a member is worth is shown at one budget.
         let budgets = if options.ablation { &set.budgets[..1] } else { set.budgets };
-        for &budget in budgets {
+        for &budget in budgets.iter().filter(|&&budget| options.budget.is_none_or(|only| only == budget)) {
             let name = without.map_or_else(|| SENSOR.to_owned(), |member| format!("without {member}"));
             let what = format!("{} {}, seed {seed}, {}, {name}", case.set, case.name, report::budget(budget));
             let settings = vesper::Settings { budget, seed, without, rows: options.baselines };

@@ -87,7 +87,8 @@ fn balanced(summary: &str) -> Result<()> {
     }
 }
 
-fn read_alerts(path: &Path) -> Result<Vec<Alarm>> {
+/// The alerts of a file.
+pub fn read_alerts(path: &Path) -> Result<Vec<Alarm>> {
     let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
     text.lines().map(alarm).collect::<Result<_>>().with_context(|| format!("read {}", path.display()))
 }

@@ -20,6 +20,10 @@ const DAY: u64 = 60;
 const DAYS: u64 = 30;
 /// Warm-up and calibration, and a little more.
 const BEGIN: u64 = 140;
+/// The time in which the budget allows an alert. In thirty days a tail keeps three (4096 blocks of 64 s), and in every seventh
+/// block may be something that was told: eight hosts an hour. A tail of this month keeps all of it, 1800 blocks of a second;
+/// eight hosts in so many seconds are the same part of them.
+const TELLING: u64 = 56;
 /// Seconds from one attack at the end to the next.
 const APART: u64 = 20;
 
@@ -52,12 +56,15 @@ struct Month<'a> {
     config: AnalysisConfig,
     /// How often the reference is renewed, seconds.
     reference_every: u64,
+    /// The time in which the budget allows one alert, seconds.
+    telling: u64,
 }
 
 impl Month<'_> {
     fn run(&self, mut attacker: Attacker, seed: u64) -> Outcome {
         let mut analysis = Analysis::new(&self.config).unwrap();
         analysis.keep(Keep { scores: true, ..Keep::default() });
+        analysis.scorer.telling = Some(self.telling * SECOND);
         let mut pending: BTreeMap<u64, Drained> = BTreeMap::new();
         let mut outcome = Outcome { margins: vec![None; TARGETS.len()], ..Outcome::default() };
         let owned: Vec<IpAddr> = attacker
@@ -186,7 +193,8 @@ fn run_all(runs: &[Run], config: &AnalysisConfig, reference_every: u64) -> Vec<S
         let mut missed = Vec::new();
         for &run in runs {
             let traffic = ordinary(run.seed);
-            let month = Month { ordinary: &traffic, config: config.clone(), reference_every };
+            let month =
+                Month { ordinary: &traffic, config: config.clone(), reference_every, telling: TELLING };
             let outcome = month.run(Attacker::new(run.plan, run.share, run.sources), run.seed);
             println!("{}", told(run, &outcome));
             for ((name, _), margin) in TARGETS.iter().zip(&outcome.margins) {
@@ -245,6 +253,28 @@ fn every_plan_share_and_number_of_sources() {
     }
     let missed = run_all(&runs, &config(), DAY);
     assert!(missed.is_empty(), "{missed:#?}");
+}
+
+/// Prints what becomes of a service that is new to an old host under each clock of the budget.
+#[test]
+#[ignore = "a measurement: prints tables"]
+fn clocks() {
+    if !is_asked_for() {
+        return;
+    }
+    std::thread::scope(|scope| {
+        for plan in [Plan::Services, Plan::Exfiltration] {
+            scope.spawn(move || {
+                let traffic = ordinary(1);
+                for telling in [3600, TELLING, 3] {
+                    let month = Month { ordinary: &traffic, config: config(), reference_every: DAY, telling };
+                    let run = Run { seed: 1, plan, share: 0.05, sources: 1000 };
+                    let outcome = month.run(Attacker::new(plan, 0.05, 1000), 1);
+                    println!("told in {telling} s: {}", told(run, &outcome));
+                }
+            });
+        }
+    });
 }
 
 /// Prints what each guard is worth: the same attackers with one of them off.

@@ -5,6 +5,8 @@
 
 mod attack;
 mod benign;
+#[cfg(test)]
+mod calm_tests;
 mod content;
 mod more;
 mod talk;
@@ -108,11 +110,14 @@ pub fn case(set: &'static str, dirty: u32, folder: &Path, seed: u64) -> Result<C
 
 /// A day without an attack, after four hours of warm-up.
 pub fn calm(set: &'static str, folder: &Path, seed: u64) -> Result<Case> {
-    let mut wire = Wire::new(Random::new(seed, "calm"));
-    let news = [CALM_SECONDS * 0.4, CALM_SECONDS * 0.6];
-    let work = Work { duration: CALM_SECONDS, calm: 5.0, daily: true, news };
-    benign::work(&mut wire, &work);
+    let wire = calm_wire(seed, CALM_SECONDS, [CALM_SECONDS * 0.4, CALM_SECONDS * 0.6]);
     finish(set, format!("seed{seed}"), wire, folder).map(|case| case.warmup(3.0 * 3600.0, 3600.0))
+}
+
+fn calm_wire(seed: u64, seconds: f64, news: [f64; 2]) -> Wire {
+    let mut wire = Wire::new(Random::new(seed, "calm"));
+    benign::work(&mut wire, &Work { duration: seconds, calm: 5.0, daily: true, news });
+    wire
 }
 
 fn finish(set: &'static str, name: String, mut wire: Wire, folder: &Path) -> Result<Case> {
