@@ -315,7 +315,7 @@ fn scan_at_leisure(facts: &HostFacts, config: &AlertConfig) -> Option<Verdict> {
         strength: scanning.evidence / config.scan_evidence,
         narrative: format!(
             "{} took its time to try {}: about {:.0} of them were refused or not answered in the last hours, and hardly any \
-             was there. None of them had it tried before.",
+             was there. It had tried none of them before.",
             ip(&facts.address),
             destination.map_or_else(
                 || "services of many hosts".to_owned(),

@@ -10,9 +10,9 @@ pub struct FeaturesConfig {
     /// Rows per window, flows and hosts together; what is beyond is shed and counted: hosts have a row first, then
     /// flows that were answered, then others, chosen by chance. 16 to 1,000,000.
     pub max_rows: usize,
-    /// Hosts remembered at once; 420 bytes each. 1 or more.
+    /// Hosts remembered at once; 400 bytes each. 1 or more.
     pub max_hosts: usize,
-    /// Pairs (source, destination, service) remembered at once; 330 bytes each. 1 or more.
+    /// Pairs (source, destination, service) remembered at once; 300 bytes each. 1 or more.
     pub max_pairs: usize,
     /// Services (destination, port, protocol) remembered at once; 180 bytes each. 1 or more.
     pub max_services: usize,

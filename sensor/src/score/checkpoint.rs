@@ -13,7 +13,7 @@ use sha1::{Digest, Sha1};
 use super::ScoreError;
 
 /// Changes whenever the meaning of something in the file changes.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 /// A state is a few megabytes; something larger is another file.
 pub const LARGEST: u64 = 256 << 20;
 /// The names and shapes of some hundred tensors.
