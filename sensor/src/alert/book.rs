@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 const GOES_ON: u64 = 5 * SECOND;
 /// And untyped oddities of its hosts for a while after: connections time out, servers recover.
 const AFTERMATH: u64 = 60 * SECOND;
+/// A host that is new does much for the first time; that it is odd is said once in so long.
+const NEWCOMER: u64 = 600 * SECOND;
 /// Hosts whose oddities are remembered.
 const STRIKES: usize = 10_000;
 
@@ -247,7 +249,8 @@ impl Book {
                 if *kind == ThreatType::Anomaly {
                     // What a host does to many at once is one oddity; so are the two sides of a conversation.
                     let same = is(source, *attacker) || (is(source, *victim) && is(destination, *attacker));
-                    return anomaly && age <= GOES_ON && same;
+                    let patience = if candidate.newcomer { NEWCOMER } else { GOES_ON };
+                    return anomaly && age <= patience && same;
                 }
                 if anomaly {
                     // What the attacker does next is news; that its victims stumble, or answer, is not.

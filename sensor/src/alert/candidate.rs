@@ -48,6 +48,8 @@ pub struct Candidate {
     pub flags: FlagCounts,
     /// Who does it, where that is known by its MAC address.
     pub mac: Option<Mac>,
+    /// Its source is new here: it never began anything that was ordinary.
+    pub newcomer: bool,
     /// What it looks like, where no rule says what it is.
     pub likeness: Likeness,
 }
@@ -224,6 +226,7 @@ fn of_flow(facts: &FlowFacts, row: usize, score: f64, threshold: f64, config: &A
         tunnel: None,
         flags,
         mac: None,
+        newcomer: facts.pair.rarity.source > 0.0,
         likeness: Likeness::default(),
     }
 }
@@ -258,6 +261,7 @@ fn of_host(facts: &HostFacts, row: usize, score: f64, threshold: f64, config: &A
         tunnel: None,
         flags: FlagCounts { syn, rst, ..FlagCounts::default() },
         mac: None,
+        newcomer: false,
         likeness: Likeness::default(),
     }
 }
@@ -290,6 +294,7 @@ fn of_link(facts: &LinkFacts, row: usize, score: f64, threshold: f64, config: &A
         tunnel: None,
         flags: FlagCounts::default(),
         mac: Some(facts.mac),
+        newcomer: false,
         likeness: Likeness::default(),
     }
 }

@@ -9,6 +9,8 @@ mod app_captures;
 mod app_names;
 pub mod app_rules;
 pub mod book;
+#[cfg(test)]
+mod book_tests;
 pub mod candidate;
 pub mod condition;
 pub mod config;
