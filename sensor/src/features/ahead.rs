@@ -3,8 +3,7 @@
 
 use super::host::Hosts;
 use super::keys::PairKey;
-use super::memory::{Memory, Slots};
-use super::pool::NONE;
+use super::memory::{Memory, NOWHERE, Slots};
 use super::rows::Active;
 use crate::flow::table::Flow;
 use std::hint::black_box;
@@ -45,7 +44,7 @@ pub fn unknown(memory: &Memory, hosts: &Hosts, active: &Active<'_>, places: std:
     for place in places {
         let one = active.get(place as u32).0;
         let [pair, service, src, dst] = one.known;
-        if pair == NONE {
+        if pair == NOWHERE {
             let key = PairKey::of(one);
             let [of_pair, of_service] = memory.hashes(&key);
             hashes[new % AT_ONCE] = [of_pair, of_service, hosts.hash(&key.src), hosts.hash(&key.service.dst)];
