@@ -129,8 +129,10 @@ pub struct Lane {
     pub other_second: Shared<u64>,
     /// Samples taken in `other_second` of frames that are not IP: ARP, and the rest.
     pub others: [Shared<u64>; 2],
+    /// The home way of the packet at hand.
+    pub home: Shared<u32>,
     /// Spelled-out padding.
-    pub _pad: [Shared<u64>; 3],
+    pub _pad: [Shared<u32>; 5],
 }
 
 const _: () = assert!(size_of::<Lane>() == 128);

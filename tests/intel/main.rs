@@ -196,7 +196,7 @@ fn no_first_packet_slips_through_while_sets_are_swapped() {
     const SWAPS: usize = 100;
     let config = CaptureConfig {
         drain_interval: Duration::from_millis(10),
-        new_flows_per_second: 0,
+        new_flows_per_second: 100_000_000,
         sample: SampleConfig {
             first_packets: 0,
             one_in: 0,

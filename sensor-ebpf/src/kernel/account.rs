@@ -66,9 +66,19 @@ pub(super) fn count(
     let mask = unsafe { read_volatile(&raw const BUCKET_MASK) };
     let place = place(&words, seed);
     let first = number * (mask + 1);
-    let home = (first + (place.bucket & mask)) * WAYS as u32 + place.home;
-
-    let (slot, entry, tcp_flags, reverse, number) = match maps::entry(home) {
+    let bucket = first + (place.bucket & mask);
+    // By way of memory: where a pointer depends on the hash, the verifier would tell apart all that went into it, and walk
+    // this program once for each way through the parser.
+    lane.home.set(place.home);
+    let way = lane.home.get() % WAYS as u32;
+    let home = bucket * WAYS as u32 + way;
+    // The tag is asked first: it is in a cache, and a flow that has no entry need not wait for memory to be told so. The
+    // entry's place does not depend on it, so a CPU that expects the flow at home loads both at once.
+    let at_home = match maps::bucket(bucket) {
+        Some(tags) if tags.tags[way as usize].get() == place.tag => maps::entry(home),
+        _ => None,
+    };
+    let (slot, entry, tcp_flags, reverse, number) = match at_home {
         Some(entry) if entry.is(place.mark, &words) => {
             (home, entry, packet.tcp_flags, u16::from(packet.reverse), number)
         }
@@ -127,7 +137,8 @@ fn elsewhere(missing: &Missing) -> u32 {
     // SAFETY: a live constant of the object.
     let mask = unsafe { read_volatile(&raw const BUCKET_MASK) };
     let place = place(words, seed);
-    let (found, free) = search(number * (mask + 1), mask, &place, words);
+    let first = number * (mask + 1);
+    let found = find(first, mask, &place, words);
     if found != NONE {
         return found;
     }
@@ -135,6 +146,7 @@ fn elsewhere(missing: &Missing) -> u32 {
         refuse(&mut totals.overflow_not_admitted, number, missing);
         return NONE;
     }
+    let free = room(first, mask, &place);
     let (Some(entry), Some(rare), Some(tags)) =
         (maps::entry(free), maps::rare_flags(free), maps::bucket(free / WAYS as u32))
     else {
@@ -226,50 +238,73 @@ fn lane_number(ctx: &XdpContext) -> u32 {
     }
 }
 
-/// The slot of the flow's entry, or [`NONE`], and a free slot, the home one if it is free.
+/// Words of four tags in a bucket.
+const WORDS: usize = WAYS / 4;
+
+/// The slot of the flow's entry in its bucket, or in the neighbour of one that is full; else [`NONE`].
 ///
 /// Two entries of four whose tags agree are compared. A third, one case in 10^9, would not be found, and the flow would
-/// get a second entry: user space adds them up. A bucket without room, at half load one in 25,000, sends what is new to
-/// its neighbour.
+/// get a second entry: user space adds them up.
 #[inline(always)]
-fn search(first: u32, mask: u32, place: &Place, words: &[u64; 6]) -> (u32, u32) {
-    const WORDS: u32 = WAYS as u32 / 4;
-    let bucket = place.bucket & mask;
-    let mut free = NONE;
-    let mut at = 0;
-    // The words of the bucket, then those of its neighbour.
-    while at < 2 * WORDS {
-        let bucket = first + if at < WORDS { bucket } else { (bucket ^ 1) & mask };
-        let Some(tags) = maps::tag_words(bucket) else {
-            return (NONE, NONE);
+fn find(first: u32, mask: u32, place: &Place, words: &[u64; 6]) -> u32 {
+    let mut bucket = place.bucket & mask;
+    let mut turn = 0;
+    while turn < 2 {
+        let Some(tags) = maps::tag_words(first + bucket) else {
+            return NONE;
         };
-        let slot = bucket * WAYS as u32 + 4 * (at % WORDS);
-        let word = tags[(at % WORDS) as usize];
-        let mut same = matching(word, place.tag);
-        // Twice: a second one of the four.
-        let mut tries = 0;
-        while same != 0 && tries < 2 {
-            let slot = slot + lowest(same);
-            if maps::entry(slot).is_some_and(|entry| entry.is(place.mark, words)) {
-                return (slot, NONE);
+        let mut empty = 0;
+        let mut at = 0;
+        while at < WORDS {
+            let mut same = matching(tags[at], place.tag);
+            // Twice: a second one of the four.
+            let mut tries = 0;
+            while same != 0 && tries < 2 {
+                let slot = (first + bucket) * WAYS as u32 + 4 * at as u32 + lowest(same);
+                if maps::entry(slot).is_some_and(|entry| entry.is(place.mark, words)) {
+                    return slot;
+                }
+                same &= same - 1;
+                tries += 1;
             }
-            same &= same - 1;
-            tries += 1;
+            empty |= matching(tags[at], FREE);
+            at += 1;
         }
-        let empty = matching(word, FREE);
-        if empty != 0 && free == NONE {
-            free = slot + lowest(empty);
+        if empty != 0 {
+            return NONE;
         }
-        at += 1;
-        if at == WORDS && free != NONE {
-            break;
-        }
+        bucket = (bucket ^ 1) & mask;
+        turn += 1;
     }
+    NONE
+}
+
+/// A free slot for a new flow: the home one, another one of its bucket, or, of a bucket without room, at half load one
+/// in 25,000, one of its neighbour's; else [`NONE`].
+#[inline(always)]
+fn room(first: u32, mask: u32, place: &Place) -> u32 {
+    let mut bucket = place.bucket & mask;
     let home = first + bucket;
     if maps::bucket(home).is_some_and(|tags| tags.tags[place.home as usize % WAYS].get() == FREE) {
-        free = home * WAYS as u32 + place.home;
+        return home * WAYS as u32 + place.home;
     }
-    (NONE, free)
+    let mut turn = 0;
+    while turn < 2 {
+        let Some(tags) = maps::tag_words(first + bucket) else {
+            return NONE;
+        };
+        let mut at = 0;
+        while at < WORDS {
+            let empty = matching(tags[at], FREE);
+            if empty != 0 {
+                return (first + bucket) * WAYS as u32 + 4 * at as u32 + lowest(empty);
+            }
+            at += 1;
+        }
+        bucket = (bucket ^ 1) & mask;
+        turn += 1;
+    }
+    NONE
 }
 
 /// An entry is noted once an epoch at most, so the log, as long as the lane has entries, cannot overflow.

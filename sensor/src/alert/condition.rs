@@ -130,7 +130,7 @@ impl Condition {
                     "New-flow flood: {}/s packets of flows beyond the {admitted}/s that are admitted, from {}{} source \
                      prefix{} (most: {}). Flows known before are followed as ever; new ones are counted in total and \
                      by prefix, and looked into only in part until it ends. If this is ordinary here, raise \
-                     capture.new_flows_per_second and capture.flow_map_entries.",
+                     capture.flow_map_entries, and capture.new_flows_per_second where it is set.",
                     flood.packets,
                     if flood.more { "more than " } else { "" },
                     flood.prefixes,

@@ -68,22 +68,43 @@ pub(super) fn top(rows: &Rows, active: &Active<'_>, scores: [&[f32]; 2], thresho
     }
 }
 
-/// The first of each ranking, together at most `most`, each once.
+/// The first of each ranking, together at most `most`, each once. Each row is looked at once: what is ranked lies anywhere
+/// in memory.
 fn best(rows: usize, most: usize, rank: impl Fn(usize) -> [f64; RANKINGS]) -> Vec<usize> {
     if rows <= most {
         return (0..rows).collect();
     }
     let each = most / RANKINGS;
+    let mut rankings: [Vec<(f64, usize)>; RANKINGS] = Default::default();
+    // What a row must exceed to be among the first of those seen so far.
+    let mut least = [f64::NEG_INFINITY; RANKINGS];
+    for row in 0..rows {
+        for ((ranking, least), value) in rankings.iter_mut().zip(&mut least).zip(rank(row)) {
+            if value > *least {
+                ranking.push((value, row));
+                if ranking.len() == 2 * each {
+                    cut(ranking, each);
+                    *least = ranking[each - 1].0;
+                }
+            }
+        }
+    }
     let mut chosen = Vec::with_capacity(most);
-    let mut order: Vec<usize> = (0..rows).collect();
-    for ranking in 0..RANKINGS {
-        order
-            .select_nth_unstable_by(each, |&one, &other| rank(other)[ranking].total_cmp(&rank(one)[ranking]));
-        chosen.extend_from_slice(&order[..each]);
+    for ranking in &mut rankings {
+        cut(ranking, each);
+        chosen.extend(ranking.iter().map(|&(_, row)| row));
     }
     chosen.sort_unstable();
     chosen.dedup();
     chosen
+}
+
+/// Keeps the highest `count`, the least of them at the end.
+fn cut(ranking: &mut Vec<(f64, usize)>, count: usize) {
+    if ranking.len() > count {
+        ranking.select_nth_unstable_by(count - 1, |one, other| other.0.total_cmp(&one.0));
+        ranking.truncate(count);
+    }
 }
 
 #[cfg(test)]

@@ -69,7 +69,8 @@ pub struct CaptureConfig {
     /// are counted as overflow. The number is split between receive queues, and rounded up to powers of two.
     pub flow_map_entries: u32,
     /// New flows the kernel's table takes in a second; with more, as in a spoofed flood, the packets of further ones
-    /// are counted in total and by source prefix.
+    /// are counted in total and by source prefix. 0 is a sixteenth of `flow_map_entries`: with more, and entries that stay
+    /// for [`CaptureConfig::map_idle_timeout`], the table fills.
     pub new_flows_per_second: u32,
     /// How long a flow may be silent before its entry leaves the kernel's flow table; it ends later, see `flow.idle_timeout`.
     #[serde(with = "crate::config::duration")]
@@ -107,7 +108,7 @@ impl Default for CaptureConfig {
             mode: Mode::Mirror,
             drain_interval: Duration::from_millis(100),
             flow_map_entries: 262_144,
-            new_flows_per_second: 65_536,
+            new_flows_per_second: 0,
             map_idle_timeout: Duration::from_secs(15),
             sample: SampleConfig::default(),
             xdp: XdpMode::Auto,
@@ -158,6 +159,11 @@ impl Default for SampleConfig {
 }
 
 impl CaptureConfig {
+    /// New flows that are admitted in a second.
+    pub fn admitted(&self) -> u32 {
+        if self.new_flows_per_second == 0 { self.flow_map_entries / 16 } else { self.new_flows_per_second }
+    }
+
     /// What is wrong with the values, each with a remedy. Each starts with the key.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
@@ -167,7 +173,7 @@ impl CaptureConfig {
             }
         };
         range("flow_map_entries", self.flow_map_entries, 1024, 16_777_216);
-        range("new_flows_per_second", self.new_flows_per_second, 1, 100_000_000);
+        range("new_flows_per_second", self.new_flows_per_second, 0, 100_000_000);
         range("sample.raised_one_in", self.sample.raised_one_in, 1, u32::MAX);
         range("ring_entries", self.ring_entries, 64, 65_536);
         range("queue_batches", self.queue_batches, 1, 65_536);

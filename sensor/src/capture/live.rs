@@ -271,7 +271,7 @@ impl Live {
 fn control(config: &CaptureConfig, program: &Program) -> Control {
     Control {
         mode: if config.mode == Mode::Mirror { mode::MIRROR } else { mode::HOST },
-        admit_per_second: config.new_flows_per_second.div_ceil(program.table.size.lanes),
+        admit_per_second: config.admitted().div_ceil(program.table.size.lanes),
         ..Control::default()
     }
 }

@@ -136,7 +136,7 @@ impl Watcher {
             state_dir: config.state_dir.clone(),
             lists: None,
             steering,
-            admitted: config.capture.new_flows_per_second,
+            admitted: config.capture.admitted(),
             flood: Flood::default(),
             missed: 0,
             gpu_failures: 0,

@@ -5,7 +5,6 @@ use super::dense::Dense;
 use super::fused::Part;
 use super::random::Random;
 use super::tail::{Fit, Tail};
-use super::trimming::Trimming;
 use super::vectors::widest;
 use super::weights::Weights;
 use crate::features::matrix::{Column, LANES, ln_1p};
@@ -42,8 +41,6 @@ pub struct Member {
     weights: Vec<f32>,
     input: Vec<Column>,
     fit: FastFit,
-    batch: Vec<f32>,
-    trimming: Trimming,
 }
 
 /// [`Fit::decades`] in single precision.
@@ -120,8 +117,6 @@ impl Member {
             fit: FastFit::new(&tail.fit),
             tail,
             highest: 0.0,
-            batch: Vec::new(),
-            trimming: Trimming::default(),
         })
     }
 
@@ -201,17 +196,10 @@ impl Member {
         let Method::Learned(network) = &mut self.method else {
             return;
         };
-        self.batch.clear();
-        for row in rows.chunks_exact(width) {
-            self.batch.extend(self.columns.iter().map(|&place| row[place]));
-        }
-        let (trimming, batch, weights) = (&mut self.trimming, &self.batch, &self.weights);
+        let (columns, weights) = (&self.columns, &self.weights);
         widest(
             #[inline(always)]
-            || {
-                let rows = trimming.kept(network, batch, weights, trim);
-                network.train(rows, weights, rate as f32);
-            },
+            || network.train(rows, width, columns, weights, trim, rate as f32),
         );
     }
 

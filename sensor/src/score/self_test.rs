@@ -53,7 +53,8 @@ pub(super) fn passes(device: &Device) -> Result<(), Failure> {
                 same("a score", found, sum / width as f32)?;
             }
         }
-        dense.train(&own, &part.teach, 0.01);
+        let columns: Vec<usize> = (0..width).collect();
+        dense.train(&own, width, &columns, &part.teach, 0.0, 0.01);
         for (found, expected) in learned.tensors.iter().zip(&dense.weights().tensors) {
             // The first moment is the gradient.
             for (found, expected) in found[1].iter().zip(&expected[1]) {

@@ -4,7 +4,6 @@ use super::*;
 use crate::features::matrix::{Column, LANES};
 use crate::score::dense::Dense;
 use crate::score::random::Random;
-use crate::score::trimming::Trimming;
 
 const WIDTHS: [usize; 3] = [7, 5, 11];
 
@@ -34,6 +33,11 @@ fn own(rows: &[f32], member: usize) -> Vec<f32> {
     rows.chunks_exact(WIDTHS.iter().sum())
         .flat_map(|row| row[before..before + WIDTHS[member]].to_vec())
         .collect()
+}
+
+fn train(dense: &mut Dense, part: &Part, rows: &[f32], trim: f64) {
+    let columns: Vec<usize> = (0..part.teach.len()).collect();
+    dense.train(rows, columns.len(), &columns, &part.teach, trim, 0.01);
 }
 
 /// What the network expects, layer by layer, in double precision.
@@ -133,7 +137,7 @@ fn gradients_are_those_of_plain_arithmetic() {
     for (member, (part, found)) in parts.iter().zip(fused.weights().unwrap()).enumerate() {
         let rows = own(&rows, member);
         let mut dense = Dense::new(&part.weights);
-        dense.train(&rows, &part.teach, 0.01);
+        train(&mut dense, part, &rows, 0.0);
         let by_hand = dense.weights();
         for tensor in 0..by_hand.tensors.len() {
             for index in (0..by_hand.tensors[tensor][0].len()).step_by(7) {
@@ -155,14 +159,12 @@ fn trained(steps: usize, trim: f64) -> [Vec<Weights>; 2] {
     let parts = parts(&mut random);
     let mut fused = Fused::new(&parts, &Device::Cpu).unwrap();
     let mut dense: Vec<Dense> = parts.iter().map(|part| Dense::new(&part.weights)).collect();
-    let mut trimming = Trimming::default();
     for step in 0..steps {
         let rows = rows(&mut random, 20 + step % 20);
         fused.train(&rows, trim, 0.01).unwrap();
         for (member, (dense, part)) in dense.iter_mut().zip(&parts).enumerate() {
             let rows = own(&rows, member);
-            let kept = trimming.kept(dense, &rows, &part.teach, trim).to_vec();
-            dense.train(&kept, &part.teach, 0.01);
+            train(dense, part, &rows, trim);
         }
     }
     [fused.weights().unwrap(), dense.iter().map(Dense::weights).collect()]

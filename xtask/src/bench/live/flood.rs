@@ -71,7 +71,7 @@ fn measure(
     (row, repeat, rate, seconds): (&str, u64, u64, u64),
     table: &mut Table,
 ) -> Result<()> {
-    prepare(place)?;
+    prepare(place, "")?;
     let mut command = (listener.command)(place).context("it has no command")?;
     let running = Running::start(listener.name, &mut command, &place.folder)?;
     interrupt::pause(listener.starts_within)?;

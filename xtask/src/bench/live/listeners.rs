@@ -145,15 +145,18 @@ pub fn vesper(place: &Place) -> Command {
     command
 }
 
-/// Empties the folder and writes what contestants read.
-pub fn prepare(place: &Place) -> Result<()> {
+/// All flows of the traffic begin at once, which is no flood here.
+pub const AT_ONCE: &str = "new_flows_per_second = 1000000\n";
+
+/// Empties the folder and writes what contestants read; `capture` are settings of the sensor.
+pub fn prepare(place: &Place, capture: &str) -> Result<()> {
     let folder = &place.folder;
     if folder.exists() {
         fs::remove_dir_all(folder).with_context(|| format!("empty {}", folder.display()))?;
     }
     fs::create_dir_all(folder.join("nf")).with_context(|| format!("make {}", folder.display()))?;
     let settings = format!(
-        "state_dir = {:?}\n[capture]\npin_cpus = false\n",
+        "state_dir = {:?}\n[capture]\npin_cpus = false\n{capture}",
         folder.join("state").display().to_string()
     );
     fs::write(folder.join("vesper.toml"), settings).context("write the sensor's settings")
