@@ -7,8 +7,12 @@ use crate::table::Lane;
 /// Frames that are not IP: one in 2^16 at least is a sample, about a thousand a second at 100 Gbit/s of the smallest.
 const MOST_HALVINGS: u64 = 16;
 
+/// How many times rarer samples are of packets without an entry: there may be millions a second, and each sample costs more
+/// than all else that is done with such a packet.
+const RARER: u32 = 16;
+
 impl Lane {
-    /// Whether a packet is a sample: the `ordinal`-th of its flow (from 1), with these TCP flags, at `now` (ns), of a
+    /// Whether a packet is a sample: the `ordinal`-th of its flow (from 1; `u64::MAX` without an entry), with these TCP flags, at `now` (ns), of a
     /// flow sampled beyond its first packets one in `one_in` (0: as the control map says).
     ///
     /// Returns the weight: how many packets the sample stands for, the inverse of the chance it had (Horvitz and
@@ -30,6 +34,7 @@ impl Lane {
             }
         }
         let one_in = if one_in == 0 { control.one_in } else { one_in };
+        let one_in = if ordinal == u64::MAX { one_in.saturating_mul(RARER) } else { one_in };
         // One in `one_in` without a division (Lemire 2019): the high half of the product is 0 for that share of numbers.
         if one_in != 0 && (self.next_random() as u64 * one_in as u64) >> 32 == 0 { one_in } else { 0 }
     }

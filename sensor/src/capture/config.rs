@@ -131,7 +131,7 @@ impl Default for CaptureConfig {
 pub struct SampleConfig {
     /// The first packets of every flow are samples.
     pub first_packets: u32,
-    /// After those, one packet in so many, at random; 0 is none.
+    /// After those, one packet in so many, at random, and a sixteenth of that where the flow has no entry; 0 is none.
     pub one_in: u32,
     /// Packets with SYN, FIN or RST that are samples beyond that, per receive queue and second.
     pub flagged_per_second: u32,
