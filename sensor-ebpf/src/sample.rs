@@ -12,8 +12,8 @@ const MOST_HALVINGS: u64 = 16;
 const RARER: u32 = 16;
 
 impl Lane {
-    /// Whether a packet is a sample: the `ordinal`-th of its flow (from 1; `u64::MAX` without an entry), with these TCP flags, at `now` (ns), of a
-    /// flow sampled beyond its first packets one in `one_in` (0: as the control map says).
+    /// Whether a packet is a sample: the `ordinal`-th of its flow (from 1; `u64::MAX` without an entry), with these TCP
+    /// flags, at `now` (ns), of a flow sampled beyond its first packets one in `one_in` (0: as the control map says).
     ///
     /// Returns the weight: how many packets the sample stands for, the inverse of the chance it had (Horvitz and
     /// Thompson, 1952), so that the weights of a flow's samples add up to its packets on average. 0 is no sample.
@@ -110,4 +110,26 @@ pub struct HostSample {
     pub meta: SampleMeta,
     /// The first bytes of the frame; `meta.captured_len` of them are meant.
     pub data: [u8; HOST_SNAP],
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A flood is looked at less closely, and its samples' weights still tell its size.
+    #[test]
+    fn packets_without_an_entry_are_rare_samples_of_more_weight() {
+        const PACKETS: u64 = 1_000_000;
+        let control = Control { first_packets: 8, one_in: 64, ..Control::default() };
+        for (ordinal, one_in) in [(100, 64), (u64::MAX, 64 * RARER)] {
+            let lane = Lane::default();
+            let weights = (0..PACKETS).map(|_| lane.weight(&control, ordinal, 0, 0, 0));
+            let taken: Vec<u32> = weights.filter(|&weight| weight != 0).collect();
+            assert!(taken.iter().all(|&weight| weight == one_in));
+            // Six standard deviations of a binomial distribution.
+            let (told, one_in) = (taken.len() as f64 * f64::from(one_in), f64::from(one_in));
+            let within = 6.0 * (PACKETS as f64 * one_in).sqrt();
+            assert!((told - PACKETS as f64).abs() < within, "{told}: {within} is allowed");
+        }
+    }
 }

@@ -195,7 +195,7 @@ impl Entry {
         self.packets[0].get() + self.packets[1].get()
     }
 
-    /// Makes it the entry of a flow without packets yet; what is in it was read.
+    /// Makes it the entry of a flow without packets yet; what is in it was read. Its [`RareFlags`] are clear already.
     #[inline(always)]
     pub fn begin(&self, words: &[u64; 6], side: usize, now: u64) {
         for (field, word) in self.key.iter().zip(words) {
@@ -297,7 +297,8 @@ impl RareFlags {
         self.ece_cwr[side].grow(ece_cwr);
     }
 
-    /// Sets all back to 0, for a new flow.
+    /// Sets all back to 0. User space does it as it frees the entry: it has them in its cache, where a flood's new flow
+    /// would wait for memory.
     #[inline(always)]
     pub fn clear(&self) {
         for field in [&self.syn_fin, &self.rst_urg, &self.ece_cwr] {

@@ -147,13 +147,10 @@ fn elsewhere(missing: &Missing) -> u32 {
         return NONE;
     }
     let free = room(first, mask, &place);
-    let (Some(entry), Some(rare), Some(tags)) =
-        (maps::entry(free), maps::rare_flags(free), maps::bucket(free / WAYS as u32))
-    else {
+    let (Some(entry), Some(tags)) = (maps::entry(free), maps::bucket(free / WAYS as u32)) else {
         refuse(&mut totals.overflow_table_full, number, missing);
         return NONE;
     };
-    rare.clear();
     entry.begin(words, usize::from(reverse), now);
     if control.steered != 0 {
         let (a, b) = (maps::steered([words[0], words[1]]), maps::steered([words[2], words[3]]));

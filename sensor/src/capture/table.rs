@@ -135,8 +135,11 @@ impl Table {
 
     /// Forgets the counters of a slot that no packet finds, in the entry and in what was read of it.
     pub(super) fn clear(&self, slot: usize) {
-        if let (Some(entry), Some(reading)) = (self.entries.get(slot), self.read.get(slot)) {
+        if let (Some(entry), Some(rare), Some(reading)) =
+            (self.entries.get(slot), self.rare.get(slot), self.read.get(slot))
+        {
             readings::clear(reading);
+            rare.clear();
             for side in 0..2 {
                 entry.packets[side].set(0);
                 entry.bytes[side].set(0);

@@ -157,9 +157,8 @@ impl Dense {
     #[inline(always)]
     fn of_input(&self, block: usize) -> impl Iterator<Item = (&Column, &Column)> {
         let width = self.layers[0].inputs;
-        let of = |layer: &Vec<Column>| block * width..(block * width + width).min(layer.len());
         let (input, output) = (&self.active[0], &self.active[self.layers.len()]);
-        input[of(input)].iter().zip(&output[of(output)])
+        input[block * width..][..width].iter().zip(&output[block * width..][..width])
     }
 
     /// AdamW, layer by layer from the last one, whose errors are known.

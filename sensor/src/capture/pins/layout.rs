@@ -9,7 +9,7 @@ use sensor_ebpf::sketch::{CELLS, Cell};
 use sensor_ebpf::table::{Bucket, Entry, LOG_LINE, Lane, LogLine, Outer, RareFlags, WAYS};
 
 /// To be raised when the meaning of a record changes and its size does not: another hash, another rule for tags.
-const MEANING: u64 = 1;
+const MEANING: u64 = 2;
 
 /// How keys are made of packets: flows under other keys cannot be joined with ours.
 const KEY_FORMAT: u64 = 1;
