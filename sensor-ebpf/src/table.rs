@@ -239,11 +239,12 @@ impl Entry {
 }
 
 impl Lane {
-    /// Whether a new flow may have an entry now: a token bucket that fills at `per_second`, and holds a second's
-    /// worth. 0 is no limit.
+    /// Whether a new flow may have an entry now: a token bucket that fills at `per_second`, and holds four seconds'
+    /// worth: all flows are new to a sensor that starts. 0 is no limit.
     #[inline(always)]
     pub fn admits(&self, per_second: u32, now: u64) -> bool {
         const FLOW: u64 = 1_000_000_000;
+        const FULL: u64 = 4 * 1_000_000_000;
         if per_second == 0 {
             return true;
         }
@@ -251,10 +252,10 @@ impl Lane {
         let elapsed = now.wrapping_sub(self.refilled.get());
         let mut tokens = self.tokens.get();
         if elapsed != 0 {
-            let elapsed = if elapsed > FLOW { FLOW } else { elapsed };
+            let elapsed = if elapsed > FULL { FULL } else { elapsed };
             tokens += elapsed * rate;
-            if tokens > rate * FLOW {
-                tokens = rate * FLOW;
+            if tokens > rate * FULL {
+                tokens = rate * FULL;
             }
             self.refilled.set(now);
         }
