@@ -343,6 +343,18 @@ mod tests {
     }
 
     #[test]
+    fn the_bucket_holds_four_seconds_and_fills_by_the_second() {
+        const SECOND: u64 = 1_000_000_000;
+        let lane = Lane::default();
+        let admitted = |now| (0..1000).filter(|_| lane.admits(100, now)).count();
+        assert_eq!(
+            [100, 100, 101, 103, 200].map(|second| admitted(second * SECOND)),
+            [400, 0, 100, 200, 400]
+        );
+        assert!((0..1000).all(|_| lane.admits(0, 200 * SECOND)), "0 is no limit");
+    }
+
+    #[test]
     fn places_of_similar_keys_spread() {
         let seed: Seed = core::array::from_fn(|at| 0x9e37_79b9u32.wrapping_mul(at as u32 + 3));
         let (buckets, flows) = (1024, 16_384u64);

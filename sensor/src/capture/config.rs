@@ -70,7 +70,7 @@ pub struct CaptureConfig {
     pub flow_map_entries: u32,
     /// New flows the kernel's table takes in a second; with more, as in a spoofed flood, the packets of further ones
     /// are counted in total and by source prefix. 0 is a sixteenth of `flow_map_entries`: with more, and entries that stay
-    /// for [`CaptureConfig::map_idle_timeout`], the table fills.
+    /// for [`CaptureConfig::map_idle_timeout`], the table fills. Four times as many may begin at once.
     pub new_flows_per_second: u32,
     /// How long a flow may be silent before its entry leaves the kernel's flow table; it ends later, see `flow.idle_timeout`.
     #[serde(with = "crate::config::duration")]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use rustix::process::Signal;
 
-use super::listeners::{AT_ONCE, DROP, ENTRY, LISTENERS, Listener, Place, prepare};
+use super::listeners::{ALL_ADMITTED, DROP, ENTRY, LISTENERS, Listener, Place, prepare};
 use super::{ACCOUNTED, LIMIT};
 use crate::bench::child::Running;
 use crate::bench::offline::number_after;
@@ -58,7 +58,7 @@ pub fn run(options: &Options) -> Result<()> {
 }
 
 fn measure(listener: &Listener, place: &Place, sender: &PathBuf, table: &mut Table) -> Result<()> {
-    prepare(place, AT_ONCE)?;
+    prepare(place, ALL_ADMITTED)?;
     let mut command = (listener.command)(place).context("it has no command")?;
     let running = Running::start(listener.name, &mut command, &place.folder)?;
     interrupt::pause(listener.starts_within)?;

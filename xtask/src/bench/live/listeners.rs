@@ -146,7 +146,7 @@ pub fn vesper(place: &Place) -> Command {
 }
 
 /// All flows of the traffic begin at once, which is no flood here.
-pub const AT_ONCE: &str = "new_flows_per_second = 1000000\n";
+pub const ALL_ADMITTED: &str = "new_flows_per_second = 1000000\n";
 
 /// Empties the folder and writes what contestants read; `capture` are settings of the sensor.
 pub fn prepare(place: &Place, capture: &str) -> Result<()> {

@@ -21,7 +21,7 @@ use super::input::Input;
 use super::table::{Spread, Table};
 use super::{Options, folder, machine, program, sensor};
 use crate::{interrupt, setup};
-use listeners::{AT_ONCE, BARE, DROP, ENTRY, LISTENERS, Listener, Place, prepare};
+use listeners::{ALL_ADMITTED, BARE, DROP, ENTRY, LISTENERS, Listener, Place, prepare};
 use net::Pair;
 
 /// The capture is repeated until there are so many packets: some seconds at the highest rate.
@@ -78,7 +78,7 @@ fn place() -> Result<Place> {
 }
 
 fn measure(listener: &Listener, place: &Place, input: &Input) -> Result<Sample> {
-    prepare(place, AT_ONCE)?;
+    prepare(place, ALL_ADMITTED)?;
     let command = (listener.command)(place);
     let running = command.map(|mut it| Running::start(listener.name, &mut it, &place.folder)).transpose()?;
     interrupt::pause(listener.starts_within)?;
